@@ -1,0 +1,101 @@
+"""The named errors of this package: each says what was wrong, expected, and to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ActionSpaceError",
+    "AlgorithmError",
+    "DatasetError",
+    "DatasetNotFoundError",
+    "EmptyNetworkError",
+    "EnvironmentUnavailableError",
+    "EpisodeError",
+    "FixedDatasetError",
+    "InputError",
+    "MaskError",
+    "NonFiniteError",
+    "OfflinePruneError",
+    "OutputDirectoryError",
+    "SparsityError",
+    "UnknownNameError",
+]
+
+
+class OfflinePruneError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InputError(OfflinePruneError, ValueError):
+    """An argument is wrong; nothing was trained and nothing on disk was touched."""
+
+
+class UnknownNameError(InputError):
+    """A name (algorithm, method, dataset, role, option) that does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Build the message: the known names, and the nearest one.
+
+        Args:
+            kind: What the name was meant to name, in the singular.
+            name: The name that was given.
+            known: The names that exist.
+        """
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        listing = ", ".join(names) if names else "none"
+        super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {listing}.")
+        self.kind = kind
+        self.name = name
+        self.known = names
+
+
+class SparsityError(InputError):
+    """A sparsity outside [0, 1), or not a number."""
+
+
+class EmptyNetworkError(SparsityError):
+    """The sparsity asked for leaves a network without a single weight."""
+
+
+class AlgorithmError(InputError):
+    """An algorithm that this package cannot prune or that does not fit the dataset."""
+
+
+class MaskError(InputError):
+    """A mask that does not fit the agent or that is not held."""
+
+
+class OutputDirectoryError(InputError):
+    """An output directory that already holds something else, or is no result."""
+
+
+class NonFiniteError(OfflinePruneError, ArithmeticError):
+    """A loss, a score or a weight that is NaN or infinite."""
+
+
+class DatasetError(InputError):
+    """A dataset that cannot be used as it is."""
+
+
+class EpisodeError(DatasetError):
+    """A defect of one episode: the message names the episode and the step."""
+
+
+class ActionSpaceError(DatasetError):
+    """An action space that d3rlpy cannot train on."""
+
+
+class DatasetNotFoundError(DatasetError, FileNotFoundError):
+    """A dataset that is not on this machine; the message says how to get it."""
+
+
+class FixedDatasetError(OfflinePruneError, TypeError):
+    """An attempt to change the fixed dataset."""
+
+
+class EnvironmentUnavailableError(OfflinePruneError):
+    """The environment of a dataset cannot be made here."""
