@@ -1,0 +1,1 @@
+"""Prune offline-RL networks from the fixed dataset, before d3rlpy trains them."""
