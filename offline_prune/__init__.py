@@ -1,1 +1,29 @@
 """Prune offline-RL networks from the fixed dataset, before d3rlpy trains them."""
+
+from __future__ import annotations
+
+from offline_prune import quiet  # noqa: F401 - first: it imports d3rlpy in silence
+from offline_prune.agents import Agent
+from offline_prune.data import Dataset, load_dataset
+from offline_prune.engines import MaskedEngine
+from offline_prune.errors import OfflinePruneError
+from offline_prune.evaluation import Evaluation, evaluate
+from offline_prune.masks import Mask
+from offline_prune.pipeline import prune, prune_then_train
+from offline_prune.result import PruneResult
+
+__all__ = [
+    "Agent",
+    "Dataset",
+    "Evaluation",
+    "Mask",
+    "MaskedEngine",
+    "OfflinePruneError",
+    "PruneResult",
+    "evaluate",
+    "load_dataset",
+    "prune",
+    "prune_then_train",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,105 @@
+"""An agent: a built d3rlpy algorithm and its prunable networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from offline_prune.agents.network import Network
+from offline_prune.agents.networks import find_networks
+from offline_prune.agents.topology import Chain, find_chains
+from offline_prune.errors import UnknownNameError
+
+__all__ = ["Agent"]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A built d3rlpy algorithm, seen as networks that can be scored and pruned.
+
+    Attributes:
+        algo: The d3rlpy algorithm; its ``impl`` is built.
+        name: What the algorithm is called here, e.g. ``"cql"`` or ``"discrete_bcq"``.
+        networks: The prunable networks.
+        chains: How the units of the online networks feed one another.
+        target_chains: The same for the target networks.
+    """
+
+    algo: Any
+    name: str
+    networks: tuple[Network, ...]
+    chains: tuple[Chain, ...]
+    target_chains: tuple[Chain, ...]
+
+    @classmethod
+    def of(cls, algo: Any, name: str | None = None) -> Agent:
+        """Look into a built d3rlpy algorithm.
+
+        Args:
+            algo: The algorithm; its ``impl`` is built.
+            name: What to call it; d3rlpy's type name if not given.
+
+        Returns:
+            The agent.
+
+        Raises:
+            AlgorithmError: If the algorithm is not built or its networks are unknown.
+        """
+        networks = find_networks(algo)
+        online = {id(w): n for net in networks for n, w in net.weights.items()}
+        target = {id(w): n for net in networks for n, w in net.targets.items()}
+        modules: dict[str, nn.Module] = {}
+        for field, module in algo.impl.modules.get_torch_modules().items():
+            if isinstance(module, nn.ModuleList):
+                modules |= {f"{field}.{i}": head for i, head in enumerate(module)}
+            else:
+                modules[field] = module
+        return cls(
+            algo=algo,
+            name=name or algo.config.get_type(),
+            networks=networks,
+            chains=find_chains(modules, online),
+            target_chains=find_chains(modules, target),
+        )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles of the networks, e.g. ``("actor", "critic[0]", "critic[1]")``."""
+        return tuple(network.role for network in self.networks)
+
+    @property
+    def weights(self) -> dict[str, nn.Parameter]:
+        """Every prunable weight by its qualified name."""
+        return {n: w for network in self.networks for n, w in network.weights.items()}
+
+    @property
+    def targets(self) -> dict[str, nn.Parameter]:
+        """Name of the online weight → its twin in the target network."""
+        return {n: w for network in self.networks for n, w in network.targets.items()}
+
+    def per_network(self, value: float | Mapping[str, float]) -> dict[str, float]:
+        """Spread a number over the networks.
+
+        Args:
+            value: One number for all, or role → number; ``"critic"`` stands for all
+                critics, and a network that is not named gets 0.
+
+        Returns:
+            Role → number, for every network.
+
+        Raises:
+            UnknownNameError: If a role does not exist in this agent.
+        """
+        if not isinstance(value, Mapping):
+            return dict.fromkeys(self.roles, value)
+        numbers = dict.fromkeys(self.roles, 0.0)
+        for role, number in sorted(value.items(), key=lambda item: "[" in item[0]):
+            named = [r for r in self.roles if r == role or r.partition("[")[0] == role]
+            if not named:
+                known = {*self.roles, *(r.partition("[")[0] for r in self.roles)}
+                raise UnknownNameError(f"network of {self.name}", str(role), known)
+            numbers |= dict.fromkeys(named, number)
+        return numbers

@@ -1,0 +1,187 @@
+"""From a name, a config or an algorithm to a built agent."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import d3rlpy
+import numpy as np
+import torch
+from d3rlpy.algos import QLearningAlgoBase
+from d3rlpy.algos.utility import build_scalers_with_transition_picker
+from d3rlpy.base import LearnableConfig
+from d3rlpy.constants import ActionSpace
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.configure import configure
+from offline_prune.agents.networks import LAYOUTS
+from offline_prune.agents.recipes import find_recipe
+from offline_prune.data import Dataset
+from offline_prune.errors import AlgorithmError, InputError
+
+__all__ = ["BuiltAgent", "build_agent", "d3rlpy_config_class", "d3rlpy_device"]
+
+DEFAULT_STEPS = 100_000
+"""Gradient steps for an algorithm that comes without a recipe."""
+
+
+class BuiltAgent(NamedTuple):
+    """An agent ready to be scored, and how long to train it.
+
+    Attributes:
+        agent: The agent.
+        n_steps: Gradient steps.
+    """
+
+    agent: Agent
+    n_steps: int
+
+
+def d3rlpy_device(device: str) -> str:
+    """Device in d3rlpy's spelling: ``"cpu"`` → ``"cpu:0"``, ``"cuda"`` → ``"cuda:0"``.
+
+    Raises:
+        InputError: If torch does not know the device or does not see it.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(
+            f"Unknown device {device!r}. Use 'cpu', 'cuda' or 'cuda:<index>'."
+        ) from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"Device {device!r} was asked for, but torch sees no CUDA here. Use 'cpu'."
+        )
+    return f"{found.type}:{found.index or 0}"
+
+
+def d3rlpy_config_class(type_name: str) -> Any:
+    """The d3rlpy config class with this type name, e.g. ``"discrete_cql"``."""
+    for config_class in vars(d3rlpy.algos).values():
+        if (
+            isinstance(config_class, type)
+            and issubclass(config_class, LearnableConfig)
+            and config_class is not LearnableConfig
+            and config_class.__name__ in LAYOUTS
+            and config_class.get_type() == type_name
+        ):
+            return config_class
+    raise AlgorithmError(f"d3rlpy has no prunable algorithm of the type {type_name!r}.")
+
+
+def build_agent(
+    data: Dataset,
+    algo: Any,
+    *,
+    algo_params: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    n_steps: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> BuiltAgent:
+    """Build the networks that will be scored and trained.
+
+    Sets the global seeds of Python, numpy and torch, as ``d3rlpy.seed`` does: from
+    here on a run is what stock d3rlpy does after ``d3rlpy.seed(seed)``.
+
+    Args:
+        data: The fixed dataset.
+        algo: Name of an algorithm, a d3rlpy config, or a d3rlpy algorithm. A built
+            algorithm keeps its weights and goes on from them.
+        algo_params: Hyperparameters that replace the recipe's or the config's.
+        batch_size: Transitions a gradient step; None keeps the recipe's.
+        n_steps: Gradient steps; None takes the recipe's.
+        seed: Of the initial weights and of everything after.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+
+    Returns:
+        The agent and its number of gradient steps.
+
+    Raises:
+        UnknownNameError: If the algorithm or a hyperparameter does not exist.
+        AlgorithmError: If the algorithm does not fit the dataset or cannot be pruned.
+        InputError: If a number is out of range or the device is not there.
+    """
+    for name, number in (("n_steps", n_steps), ("batch_size", batch_size)):
+        if number is not None and (
+            isinstance(number, bool) or not isinstance(number, int) or number < 1
+        ):
+            raise InputError(f"{name} is a whole number from 1 on, not {number!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InputError(f"seed is a whole number in [0, 2³²), not {seed!r}.")
+    params = dict(algo_params or {})
+    if batch_size is not None:
+        params["batch_size"] = batch_size
+    device = d3rlpy_device(device)
+    name = None
+    if isinstance(algo, str):
+        recipe = find_recipe(algo, data.metadata.action_kind)
+        name = recipe.name
+        merged, recipe_steps = recipe.for_dataset(data.metadata.dataset_id)
+        n_steps = n_steps or recipe_steps
+        config = configure(
+            d3rlpy_config_class(recipe.d3rlpy), merged | params, data, n_steps
+        )
+        made = config.create(device=device)
+    elif isinstance(algo, LearnableConfig):
+        n_steps = n_steps or DEFAULT_STEPS
+        given = {
+            f.name: getattr(algo, f.name) for f in dataclasses.fields(algo) if f.init
+        }
+        config = (
+            configure(type(algo), given | params, data, n_steps) if params else algo
+        )
+        made = config.create(device=device)
+    elif isinstance(algo, QLearningAlgoBase):
+        n_steps = n_steps or DEFAULT_STEPS
+        if params:
+            raise InputError(
+                f"{sorted(params)} cannot be changed on a d3rlpy algorithm that is made"
+                " already. Pass its config instead, or a name."
+            )
+        made = algo
+    else:
+        raise AlgorithmError(
+            "algo is the name of an algorithm, a d3rlpy config or a d3rlpy Q-learning"
+            f" algorithm, not {type(algo).__name__}."
+        )
+    _check_fits(made, data)
+    _seed_everything(seed)
+    build_scalers_with_transition_picker(made, data.buffer)
+    if made.impl is None:
+        made.build_with_dataset(data.buffer)
+    return BuiltAgent(Agent.of(made, name), n_steps)
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)  # CUDA included
+
+
+def _check_fits(algo: Any, data: Dataset) -> None:
+    """Refuse an algorithm that is unknown here or made for other data."""
+    metadata = data.metadata
+    kind = {ActionSpace.CONTINUOUS: "continuous", ActionSpace.DISCRETE: "discrete"}
+    wanted = kind.get(algo.get_action_type(), metadata.action_kind)
+    if wanted != metadata.action_kind:
+        raise AlgorithmError(
+            f"{type(algo).__name__} trains on {wanted} actions; this dataset's are"
+            f" {metadata.action_kind}."
+        )
+    if algo.impl is None:
+        if type(algo.config).__name__ not in LAYOUTS:
+            Agent.of(algo)  # raises, and says which algorithms are known
+        return
+    expected = (tuple(metadata.observation_shape), metadata.action_size)
+    found = (tuple(algo.impl.observation_shape), algo.impl.action_size)
+    if expected != found:
+        raise AlgorithmError(
+            f"The built {type(algo).__name__} takes observations of shape {found[0]}"
+            f" and {found[1]} actions; this dataset's are {expected[0]} and"
+            f" {expected[1]}."
+        )

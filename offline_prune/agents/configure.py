@@ -1,0 +1,159 @@
+"""From a recipe's hyperparameters to a d3rlpy config.
+
+A hyperparameter is a field of the d3rlpy config, or one of these short forms:
+
+- ``hidden_units``: widths of every network's hidden layers; ``actor_hidden_units``,
+  ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set one.
+- ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``.
+- ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
+  by, or ``{type = "return_based", multiplier = 1000.0}`` and d3rlpy's other types.
+- ``actor_learning_rate_decay``: ``"cosine"`` (to 0 over the run) or ``"none"``.
+
+Without an ``action_scaler`` of its own a recipe's algorithm scales a bounded action
+space that is not [−1, 1] to it, with the bounds of the space and never those of the
+data: d3rlpy's policies put out actions in [−1, 1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from d3rlpy.models import VectorEncoderFactory
+from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory
+from d3rlpy.preprocessing import (
+    ClipRewardScaler,
+    MinMaxActionScaler,
+    MinMaxObservationScaler,
+    MinMaxRewardScaler,
+    MultiplyRewardScaler,
+    PixelObservationScaler,
+    ReturnBasedRewardScaler,
+    StandardObservationScaler,
+    StandardRewardScaler,
+)
+
+from offline_prune.data import Dataset
+from offline_prune.errors import InputError, UnknownNameError
+
+__all__ = ["configure"]
+
+_REWARD_SCALERS: dict[str, Callable[..., Any]] = {
+    "clip": ClipRewardScaler,
+    "min_max": MinMaxRewardScaler,
+    "multiply": MultiplyRewardScaler,
+    "return_based": ReturnBasedRewardScaler,
+    "standard": StandardRewardScaler,
+}
+
+
+def configure(
+    config_class: Any, hyperparameters: Mapping[str, Any], data: Dataset, n_steps: int
+) -> Any:
+    """Make a d3rlpy config.
+
+    Args:
+        config_class: Class of the d3rlpy config.
+        hyperparameters: Fields of it, or this module's short forms.
+        data: The dataset; statistics of the standard and min-max observation scalers
+            are those of its transitions' observations.
+        n_steps: Gradient steps of the run, for decaying learning rates.
+
+    Returns:
+        The config.
+
+    Raises:
+        UnknownNameError: If a hyperparameter does not exist.
+        InputError: If one has a value that the algorithm cannot take.
+    """
+    fields = {f.name for f in dataclasses.fields(config_class)}
+    values: dict[str, Any] = {}
+    if "action_scaler" in fields:
+        values["action_scaler"] = _action_scaler(data)
+    for name, value in hyperparameters.items():
+        values |= _expand(name, value, fields, data, n_steps)
+    if data.metadata.action_kind == "discrete":
+        values.pop("action_scaler", None)
+    try:
+        return config_class(**values)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"{config_class.__name__} cannot be made from {dict(hyperparameters)}:"
+            f" {error}."
+        ) from error
+
+
+def _expand(
+    name: str, value: Any, fields: set[str], data: Dataset, n_steps: int
+) -> dict[str, Any]:
+    """The config fields that one hyperparameter stands for."""
+    if name == "hidden_units":
+        factories = [f for f in sorted(fields) if f.endswith("encoder_factory")]
+        return {f: VectorEncoderFactory(list(value)) for f in factories}
+    encoder = f"{name.removesuffix('_hidden_units')}_encoder_factory"
+    if name.endswith("_hidden_units") and encoder in fields:
+        return {encoder: VectorEncoderFactory(list(value))}
+    if name == "actor_learning_rate_decay" and "actor_optim_factory" in fields:
+        if value == "none":
+            return {}
+        if value != "cosine":
+            raise UnknownNameError(
+                "learning rate decay", str(value), ["cosine", "none"]
+            )
+        decay = CosineAnnealingLRFactory(T_max=n_steps)
+        return {"actor_optim_factory": AdamFactory(lr_scheduler_factory=decay)}
+    if name not in fields:
+        known = (fields | {"hidden_units"}) - {"compile_graph"}
+        raise UnknownNameError("hyperparameter", name, known)
+    if name == "observation_scaler":
+        return {name: _observation_scaler(value, data)}
+    if name == "reward_scaler":
+        return {name: _reward_scaler(value)}
+    return {name: value}
+
+
+def _observation_scaler(value: Any, data: Dataset) -> Any:
+    if not isinstance(value, str):
+        return value  # a d3rlpy scaler, or None
+    if value == "none":
+        return None
+    if value == "pixel":
+        return PixelObservationScaler()
+    x = data.observations
+    if value == "standard":
+        # What d3rlpy's scaler computes transition by transition, on whole arrays.
+        return StandardObservationScaler(
+            mean=x.mean(axis=0, dtype=np.float64), std=x.std(axis=0, dtype=np.float64)
+        )
+    if value == "min_max":
+        return MinMaxObservationScaler(minimum=x.min(axis=0), maximum=x.max(axis=0))
+    raise UnknownNameError(
+        "observation scaler", value, ["min_max", "none", "pixel", "standard"]
+    )
+
+
+def _reward_scaler(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return MultiplyRewardScaler(multiplier=float(value))
+    if isinstance(value, str):
+        value = {"type": value}
+    if not isinstance(value, Mapping):
+        return value  # a d3rlpy scaler, or None
+    options = dict(value)
+    kind = options.pop("type", None)
+    if kind == "none":
+        return None
+    if kind not in _REWARD_SCALERS:
+        raise UnknownNameError("reward scaler", str(kind), [*_REWARD_SCALERS, "none"])
+    return _REWARD_SCALERS[kind](**options)
+
+
+def _action_scaler(data: Dataset) -> Any:
+    low, high = data.metadata.action_low, data.metadata.action_high
+    if low is None or high is None or not np.isfinite([low, high]).all():
+        return None
+    if np.allclose(low, -1.0) and np.allclose(high, 1.0):
+        return None
+    return MinMaxActionScaler(minimum=low, maximum=high)

@@ -1,0 +1,157 @@
+"""The training losses of d3rlpy's algorithms, as functions without side effects.
+
+Each function evaluates exactly what d3rlpy differentiates in a gradient step, through
+d3rlpy's own methods, in d3rlpy's own module modes, and returns the scalar with its
+graph. Wrapped by :func:`without_side_effects`, nothing of the agent changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from d3rlpy.torch_utility import TorchMiniBatch
+from torch import Tensor
+
+from offline_prune.agents.network import Loss
+
+__all__ = [
+    "actor_loss",
+    "behavior_cloning_loss",
+    "continuous_critic_loss",
+    "discrete_critic_loss",
+    "residual_actor_loss",
+    "vae_loss",
+    "without_side_effects",
+]
+
+# Dual variables that CQL and SAC step inside their loss functions. Without their
+# optimizers the same functions return the same losses and step nothing.
+_DUAL_OPTIMIZERS = ("temp_optim", "alpha_optim")
+
+
+@contextmanager
+def _preserved(impl: Any) -> Iterator[None]:
+    """Leave modules, buffers, modes, dual optimizers and random states as they were."""
+    modules = impl.modules
+    torch_modules = list(modules.get_torch_modules().values())
+    training = [(m, m.training) for top in torch_modules for m in top.modules()]
+    buffers = [(b, b.clone()) for top in torch_modules for b in top.buffers()]
+    duals = {
+        field.name: None
+        for field in dataclasses.fields(modules)
+        if field.name in _DUAL_OPTIMIZERS
+    }
+    devices = sorted(
+        {
+            p.device.index
+            for m in torch_modules
+            for p in m.parameters()
+            if p.device.type == "cuda" and p.device.index is not None
+        }
+    )
+    with torch.random.fork_rng(devices=devices):
+        impl._modules = dataclasses.replace(modules, **duals)
+        try:
+            yield
+        finally:
+            impl._modules = modules
+            for module, mode in training:
+                module.training = mode
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    if not torch.equal(buffer, before):
+                        buffer.copy_(before)
+
+
+def without_side_effects(
+    raw: Callable[[Any, TorchMiniBatch], Tensor], impl: Any
+) -> Loss:
+    """Bind a loss to an agent so that evaluating it changes nothing.
+
+    Parameters, buffers, optimizer states, module modes and the random state are
+    bit-identical before and after; the noise a loss draws therefore depends on the
+    random state at the call alone, and the same state gives the same value.
+
+    Args:
+        raw: One of this module's functions.
+        impl: d3rlpy's implementation object of the built algorithm.
+
+    Returns:
+        Mini-batch → scalar loss.
+    """
+
+    @functools.wraps(raw)
+    def loss(batch: TorchMiniBatch) -> Tensor:
+        with _preserved(impl):
+            impl.modules.set_train()  # d3rlpy's mode at the start of every update
+            return raw(impl, batch)
+
+    return loss
+
+
+def behavior_cloning_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """BC and discrete BC: imitation loss of the policy on the data's actions."""
+    loss: Tensor = impl.compute_loss(batch.observations, batch.actions).loss
+    return loss
+
+
+def continuous_critic_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """TD loss summed over the critics against the frozen bootstrap target.
+
+    With CQL's conservative term, and with IQL's value loss added (``q_loss + v_loss``):
+    what the critic optimizer of the algorithm steps on.
+    """
+    target = impl.compute_target(batch)
+    loss: Tensor = impl.compute_critic_loss(batch, target).critic_loss
+    return loss
+
+
+def discrete_critic_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """The one loss of the DQN family: TD, CQL's regulariser, BCQ's imitation term."""
+    target = impl.compute_target(batch)
+    loss: Tensor = impl.compute_loss(batch, target).loss
+    return loss
+
+
+def actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """Policy loss of TD3+BC, CQL and IQL; the critics are in evaluation mode."""
+    impl.modules.q_funcs.eval()
+    action = impl.modules.policy(batch.observations)
+    loss: Tensor = impl.compute_actor_loss(batch, action).actor_loss
+    return loss
+
+
+def residual_actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """BCQ: the policy perturbs an action sampled from the VAE's decoder.
+
+    The latent is standard normal noise of shape (B, 2·A), clipped to ±0.5.
+    """
+    modules: Any = impl.modules
+    modules.q_funcs.eval()
+    latent = torch.randn(
+        batch.actions.shape[0], 2 * impl.action_size, device=impl.device
+    ).clamp(-0.5, 0.5)
+    sampled = modules.vae_decoder(x=batch.observations, latent=latent)
+    action = modules.policy(batch.observations, sampled)
+    loss: Tensor = impl.compute_actor_loss(batch, action).actor_loss
+    return loss
+
+
+def vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """BCQ's imitator: reconstruction error of the action plus β times the KL term."""
+    from d3rlpy.models.torch import compute_vae_error
+
+    modules: Any = impl.modules
+    loss: Tensor = compute_vae_error(
+        vae_encoder=modules.vae_encoder,
+        vae_decoder=modules.vae_decoder,
+        x=batch.observations,
+        action=batch.actions,
+        beta=impl._beta,
+    )
+    return loss

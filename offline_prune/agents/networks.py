@@ -1,0 +1,161 @@
+"""Which networks an algorithm has, their targets and their losses.
+
+One entry of :data:`LAYOUTS` an algorithm. A new algorithm is one new entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from d3rlpy.torch_utility import TorchMiniBatch
+from torch import Tensor, nn
+
+from offline_prune.agents import losses
+from offline_prune.agents.network import Network, is_prunable
+from offline_prune.errors import AlgorithmError
+
+__all__ = ["LAYOUTS", "Part", "find_networks"]
+
+RawLoss = Callable[[Any, TorchMiniBatch], Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where a network lives in d3rlpy's modules.
+
+    Attributes:
+        role: The network's role; ``"critic"`` stands for one network a head of the
+            ensemble, ``critic[0]``, ``critic[1]``, …
+        modules: Names of the fields of ``impl.modules`` that hold it.
+        targets: Names of the fields that hold its target, in the same order.
+        loss: The loss that trains it.
+    """
+
+    role: str
+    modules: tuple[str, ...]
+    targets: tuple[str, ...]
+    loss: RawLoss
+
+
+def _actor_critic(*, policy_target: bool) -> tuple[Part, ...]:
+    targets = ("targ_policy",) if policy_target else ()
+    return (
+        Part("actor", ("policy",), targets, losses.actor_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
+    )
+
+
+_IMITATION = (Part("actor", ("imitator",), (), losses.behavior_cloning_loss),)
+_DISCRETE_CRITIC = (
+    Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.discrete_critic_loss),
+)
+
+LAYOUTS: dict[str, tuple[Part, ...]] = {
+    "BCConfig": _IMITATION,
+    "DiscreteBCConfig": _IMITATION,
+    "TD3PlusBCConfig": _actor_critic(policy_target=True),
+    "CQLConfig": _actor_critic(policy_target=False),
+    "IQLConfig": (
+        *_actor_critic(policy_target=False),
+        Part("value", ("value_func",), (), losses.continuous_critic_loss),
+    ),
+    "BCQConfig": (
+        Part("actor", ("policy",), ("targ_policy",), losses.residual_actor_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
+        Part("imitator", ("vae_encoder", "vae_decoder"), (), losses.vae_loss),
+    ),
+    "DiscreteCQLConfig": _DISCRETE_CRITIC,
+    "DiscreteBCQConfig": (
+        *_DISCRETE_CRITIC,
+        Part("imitator", ("imitator",), (), losses.discrete_critic_loss),
+    ),
+}
+"""Name of the d3rlpy config class → the networks of the algorithm."""
+
+
+def _prunable(
+    modules: Mapping[str, nn.Module], seen: set[int]
+) -> dict[str, nn.Parameter]:
+    """Prunable weights by qualified name; a shared one belongs to its first network."""
+    weights: dict[str, nn.Parameter] = {}
+    for prefix, top in modules.items():
+        for name, module in top.named_modules():
+            if is_prunable(module) and id(module.weight) not in seen:
+                seen.add(id(module.weight))
+                weights[".".join(filter(None, (prefix, name, "weight")))] = (
+                    module.weight
+                )
+    return weights
+
+
+def _heads(part: Part, modules: Any) -> Sequence[tuple[str, dict[str, str]]]:
+    """(role, {online prefix: target prefix}) of each network of a part."""
+    if part.role != "critic":
+        pairs = dict(zip_longest(part.modules, part.targets, fillvalue=""))
+        return [(part.role, pairs)]
+    (field,), (target,) = part.modules, part.targets
+    return [
+        (f"critic[{i}]", {f"{field}.{i}": f"{target}.{i}"})
+        for i in range(len(getattr(modules, field)))
+    ]
+
+
+def _resolve(modules: Any, prefix: str) -> nn.Module:
+    field, _, index = prefix.partition(".")
+    module: nn.Module = getattr(modules, field)
+    return module[int(index)] if index else module  # type: ignore[index]
+
+
+def find_networks(algo: Any) -> tuple[Network, ...]:
+    """List the prunable networks of a built d3rlpy algorithm.
+
+    Parameters are found by identity: an encoder that two networks share (discrete BCQ)
+    belongs to the first of them and is pruned once.
+
+    Args:
+        algo: A d3rlpy algorithm whose ``impl`` is built.
+
+    Returns:
+        The networks, in the order actor, critics, value or imitator.
+
+    Raises:
+        AlgorithmError: If the algorithm is not built or not one of :data:`LAYOUTS`.
+    """
+    parts = LAYOUTS.get(type(algo.config).__name__)
+    if parts is None:
+        known = ", ".join(sorted(name.removesuffix("Config") for name in LAYOUTS))
+        raise AlgorithmError(
+            f"{type(algo).__name__} is not an algorithm whose networks and losses this"
+            f" package knows. Known: {known}. To add one, give it an entry in"
+            " offline_prune/agents/networks.py."
+        )
+    if algo.impl is None:
+        raise AlgorithmError(
+            f"{type(algo).__name__} has no networks yet: build it first with"
+            " build_with_dataset(...) or through offline_prune.prune(...)."
+        )
+    modules = algo.impl.modules
+    seen: set[int] = set()
+    bound: dict[RawLoss, Callable[[TorchMiniBatch], Tensor]] = {}
+    networks = []
+    for part in parts:
+        loss = bound.setdefault(
+            part.loss, losses.without_side_effects(part.loss, algo.impl)
+        )
+        for role, pairs in _heads(part, modules):
+            online = {prefix: _resolve(modules, prefix) for prefix in pairs}
+            weights = _prunable(online, seen)
+            targets: dict[str, nn.Parameter] = {}
+            for prefix, target in pairs.items():
+                if target:
+                    twins = dict(_resolve(modules, target).named_parameters())
+                    targets |= {
+                        name: twins[name.removeprefix(f"{prefix}.")]
+                        for name in weights
+                        if name.startswith(f"{prefix}.")
+                    }
+            networks.append(Network(role, weights, targets, loss))
+    return tuple(networks)

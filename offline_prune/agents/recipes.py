@@ -1,0 +1,132 @@
+"""Algorithm recipes: hyperparameters with their source, one TOML file an algorithm."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from offline_prune.errors import AlgorithmError, UnknownNameError
+from offline_prune.shipped_files import shipped
+
+__all__ = ["AlgorithmRecipe", "Override", "algorithm_recipes", "find_recipe"]
+
+ActionKind = Literal["continuous", "discrete"]
+
+
+@dataclass(frozen=True)
+class Override:
+    """Hyperparameters for some datasets.
+
+    Attributes:
+        datasets: Patterns of dataset ids, as in a shell (``"pendulum/*"``).
+        source: Where the values come from.
+        n_steps: Gradient steps; None keeps the recipe's.
+        hyperparameters: Values that replace or add to the recipe's.
+    """
+
+    datasets: tuple[str, ...]
+    source: str
+    n_steps: int | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AlgorithmRecipe:
+    """How to configure one algorithm.
+
+    Attributes:
+        name: The file's name, e.g. ``"discrete_bcq"``.
+        title: The algorithm's full name.
+        algorithm: What users call it, the same for both action kinds: ``"bcq"``.
+        actions: Which action spaces it trains on.
+        d3rlpy: Type name of the d3rlpy config.
+        reference: The paper.
+        source: Where the hyperparameters come from.
+        n_steps: Gradient steps the source trains for.
+        hyperparameters: Fields of the d3rlpy config, or the short forms documented in
+            :mod:`offline_prune.agents.configure`.
+        overrides: For some datasets; later ones win.
+    """
+
+    name: str
+    title: str
+    algorithm: str
+    actions: ActionKind
+    d3rlpy: str
+    reference: str
+    source: str
+    n_steps: int
+    hyperparameters: Mapping[str, Any]
+    overrides: tuple[Override, ...] = ()
+
+    def for_dataset(self, dataset_id: str | None) -> tuple[dict[str, Any], int]:
+        """Hyperparameters and gradient steps for a dataset.
+
+        Args:
+            dataset_id: Its id, or None for a dataset without one.
+
+        Returns:
+            The merged hyperparameters and the number of gradient steps.
+        """
+        hyperparameters, n_steps = dict(self.hyperparameters), self.n_steps
+        for override in self.overrides:
+            if any(fnmatchcase(dataset_id or "", p) for p in override.datasets):
+                hyperparameters |= override.hyperparameters
+                n_steps = override.n_steps or n_steps
+        return hyperparameters, n_steps
+
+
+@functools.cache
+def algorithm_recipes() -> Mapping[str, AlgorithmRecipe]:
+    """Read the recipes that ship with the package.
+
+    Returns:
+        Recipe name → recipe, sorted by name.
+    """
+    recipes = {}
+    for path in sorted(shipped("algos").glob("*.toml")):
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+        overrides = tuple(
+            Override(**{**entry, "datasets": tuple(entry["datasets"])})
+            for entry in content.pop("overrides", [])
+        )
+        recipes[path.stem] = AlgorithmRecipe(
+            name=path.stem, overrides=overrides, **content
+        )
+    return recipes
+
+
+def find_recipe(algorithm: str, actions: ActionKind) -> AlgorithmRecipe:
+    """Find the form of an algorithm that fits an action space.
+
+    Args:
+        algorithm: ``"bc"``, ``"bcq"``, ``"cql"``, ``"iql"``, ``"td3_plus_bc"``; the
+            discrete form is chosen by the actions, and may also be named outright
+            (``"discrete_cql"``).
+        actions: The dataset's kind of actions.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        UnknownNameError: If there is no such algorithm.
+        AlgorithmError: If it has no form for these actions.
+    """
+    recipes = algorithm_recipes().values()
+    named = [r for r in recipes if algorithm in (r.name, r.algorithm)]
+    if not named:
+        known = {name for r in recipes for name in (r.name, r.algorithm)}
+        raise UnknownNameError("algorithm", algorithm, known)
+    fitting = [r for r in named if r.actions == actions]
+    if not fitting:
+        others = sorted(r.algorithm for r in recipes if r.actions == actions)
+        raise AlgorithmError(
+            f"{named[0].title} ({algorithm!r}) has no form for {actions} actions, which"
+            f" this dataset has. Choose one of: {', '.join(others)}."
+        )
+    return fitting[0]

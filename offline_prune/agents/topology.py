@@ -1,0 +1,217 @@
+"""How the units of an agent's modules feed one another.
+
+A :class:`Chain` is a stack of layers from inputs to heads, as d3rlpy builds them:
+encoder (convolutions, linear layers), then one or more linear heads. It is what decides
+which weights lie on a path from an input to an output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from d3rlpy.models.torch import (
+    CategoricalPolicy,
+    ContinuousMeanQFunction,
+    DeterministicPolicy,
+    DeterministicResidualPolicy,
+    DiscreteMeanQFunction,
+    NormalPolicy,
+    VAEDecoder,
+    VAEEncoder,
+    ValueFunction,
+)
+from d3rlpy.models.torch.encoders import (
+    PixelEncoder,
+    PixelEncoderWithAction,
+    VectorEncoder,
+    VectorEncoderWithAction,
+)
+from d3rlpy.torch_utility import Swish
+from torch import Tensor, nn
+
+__all__ = ["Chain", "Layer", "Stage", "find_chains"]
+
+_HEADED = (
+    CategoricalPolicy,
+    ContinuousMeanQFunction,
+    DeterministicPolicy,
+    DeterministicResidualPolicy,
+    DiscreteMeanQFunction,
+    NormalPolicy,
+    VAEDecoder,
+    VAEEncoder,
+    ValueFunction,
+)
+
+# Applied to every unit on its own, the same in training and in evaluation.
+_UNITWISE = (
+    nn.ReLU,
+    nn.Tanh,
+    nn.GELU,
+    nn.SiLU,
+    nn.ELU,
+    nn.LeakyReLU,
+    nn.Sigmoid,
+    nn.Identity,
+    Swish,
+)
+# Applied to every unit on its own too, but a constant input does not give a constant
+# output in both training and evaluation.
+_UNITWISE_IN_EVALUATION = (nn.Dropout, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer or a convolution, under the name its mask has."""
+
+    name: str
+    module: nn.Linear | nn.Conv2d
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers that read the same units, and what happens to their outputs.
+
+    Attributes:
+        layers: One layer; the heads of the last stage may be several (mean and
+            log-standard deviation).
+        repeat: Input columns a unit of the stage before owns: 1, or H·W where
+            channels were flattened. Columns beyond those (an action appended to the
+            features) are inputs of the network.
+        after: Unit-wise modules applied to the outputs, in order.
+    """
+
+    layers: tuple[Layer, ...]
+    repeat: int
+    after: tuple[nn.Module, ...]
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Apply the modules that follow the stage's layers."""
+        for module in self.after:
+            x = module(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A stack of stages from the inputs of a module to its heads.
+
+    Attributes:
+        stages: In order; every input of the first and every output of the last counts
+            as in use.
+        constant_units_fold: Whether a unit without inputs puts out one constant that a
+            bias of the next layer can take over exactly, in training and evaluation:
+            false with dropout, batch normalisation, padded convolutions or layers
+            without a bias.
+    """
+
+    stages: tuple[Stage, ...]
+    constant_units_fold: bool
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of the chain's weights, in order."""
+        return tuple(layer.name for stage in self.stages for layer in stage.layers)
+
+
+def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
+    if isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
+        return list(encoder._layers)  # type: ignore[call-overload, no-any-return]
+    if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
+        return [*encoder._cnn_layers, *encoder._last_layers]  # type: ignore[misc]
+    return None
+
+
+def _folds(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.padding in (0, (0, 0)) and module.bias is not None
+    if isinstance(module, nn.Linear):
+        return module.bias is not None
+    return isinstance(module, _UNITWISE)
+
+
+def _columns(layer: nn.Linear | nn.Conv2d) -> int:
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+
+
+def _units(layer: nn.Linear | nn.Conv2d) -> int:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+def _build_chain(
+    encoder: nn.Module, heads: Mapping[str, nn.Linear], names: Mapping[int, str]
+) -> Chain | None:
+    """The chain of an encoder and its heads; None where units mix (layer norm, …)."""
+    modules = _layers_of(encoder)
+    if modules is None:
+        return None
+    stages: list[tuple[list[nn.Linear | nn.Conv2d], list[nn.Module]]] = []
+    for module in modules:
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            stages.append(([module], []))
+        elif isinstance(module, nn.Dropout | nn.Dropout2d) and not module.p:
+            continue  # d3rlpy's pixel encoders hold dropout layers that drop nothing
+        elif stages and isinstance(module, _UNITWISE + _UNITWISE_IN_EVALUATION):
+            stages[-1][1].append(module)
+        else:
+            return None
+    stages.append((list(heads.values()), []))
+    built = []
+    before: nn.Linear | nn.Conv2d | None = None
+    for layers, after in stages:
+        flattened = isinstance(before, nn.Conv2d) and isinstance(layers[0], nn.Linear)
+        repeat = _columns(layers[0]) // _units(before) if before and flattened else 1
+        built.append(
+            Stage(
+                tuple(Layer(names[id(layer.weight)], layer) for layer in layers),
+                repeat,
+                tuple(after),
+            )
+        )
+        before = layers[0]
+    folds = all(_folds(m) for layers, after in stages for m in [*layers, *after])
+    return Chain(tuple(built), folds)
+
+
+def find_chains(
+    modules: Mapping[str, nn.Module], names: Mapping[int, str]
+) -> tuple[Chain, ...]:
+    """Chains of an agent's modules, heads on a shared encoder together.
+
+    Args:
+        modules: Qualified name → top module (a policy, one Q function, …).
+        names: ``id`` of a weight → the name its mask has; a target's weights carry the
+            names of their online twins. Modules whose weights are not named are left
+            out.
+
+    Returns:
+        One chain an encoder. A module whose wiring is not known (custom encoders,
+        layer normalisation, distributional heads) has none: all its kept weights count
+        as connected.
+    """
+    grouped: dict[int, tuple[nn.Module, dict[str, Any]]] = {}
+    opaque: set[int] = set()
+    for prefix, module in modules.items():
+        encoder = getattr(module, "_encoder", None)
+        named = any(id(parameter) in names for parameter in module.parameters())
+        if encoder is None or not named:
+            continue
+        heads = {
+            f"{prefix}.{name}": child
+            for name, child in module.named_children()
+            if child is not encoder
+        }
+        known = type(module) in _HEADED and all(
+            isinstance(head, nn.Linear) for head in heads.values()
+        )
+        if not known:
+            opaque.add(id(encoder))
+        grouped.setdefault(id(encoder), (encoder, {}))[1].update(heads)
+    chains = (
+        _build_chain(encoder, heads, names)
+        for key, (encoder, heads) in grouped.items()
+        if key not in opaque
+    )
+    return tuple(chain for chain in chains if chain is not None)

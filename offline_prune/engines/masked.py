@@ -1,0 +1,192 @@
+"""The masked engine: weights of the original shape, the pruned ones held at zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from offline_prune.agents.agent import Agent
+from offline_prune.engines.folding import fold_constant_units
+from offline_prune.errors import MaskError
+from offline_prune.masks.mask import Mask
+
+__all__ = ["MaskedEngine"]
+
+
+class MaskedEngine:
+    """Hold an agent's pruned weights at exactly 0.0, in its targets too.
+
+    :meth:`attach` sets pruned weights, their twins in the target networks and their
+    optimizer moments to zero, and hooks every masked weight so that the pruned entries
+    of its gradient are zero before any optimizer or gradient clipping sees them. All
+    of d3rlpy's optimizers then leave the zeros alone: Adam's moments stay 0, weight
+    decay of 0 is 0. Module structure, parameter order, ``save`` and ``save_model`` are
+    untouched, so the files open in stock d3rlpy.
+
+    A weight of which nothing is pruned gets no hook: at sparsity 0 the run is d3rlpy's
+    own, bit for bit.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        """Prepare an engine; nothing changes before :meth:`attach`.
+
+        Args:
+            agent: The agent to hold.
+        """
+        self._agent = agent
+        self._mask: Mask | None = None
+        self._pruned: dict[str, Tensor] = {}
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask being held; None while detached."""
+        return self._mask
+
+    def attach(self, mask: Mask) -> None:
+        """Zero what the mask prunes and keep it zero.
+
+        Constant outputs of units that lost all inputs move into the next bias first
+        (:func:`~offline_prune.engines.folding.fold_constant_units`), so that the
+        connected part computes the same function as the nominal mask.
+
+        Args:
+            mask: A mask of this agent.
+
+        Raises:
+            MaskError: If the mask belongs to other networks or one is attached.
+        """
+        if self._mask is not None:
+            raise MaskError(
+                "A mask is attached already: call update(mask) or detach()."
+            )
+        self._check_fits(mask)
+        agent = self._agent
+        self._zero(_pruned_entries(agent, mask.nominal))
+        fold_constant_units(agent.chains, mask.nominal)
+        fold_constant_units(agent.target_chains, mask.nominal)
+        self._pruned = _pruned_entries(agent, mask.connected)
+        self._zero(self._pruned)
+        for name, pruned in self._pruned.items():
+            weight = agent.weights[name]
+            self._handles.append(
+                weight.register_post_accumulate_grad_hook(_gradient_mask(pruned))
+            )
+        self._mask = mask
+
+    def update(self, mask: Mask) -> None:
+        """Hold another mask from now on.
+
+        Args:
+            mask: A mask of this agent. Weights that return start at zero.
+
+        Raises:
+            MaskError: If the mask belongs to other networks.
+        """
+        self._check_fits(mask)
+        self.detach()
+        self.attach(mask)
+
+    def detach(self) -> None:
+        """Let go: plain dense weights, the pruned ones exactly zero, no hooks left."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._pruned = {}
+        self._mask = None
+
+    def verify(self) -> None:
+        """Check that the mask is being held.
+
+        ``deepcopy``, ``pickle`` and loading a file drop hooks without a word, and
+        d3rlpy's ``copy_policy_from`` or a second ``create_impl`` bring pruned weights
+        back; this notices.
+
+        Raises:
+            MaskError: If nothing is attached, a pruned weight or its target's twin is
+                not zero, a weight was replaced, or its hook is gone.
+        """
+        if self._mask is None:
+            raise MaskError("No mask is attached: call attach(mask) first.")
+        current = Agent.of(self._agent.algo)
+        for name, pruned in self._pruned.items():
+            weight = self._agent.weights[name]
+            if current.weights.get(name) is not weight:
+                raise MaskError(
+                    f"The networks were built anew: {name!r} is another tensor now."
+                    " Make a new Agent and attach its mask again."
+                )
+            if not weight._post_accumulate_grad_hooks:  # type: ignore[attr-defined]
+                raise MaskError(f"The hook of {name!r} is gone: attach the mask again.")
+            for place, tensor in (
+                ("", weight),
+                ("the target of ", self._agent.targets.get(name)),
+            ):
+                if tensor is not None and bool((tensor[pruned] != 0).any()):
+                    raise MaskError(
+                        f"Pruned entries of {place}{name!r} are not zero: something"
+                        " overwrote the weights after the mask was attached. Attach"
+                        " it again."
+                    )
+
+    def _check_fits(self, mask: Mask) -> None:
+        expected = {n: tuple(w.shape) for n, w in self._agent.weights.items()}
+        found = {name: tuple(kept.shape) for name, kept in mask.nominal.items()}
+        if expected != found:
+            wrong = sorted(set(expected.items()) ^ set(found.items()))
+            raise MaskError(
+                f"The mask does not fit this {self._agent.name} agent; they differ in"
+                f" {wrong}. A mask belongs to networks of the same names and shapes."
+            )
+
+    @torch.no_grad()
+    def _zero(self, pruned: Mapping[str, Tensor]) -> None:
+        """Zero pruned entries of weights, targets, gradients and optimizer moments."""
+        states = [optimizer.state for optimizer in _optimizers(self._agent)]
+        for name, entries in pruned.items():
+            weight = self._agent.weights[name]
+            tensors: list[Tensor | None] = [
+                weight,
+                weight.grad,
+                self._agent.targets.get(name),
+            ]
+            for state in states:
+                # .get: looking a weight up must not create a state for it.
+                moments = state.get(weight, {}).values()
+                tensors += [m for m in moments if _is_moment(m, weight)]
+            for tensor in tensors:
+                if tensor is not None:
+                    tensor.masked_fill_(entries, 0.0)
+
+
+def _pruned_entries(agent: Agent, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """True = pruned, on the weight's device; only weights that lose something."""
+    pruned = {n: ~mask.to(agent.weights[n].device) for n, mask in kept.items()}
+    return {name: entries for name, entries in pruned.items() if entries.any()}
+
+
+def _is_moment(value: object, weight: nn.Parameter) -> bool:
+    return isinstance(value, Tensor) and value.shape == weight.shape
+
+
+def _optimizers(agent: Agent) -> list[Optimizer]:
+    """The torch optimizers of an agent."""
+    modules = vars(agent.algo.impl.modules).values()
+    return [
+        m.optim for m in modules if isinstance(getattr(m, "optim", None), Optimizer)
+    ]
+
+
+def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:
+    """A hook that zeroes the pruned entries of a weight's gradient."""
+
+    def mask_gradient(weight: Tensor) -> None:
+        if weight.grad is not None:
+            # Filling, unlike multiplying, does not let a NaN through.
+            weight.grad.masked_fill_(pruned, 0.0)
+
+    return mask_gradient

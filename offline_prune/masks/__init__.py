@@ -1,0 +1,16 @@
+"""Masks: from scores to the weights that stay."""
+
+from __future__ import annotations
+
+from offline_prune.masks.allocation import ALLOCATIONS, allocate, kept_count
+from offline_prune.masks.connectivity import connected_part, has_path
+from offline_prune.masks.mask import Mask
+
+__all__ = [
+    "ALLOCATIONS",
+    "Mask",
+    "allocate",
+    "connected_part",
+    "has_path",
+    "kept_count",
+]

@@ -1,0 +1,224 @@
+"""From scores to an exact number of kept weights.
+
+Every function keeps exactly ``round(N · (1 − sparsity))`` of a network's N weights, at
+least one. Ties are broken by flat index, so the same scores always give the same mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from offline_prune.errors import SparsityError, UnknownNameError
+
+__all__ = [
+    "ALLOCATIONS",
+    "allocate",
+    "check_sparsity",
+    "erk_densities",
+    "keep_highest",
+    "kept_count",
+]
+
+
+def check_sparsity(sparsity: float) -> float:
+    """Return the sparsity as a float.
+
+    Args:
+        sparsity: Fraction of the prunable weights to remove.
+
+    Returns:
+        The same number.
+
+    Raises:
+        SparsityError: If it is not a number in [0, 1).
+    """
+    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float):
+        raise SparsityError(
+            f"A sparsity is a number in [0, 1), not {sparsity!r}. It is the fraction of"
+            " the prunable weights to remove: 0.95 keeps 5 %."
+        )
+    if not 0.0 <= sparsity < 1.0:  # NaN fails this too
+        hint = " Did you mean a percentage?" if 1.0 < sparsity <= 100.0 else ""
+        raise SparsityError(
+            f"Sparsity {sparsity!r} is outside [0, 1).{hint} It is the fraction of the"
+            " prunable weights to remove: 0.95 keeps 5 %."
+        )
+    return float(sparsity)
+
+
+def kept_count(n_weights: int, sparsity: float) -> int:
+    """Number of weights to keep: ``round(N · (1 − s))``, at least 1.
+
+    Args:
+        n_weights: N, at least 1.
+        sparsity: s in [0, 1).
+
+    Returns:
+        The count; an exact half goes to the even number, as in Python's ``round``.
+    """
+    # The decimal number that was written counts, not its binary neighbour.
+    return max(1, round(n_weights * (1 - Fraction(str(float(sparsity))))))
+
+
+def _kth_highest(flat: Tensor, k: int) -> float:
+    """The k-th highest entry; on a CPU numpy's partial sort beats ``torch.topk``."""
+    if flat.device.type == "cpu":
+        split = flat.numel() - k
+        return float(np.partition(flat.numpy(), split)[split])
+    return float(torch.topk(flat, k, sorted=False).values.min())
+
+
+def keep_highest(scores: Tensor, count: int) -> Tensor:
+    """Mask of the ``count`` highest scores; ties go to the lower flat index.
+
+    Args:
+        scores: Scores of any shape, finite.
+        count: How many to keep, in [0, number of scores].
+
+    Returns:
+        Boolean mask of the scores' shape with exactly ``count`` true entries.
+    """
+    flat = scores.detach().reshape(-1)
+    n = flat.numel()
+    if count >= n:
+        return torch.ones_like(scores, dtype=torch.bool)
+    if count <= 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = _kth_highest(flat, count)
+    mask = flat > threshold
+    missing = count - int(mask.sum())
+    tied = (flat == threshold).nonzero().squeeze(1)
+    mask[tied[:missing]] = True
+    return mask.reshape(scores.shape)
+
+
+def erk_densities(
+    shapes: Mapping[str, tuple[int, ...]], sparsity: float
+) -> dict[str, float]:
+    """Layer densities of the Erdős–Rényi-kernel distribution.
+
+    Formula: ``density_l = ε · Σ dims_l / Π dims_l``, with ε such that the kept weights
+    add up to ``N · (1 − s)``. A layer whose density would pass 1 is made dense and ε
+    is solved again for the rest.
+
+    Args:
+        shapes: Weight name → shape, ``(out, in)`` or ``(out, in, kernel h, kernel w)``.
+        sparsity: s in [0, 1).
+
+    Returns:
+        Weight name → density in (0, 1].
+
+    References:
+        Evci et al. 2020, arXiv 1911.11134, section 3.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
+    budget = sum(sizes.values()) * (1.0 - sparsity)
+    dense: set[str] = set()
+    while True:
+        rest = [name for name in shapes if name not in dense]
+        left = budget - sum(sizes[name] for name in dense)
+        epsilon = left / sum(raw[name] * sizes[name] for name in rest) if rest else 0.0
+        over = {name for name in rest if epsilon * raw[name] > 1.0}
+        if not over:
+            break
+        dense |= over
+    return {name: 1.0 if name in dense else epsilon * raw[name] for name in shapes}
+
+
+def _whole_counts(
+    wanted: Mapping[str, float], sizes: Mapping[str, int], total: int
+) -> dict[str, int]:
+    """Round wanted counts to integers in [0, size] that add up to ``total`` exactly.
+
+    Largest remainder; a layer gets its first weight before any gets a second one, so
+    that no layer is emptied by rounding alone while the budget allows it.
+    """
+    floor = min(1, total // max(1, len(sizes)))
+    counts = {
+        name: min(sizes[name], max(floor, math.floor(wanted[name]))) for name in sizes
+    }
+    order = sorted(sizes, key=lambda name: math.floor(wanted[name]) - wanted[name])
+    while (missing := total - sum(counts.values())) != 0:
+        step = 1 if missing > 0 else -1
+        room = [
+            name
+            for name in order
+            if (counts[name] < sizes[name] if step > 0 else counts[name] > floor)
+        ]
+        for name in room[: abs(missing)]:
+            counts[name] += step
+    return counts
+
+
+def _per_layer(
+    scores: Mapping[str, Tensor], counts: Mapping[str, int]
+) -> dict[str, Tensor]:
+    return {name: keep_highest(score, counts[name]) for name, score in scores.items()}
+
+
+def _global(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+    flat = torch.cat([score.detach().reshape(-1) for score in scores.values()])
+    mask = keep_highest(flat, kept_count(flat.numel(), sparsity))
+    parts = mask.split([score.numel() for score in scores.values()])
+    return {
+        name: part.reshape(score.shape)
+        for (name, score), part in zip(scores.items(), parts, strict=True)
+    }
+
+
+def _uniform(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+    sizes = {name: score.numel() for name, score in scores.items()}
+    wanted = {name: size * (1.0 - sparsity) for name, size in sizes.items()}
+    total = kept_count(sum(sizes.values()), sparsity)
+    return _per_layer(scores, _whole_counts(wanted, sizes, total))
+
+
+def _erk(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+    sizes = {name: score.numel() for name, score in scores.items()}
+    shapes = {name: tuple(score.shape) for name, score in scores.items()}
+    densities = erk_densities(shapes, sparsity)
+    wanted = {name: size * densities[name] for name, size in sizes.items()}
+    total = kept_count(sum(sizes.values()), sparsity)
+    return _per_layer(scores, _whole_counts(wanted, sizes, total))
+
+
+ALLOCATIONS: dict[str, Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]] = {
+    "global": _global,
+    "uniform": _uniform,
+    "erk": _erk,
+}
+"""Allocation name → function of (scores of one network, sparsity) to its mask.
+
+``global``: one threshold over the whole network (the paper's choice); ``uniform``: the
+same density in every layer; ``erk``: Erdős–Rényi-kernel layer densities.
+"""
+
+
+def allocate(
+    scores: Mapping[str, Tensor], sparsity: float, allocation: str = "global"
+) -> dict[str, Tensor]:
+    """Keep exactly ``round(N · (1 − s))`` weights of one network.
+
+    Args:
+        scores: Weight name → score of the weight's shape; higher = keep.
+        sparsity: s in [0, 1).
+        allocation: ``"global"``, ``"uniform"`` or ``"erk"``.
+
+    Returns:
+        Weight name → boolean mask of the weight's shape, true = kept.
+
+    Raises:
+        SparsityError: If the sparsity is outside [0, 1).
+        UnknownNameError: If there is no such allocation.
+    """
+    check_sparsity(sparsity)
+    if allocation not in ALLOCATIONS:
+        raise UnknownNameError("allocation", allocation, ALLOCATIONS)
+    return ALLOCATIONS[allocation](scores, sparsity)

@@ -1,0 +1,159 @@
+"""From the scores of an agent to its mask."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.errors import EmptyNetworkError, SparsityError, UnknownNameError
+from offline_prune.masks.allocation import ALLOCATIONS, allocate, check_sparsity
+from offline_prune.masks.connectivity import connected_part, has_path
+from offline_prune.masks.mask import Mask
+
+__all__ = [
+    "LayerCollapseWarning",
+    "build_mask",
+    "check_request",
+    "mask_from_kept",
+    "warn_of_collapse",
+]
+
+
+class LayerCollapseWarning(UserWarning):
+    """A network lost every path from its inputs to its outputs."""
+
+
+def check_request(
+    agent: Agent,
+    sparsity: float | Mapping[str, float],
+    allocation: str,
+    share_critics: bool = False,
+) -> dict[str, float]:
+    """Check what is asked for before any work is done.
+
+    Args:
+        agent: The agent.
+        sparsity: One number for all networks or role → number.
+        allocation: Name of the allocation.
+        share_critics: Whether all critics share one threshold.
+
+    Returns:
+        Role → sparsity, for every network.
+
+    Raises:
+        SparsityError: If a sparsity is outside [0, 1), or critics that share a
+            threshold were given different ones.
+        EmptyNetworkError: If it would leave a network without a weight.
+        UnknownNameError: If a role or the allocation does not exist.
+    """
+    if allocation not in ALLOCATIONS:
+        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
+    if isinstance(sparsity, Mapping):
+        for value in sparsity.values():
+            check_sparsity(value)
+    else:
+        check_sparsity(sparsity)
+    per_network = agent.per_network(sparsity)
+    for network in agent.networks:
+        asked = per_network[network.role]
+        if round(network.n_weights * (1.0 - asked)) == 0:
+            most = 1.0 - 1.0 / network.n_weights
+            raise EmptyNetworkError(
+                f"Sparsity {asked} leaves {network.role} empty: it has"
+                f" {network.n_weights} prunable weights, and one of them must stay."
+                f" The highest sparsity possible is {most:.6f}."
+            )
+    critics = {s for role, s in per_network.items() if role.startswith("critic")}
+    if share_critics and len(critics) > 1:
+        raise SparsityError(
+            "Critics that share one threshold must have the same sparsity, not"
+            f" {sorted(critics)}."
+        )
+    return per_network
+
+
+def build_mask(
+    agent: Agent,
+    scores: Mapping[str, Mapping[str, Tensor]],
+    sparsity: Mapping[str, float],
+    allocation: str = "global",
+    *,
+    share_critics: bool = False,
+) -> Mask:
+    """Allocate each network's weights by its own scores.
+
+    Scores of different networks are never compared: the scales of their losses would
+    decide. Twin critics share a scale and may share a threshold, but one that does
+    can starve a head.
+
+    Args:
+        agent: The agent the scores belong to.
+        scores: Role → weight name → score; higher = keep.
+        sparsity: Role → sparsity in [0, 1).
+        allocation: ``"global"`` within a network, ``"uniform"`` or ``"erk"``.
+        share_critics: Whether all critics share one threshold.
+
+    Returns:
+        The mask: exactly ``round(N · (1 − s))`` weights a network, or over all critics
+        together where they share a threshold.
+    """
+    critics = [role for role in agent.roles if role.startswith("critic")]
+    groups = [[role] for role in agent.roles if not (share_critics and role in critics)]
+    if share_critics and critics:
+        groups.append(critics)
+    kept: dict[str, Tensor] = {}
+    for group in groups:
+        merged = {name: s for role in group for name, s in scores[role].items()}
+        kept |= allocate(merged, sparsity[group[0]], allocation)
+    return mask_from_kept(agent, kept)
+
+
+def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
+    """Make a mask of an agent from the weights to keep.
+
+    Args:
+        agent: The agent.
+        kept: Weight name → boolean tensor of the weight's shape, true = kept.
+
+    Returns:
+        The mask. Its connected part is the nominal mask itself for modules whose
+        wiring is not known and for those in which a unit without inputs does not put
+        out one constant (batch normalisation, dropout).
+    """
+    nominal = {name: mask.detach().cpu() for name, mask in kept.items()}
+    chains = [chain for chain in agent.chains if chain.constant_units_fold]
+    roles = {network.role: tuple(network.weights) for network in agent.networks}
+    return Mask(nominal, connected_part(chains, nominal), roles)
+
+
+def warn_of_collapse(agent: Agent, mask: Mask) -> list[str]:
+    """Warn of modules in which no input reaches an output any more.
+
+    Args:
+        agent: The agent.
+        mask: Its mask.
+
+    Returns:
+        One message a collapsed module; each is also issued as a
+        :class:`LayerCollapseWarning`.
+    """
+    owner = {name: role for role, names in mask.roles.items() for name in names}
+    messages = []
+    for chain in agent.chains:
+        if has_path(chain, mask.nominal):
+            continue
+        names = chain.weight_names
+        roles = ", ".join(dict.fromkeys(owner[name] for name in names))
+        empty = [name for name in names if name in mask.empty_layers]
+        where = f" Layers without a single weight: {', '.join(empty)}." if empty else ""
+        messages.append(
+            f"No path from input to output is left in {roles}: its output no longer"
+            f" depends on its input.{where} Lower the sparsity, or try"
+            ' allocation="erk", which gives every layer its share.'
+        )
+    for message in messages:
+        warnings.warn(message, LayerCollapseWarning, stacklevel=2)
+    return messages

@@ -1,0 +1,227 @@
+"""The mask: which weights of an agent stay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from offline_prune.atomic import written_aside
+from offline_prune.errors import MaskError, UnknownNameError
+
+__all__ = ["Mask"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Kept weights of an agent's networks; immutable.
+
+    A mask has two forms. The **nominal** one is what was asked for: exactly
+    ``round(N · (1 − s))`` weights a network. Its **connected** part leaves out weights
+    on no path from an input to an output; it is what trains. ``mask["actor"]`` is the
+    mask of one network, ``mask["critic"]`` that of all critics.
+
+    Attributes:
+        nominal: Weight name → boolean tensor of the weight's shape, true = kept.
+        connected: The same names; a subset of ``nominal``.
+        roles: Role → names of its weights.
+    """
+
+    nominal: Mapping[str, Tensor]
+    connected: Mapping[str, Tensor]
+    roles: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        """Take copies, so that no later change of the arguments can reach the mask."""
+        names = [name for members in self.roles.values() for name in members]
+        if not names:
+            raise MaskError("A mask needs at least one network with one weight.")
+        if set(names) != set(self.nominal) or set(names) != set(self.connected):
+            raise MaskError(
+                "The weights of a mask's roles, of its nominal and of its connected"
+                " part must be the same."
+            )
+        for name in names:
+            if bool((self.connected[name] & ~self.nominal[name]).any()):
+                raise MaskError(
+                    f"The connected part of {name!r} keeps weights that its nominal"
+                    " mask prunes."
+                )
+        for field in ("nominal", "connected"):
+            tensors = getattr(self, field)
+            copies = {
+                name: tensors[name].detach().bool().cpu().clone() for name in names
+            }
+            object.__setattr__(self, field, MappingProxyType(copies))
+        roles = {role: tuple(members) for role, members in self.roles.items()}
+        object.__setattr__(self, "roles", MappingProxyType(roles))
+
+    def __getitem__(self, role: str) -> Mask:
+        """The mask of one network, or of all critics for ``"critic"``."""
+        picked = {
+            name: members
+            for name, members in self.roles.items()
+            if name == role or name.partition("[")[0] == role
+        }
+        if not picked:
+            raise UnknownNameError("network", role, self.roles)
+        names = [name for members in picked.values() for name in members]
+        return Mask(
+            {name: self.nominal[name] for name in names},
+            {name: self.connected[name] for name in names},
+            picked,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        """The roles."""
+        return iter(self.roles)
+
+    def __len__(self) -> int:
+        """Number of networks."""
+        return len(self.roles)
+
+    def __contains__(self, role: object) -> bool:
+        """Whether there is a network of this role."""
+        return role in self.roles
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two masks keep and connect the same weights of the same networks."""
+        if not isinstance(other, Mask) or dict(self.roles) != dict(other.roles):
+            return False
+        return all(
+            torch.equal(self.nominal[name], other.nominal[name])
+            and torch.equal(self.connected[name], other.connected[name])
+            for name in self.nominal
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """One line: networks, weights kept, sparsities."""
+        return (
+            f"Mask({', '.join(self.roles)}: {self.n_kept} of {self.n_weights} weights,"
+            f" sparsity {self.sparsity:.4f}, effective {self.effective_sparsity:.4f})"
+        )
+
+    @property
+    def n_weights(self) -> int:
+        """Number of prunable weights."""
+        return sum(mask.numel() for mask in self.nominal.values())
+
+    @property
+    def n_kept(self) -> int:
+        """Number of weights the nominal mask keeps."""
+        return sum(int(mask.sum()) for mask in self.nominal.values())
+
+    @property
+    def n_connected(self) -> int:
+        """Number of kept weights on a path from an input to an output."""
+        return sum(int(mask.sum()) for mask in self.connected.values())
+
+    @property
+    def density(self) -> float:
+        """Fraction of the prunable weights that the nominal mask keeps."""
+        return self.n_kept / self.n_weights
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable weights that the nominal mask removes."""
+        return 1.0 - self.density
+
+    @property
+    def effective_sparsity(self) -> float:
+        """Fraction removed when weights on no input-to-output path count as removed.
+
+        References:
+            Vysogorets, Kempe 2023, arXiv 2107.02306.
+        """
+        return 1.0 - self.n_connected / self.n_weights
+
+    @property
+    def layer_densities(self) -> dict[str, float]:
+        """Weight name → fraction of the layer's weights that the nominal mask keeps."""
+        return {name: float(mask.float().mean()) for name, mask in self.nominal.items()}
+
+    @property
+    def empty_layers(self) -> tuple[str, ...]:
+        """Names of the layers of which the nominal mask keeps nothing."""
+        return tuple(name for name, mask in self.nominal.items() if not mask.any())
+
+    def jaccard(self, other: Mask) -> float:
+        """Overlap of two nominal masks, ``|A ∩ B| / |A ∪ B|``.
+
+        Two independent random masks of density d overlap by ``d / (2 − d)`` on average.
+
+        Args:
+            other: A mask of the same networks.
+
+        Returns:
+            Overlap in [0, 1].
+
+        Raises:
+            MaskError: If the other mask belongs to other networks.
+        """
+        self._check_same_weights(other)
+        both = sum(int((m & other.nominal[n]).sum()) for n, m in self.nominal.items())
+        either = sum(int((m | other.nominal[n]).sum()) for n, m in self.nominal.items())
+        return both / either
+
+    def _check_same_weights(self, other: Mask) -> None:
+        shapes = {name: mask.shape for name, mask in self.nominal.items()}
+        if shapes != {name: mask.shape for name, mask in other.nominal.items()}:
+            raise MaskError(
+                "The two masks belong to different networks: they hold"
+                f" {sorted(shapes)} and {sorted(other.nominal)}, or other shapes."
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write the mask as a safetensors file, whole or not at all.
+
+        Args:
+            path: The file; an existing one is replaced.
+        """
+        tensors = {f"nominal/{name}": mask for name, mask in self.nominal.items()}
+        tensors |= {f"connected/{name}": mask for name, mask in self.connected.items()}
+        with written_aside(path) as aside:
+            save_file(tensors, aside, {"roles": json.dumps(dict(self.roles))})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Mask:
+        """Read a mask that :meth:`save` wrote; no code of the file is executed.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The mask.
+
+        Raises:
+            MaskError: If the file is missing or is not a mask.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                roles = json.loads((file.metadata() or {})["roles"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise MaskError(
+                f"{path} is not a mask that this package saved ({error}). Expected a"
+                " safetensors file written by Mask.save."
+            ) from error
+        parts: dict[str, dict[str, Tensor]] = {"nominal": {}, "connected": {}}
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition("/")
+            if kind not in parts:
+                raise MaskError(f"{path} holds a tensor {key!r} that no mask has.")
+            parts[kind][name] = tensor
+        return cls(
+            parts["nominal"],
+            parts["connected"],
+            {role: tuple(members) for role, members in roles.items()},
+        )

@@ -1,0 +1,281 @@
+"""What a run came out with: the trained agent, its mask, its score."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from d3rlpy.base import LearnableConfigWithShape
+from rich.table import Table
+
+from offline_prune.agents.build import d3rlpy_device
+from offline_prune.atomic import written_aside_directory
+from offline_prune.errors import OutputDirectoryError
+from offline_prune.evaluation.rollouts import Evaluation
+from offline_prune.masks.mask import Mask
+
+__all__ = ["PruneResult", "RunSettings", "check_output_directory"]
+
+_FORMAT = 1
+_RESULT, _CONFIG, _MODEL = "result.json", "params.json", "model.pt"
+_MASK, _HISTORY = "mask.safetensors", "history.csv"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What was asked for; enough to run it again.
+
+    Attributes:
+        dataset: Id of the dataset; None where it had none.
+        algo: Name of the algorithm.
+        sparsity: Role → fraction of that network's prunable weights removed.
+        method: Name of the pruning method.
+        allocation: How the kept weights were allocated.
+        n_batches: Scoring mini-batches of 256 transitions.
+        share_critics: Whether all critics shared one threshold.
+        n_steps: Gradient steps.
+        batch_size: Transitions a gradient step.
+        seed: Of everything random.
+        engine: What held the zeros.
+        device: Where it ran.
+        versions: Package → version.
+    """
+
+    dataset: str | None
+    algo: str
+    sparsity: Mapping[str, float]
+    method: str
+    allocation: str
+    n_batches: int
+    share_critics: bool
+    n_steps: int
+    batch_size: int
+    seed: int
+    engine: str
+    device: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """A trained, pruned agent and an honest account of it.
+
+    Attributes:
+        algo: The trained d3rlpy algorithm: plain dense weights, the pruned ones
+            exactly zero. ``algo.save("agent.d3")`` opens in stock d3rlpy.
+        mask: Which weights were kept.
+        evaluation: Returns in the environment, or why there are none.
+        settings: What was asked for.
+        scoring_seconds: Wall-clock seconds of scoring and masking.
+        training_seconds: Wall-clock seconds of training.
+        history: One row an epoch: step and the mean of d3rlpy's metrics.
+    """
+
+    algo: Any
+    mask: Mask
+    evaluation: Evaluation
+    settings: RunSettings
+    scoring_seconds: float
+    training_seconds: float
+    history: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def steps_per_second(self) -> float:
+        """Gradient steps a second of training."""
+        return self.settings.n_steps / self.training_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that is a number or a word, ready for JSON.
+
+        Returns:
+            Settings, timings, sparsities in total and per network, and the evaluation
+            (None where not evaluated).
+        """
+        settings = dataclasses.asdict(self.settings)
+        asked = settings.pop("sparsity")
+        evaluation = self.evaluation
+        return {
+            **settings,
+            "requested_sparsity": asked,
+            "sparsity": self.mask.sparsity,
+            "effective_sparsity": self.mask.effective_sparsity,
+            "weights": self.mask.n_weights,
+            "weights_kept": self.mask.n_kept,
+            "weights_connected": self.mask.n_connected,
+            "scoring_seconds": self.scoring_seconds,
+            "training_seconds": self.training_seconds,
+            "steps_per_second": self.steps_per_second,
+            "mean_return": evaluation.mean_return,
+            "std_return": evaluation.std_return,
+            "normalized_score": evaluation.normalized_score,
+            "returns": None if evaluation.returns is None else list(evaluation.returns),
+            "evaluation_seeds": list(evaluation.seeds),
+            "not_evaluated": evaluation.reason,
+            "networks": {
+                role: {
+                    "weights": self.mask[role].n_weights,
+                    "weights_kept": self.mask[role].n_kept,
+                    "weights_connected": self.mask[role].n_connected,
+                    "sparsity": self.mask[role].sparsity,
+                    "effective_sparsity": self.mask[role].effective_sparsity,
+                    "layer_densities": self.mask[role].layer_densities,
+                }
+                for role in self.mask
+            },
+        }
+
+    def summary(self) -> Table:
+        """The run as a table for the terminal or a notebook.
+
+        Returns:
+            A rich table: ``rich.print(result.summary())``.
+        """
+        settings = self.settings
+        table = Table(
+            title=f"{settings.algo} on {settings.dataset or 'a dataset without an id'},"
+            f" {settings.method} at {self.mask.sparsity:.1%}",
+            caption=f"return {self.evaluation}\n{settings.n_steps} gradient steps,"
+            f" {self.steps_per_second:.0f} a second; scoring"
+            f" {self.scoring_seconds:.2f} s",
+        )
+        table.add_column("network")
+        for heading in ("weights", "kept", "sparsity", "connected", "effective"):
+            table.add_column(heading, justify="right")
+        parts = {role: self.mask[role] for role in self.mask} | {"total": self.mask}
+        for role, mask in parts.items():
+            if role == "total":
+                table.add_section()
+            table.add_row(
+                role,
+                f"{mask.n_weights:,}",
+                f"{mask.n_kept:,}",
+                f"{mask.sparsity:.2%}",
+                f"{mask.n_connected:,}",
+                f"{mask.effective_sparsity:.2%}",
+            )
+        return table
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the result into a new folder, whole or not at all.
+
+        ``params.json`` and ``model.pt`` are d3rlpy's own files and open without this
+        package: ``CQL.from_json("params.json").load_model("model.pt")``.
+
+        Args:
+            directory: The folder; it may exist only if it is empty.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OutputDirectoryError: If the folder already holds something; it is left
+                as it is.
+        """
+        directory = check_output_directory(directory)
+        config = LearnableConfigWithShape(
+            observation_shape=self.algo.impl.observation_shape,
+            action_size=self.algo.impl.action_size,
+            config=self.algo.config,
+        )
+        content = {
+            "format": _FORMAT,
+            **self.to_dict(),
+            "evaluation": dataclasses.asdict(self.evaluation),
+            "settings": dataclasses.asdict(self.settings),
+        }
+        with written_aside_directory(directory) as aside:
+            (aside / _RESULT).write_text(json.dumps(content, indent=2) + "\n")
+            (aside / _CONFIG).write_text(config.serialize() + "\n")
+            self.algo.save_model(str(aside / _MODEL))
+            self.mask.save(aside / _MASK)
+            columns = list(dict.fromkeys(name for row in self.history for name in row))
+            with (aside / _HISTORY).open("w", newline="") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(self.history)
+        return directory
+
+    @classmethod
+    def load(cls, directory: str | Path, *, device: str = "cpu") -> PruneResult:
+        """Read a result that :meth:`save` wrote; no code of the files is executed.
+
+        Args:
+            directory: The folder.
+            device: Where to put the networks.
+
+        Returns:
+            The result; its algorithm predicts and trains as the saved one did.
+
+        Raises:
+            OutputDirectoryError: If the folder is not a whole result.
+        """
+        directory = Path(directory)
+        missing = [
+            name
+            for name in (_RESULT, _CONFIG, _MODEL, _MASK, _HISTORY)
+            if not (directory / name).is_file()
+        ]
+        if missing:
+            raise OutputDirectoryError(
+                f"{directory} is not a result that this package saved: it lacks"
+                f" {', '.join(missing)}. Expected a folder that PruneResult.save or"
+                " 'offline-prune run --out' wrote."
+            )
+        content = json.loads((directory / _RESULT).read_text())
+        if content["format"] != _FORMAT:
+            raise OutputDirectoryError(
+                f"{directory} was saved in format {content['format']}; this version"
+                f" reads format {_FORMAT}."
+            )
+        config = LearnableConfigWithShape.deserialize((directory / _CONFIG).read_text())
+        with torch.random.fork_rng():  # building the networks draws initial weights
+            algo = config.create(device=d3rlpy_device(device))
+        # d3rlpy reads it with torch.load, which since torch 2.6 takes tensors alone.
+        algo.load_model(str(directory / _MODEL))
+        algo.set_grad_step(content["settings"]["n_steps"])
+        evaluation = content["evaluation"]
+        if evaluation["returns"] is not None:
+            evaluation["returns"] = tuple(evaluation["returns"])
+        evaluation["seeds"] = tuple(evaluation["seeds"])
+        with (directory / _HISTORY).open(newline="") as file:
+            history = tuple(
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            )
+        return cls(
+            algo=algo,
+            mask=Mask.load(directory / _MASK),
+            evaluation=Evaluation(**evaluation),
+            settings=RunSettings(**content["settings"]),
+            scoring_seconds=content["scoring_seconds"],
+            training_seconds=content["training_seconds"],
+            history=history,
+        )
+
+
+def check_output_directory(directory: str | Path) -> Path:
+    """Refuse a folder that holds anything, so that no earlier run is lost.
+
+    Args:
+        directory: Where a result is to be written.
+
+    Returns:
+        The folder as a path.
+
+    Raises:
+        OutputDirectoryError: If it exists and is not an empty folder.
+    """
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        what = "a result" if (directory / _RESULT).is_file() else "other files"
+        raise OutputDirectoryError(
+            f"{directory} exists and holds {what}. Nothing there was touched: choose"
+            " another output directory, or remove this one."
+        )
+    return directory

@@ -1,0 +1,159 @@
+"""Score the networks of an agent on mini-batches of the fixed dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from d3rlpy.torch_utility import TorchMiniBatch
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.network import Loss, Network
+from offline_prune.data import Dataset
+from offline_prune.errors import InputError, NonFiniteError
+from offline_prune.saliency.objective import Objective, Saliency, Scores
+
+__all__ = ["SCORING_BATCH_SIZE", "draw_batches", "score_networks"]
+
+SCORING_BATCH_SIZE = 256
+"""Transitions a scoring mini-batch: what the paper's authors score on."""
+
+
+def draw_batches(
+    agent: Agent, data: Dataset, n_batches: int, seed: int
+) -> list[TorchMiniBatch]:
+    """Draw scoring mini-batches, scaled as the algorithm scales its training batches.
+
+    Args:
+        agent: The agent; its scalers are fitted.
+        data: The fixed dataset.
+        n_batches: How many mini-batches of :data:`SCORING_BATCH_SIZE` transitions, or
+            of all transitions where the dataset has fewer.
+        seed: Of the draw; numpy's global random state is neither read nor changed.
+
+    Returns:
+        Mini-batches on the agent's device.
+
+    Raises:
+        InputError: If ``n_batches`` is not a positive whole number.
+    """
+    if isinstance(n_batches, bool) or not isinstance(n_batches, int) or n_batches < 1:
+        raise InputError(f"n_batches is a whole number from 1 on, not {n_batches!r}.")
+    algo = agent.algo
+    rng = np.random.default_rng(seed)
+    size = min(SCORING_BATCH_SIZE, len(data))
+    return [
+        TorchMiniBatch.from_batch(
+            batch=data.buffer.batch_at(rng.choice(len(data), size=size, replace=False)),
+            gamma=algo.gamma,
+            compute_returns_to_go=algo.need_returns_to_go,
+            device=algo.impl.device,
+            observation_scaler=algo.observation_scaler,
+            action_scaler=algo.action_scaler,
+            reward_scaler=algo.reward_scaler,
+        )
+        for _ in range(n_batches)
+    ]
+
+
+def score_networks(
+    agent: Agent,
+    data: Dataset,
+    saliency: Saliency,
+    *,
+    n_batches: int,
+    seed: int = 0,
+) -> dict[str, Scores]:
+    """Score every prunable weight of an agent; change nothing.
+
+    Each network is scored on its own training loss, at the weights that will be
+    trained. Networks that one loss trains (twin critics; IQL's critics and value) are
+    scored in one pass, each on its own weights. Parameters, buffers, optimizer states
+    and random states are bit-identical before and after.
+
+    Args:
+        agent: The agent.
+        data: The fixed dataset.
+        saliency: One of :data:`offline_prune.saliency.SALIENCIES`, or any function of
+            the same form.
+        n_batches: Number of mini-batches, each of 256 transitions.
+        seed: Of the mini-batches and of the noise that losses draw.
+
+    Returns:
+        Role → weight name → score; higher = keep.
+
+    Raises:
+        NonFiniteError: If a loss or a score is NaN or infinite.
+    """
+    batches = draw_batches(agent, data, n_batches, seed)
+    groups: dict[int, list[Network]] = {}
+    for network in agent.networks:
+        groups.setdefault(id(network.loss), []).append(network)
+    scores: dict[str, Scores] = {}
+    with _full_precision():
+        for group in groups.values():
+            for role, found in _score_group(group, batches, saliency, seed).items():
+                scores[role] = found
+    return {role: scores[role] for role in agent.roles}
+
+
+def _score_group(
+    group: Sequence[Network],
+    batches: Sequence[TorchMiniBatch],
+    saliency: Saliency,
+    seed: int,
+) -> dict[str, Scores]:
+    roles = " and ".join(network.role for network in group)
+    weights = {n: w for network in group for n, w in network.weights.items()}
+    losses = [
+        _seeded(group[0].loss, batch, seed + i, roles)
+        for i, batch in enumerate(batches)
+    ]
+    if any(not bool(weight.isfinite().all()) for weight in weights.values()):
+        raise NonFiniteError(f"The weights of {roles} are not finite before training.")
+    with torch.no_grad():
+        losses[0]()  # a saliency may use no loss; training will, so check it now
+    found = saliency(Objective(weights, losses, seed))
+    for name, score in found.items():
+        if not bool(score.isfinite().all()):
+            raise NonFiniteError(
+                f"The saliency of {name!r} is not finite. The loss of {roles} has"
+                " unbounded derivatives on this data: check the scale of rewards and"
+                " observations (reward_scaler, observation_scaler)."
+            )
+    return {net.role: {n: found[n] for n in net.weights} for net in group}
+
+
+def _seeded(
+    loss: Loss, batch: TorchMiniBatch, seed: int, roles: str
+) -> Callable[[], Tensor]:
+    """The loss on one mini-batch, with the same noise at every call."""
+
+    def evaluate() -> Tensor:
+        devices = [batch.actions.device] if batch.actions.is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            value = loss(batch)
+        if not bool(value.isfinite()):
+            raise NonFiniteError(
+                f"The training loss of {roles} is {float(value)} before training."
+                " Check the scale of rewards and observations (reward_scaler,"
+                " observation_scaler) and the learning state of the algorithm passed."
+            )
+        return value
+
+    return evaluate
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Full float32 products: with CUDA d3rlpy allows TF32, too coarse for H g."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
