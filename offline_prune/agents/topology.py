@@ -132,14 +132,6 @@ def _folds(module: nn.Module) -> bool:
     return isinstance(module, _UNITWISE)
 
 
-def _columns(layer: nn.Linear | nn.Conv2d) -> int:
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
-
-
-def _units(layer: nn.Linear | nn.Conv2d) -> int:
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-
-
 def _build_chain(
     encoder: nn.Module, heads: Mapping[str, nn.Linear], names: Mapping[int, str]
 ) -> Chain | None:
@@ -158,11 +150,16 @@ def _build_chain(
         else:
             return None
     stages.append((list(heads.values()), []))
+    # A pixel encoder appends the action to the flattened channels.
+    appended = (
+        encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
+    )
     built = []
     before: nn.Linear | nn.Conv2d | None = None
     for layers, after in stages:
-        flattened = isinstance(before, nn.Conv2d) and isinstance(layers[0], nn.Linear)
-        repeat = _columns(layers[0]) // _units(before) if before and flattened else 1
+        reader, repeat = layers[0], 1
+        if isinstance(before, nn.Conv2d) and isinstance(reader, nn.Linear):
+            repeat = (reader.in_features - appended) // before.out_channels
         built.append(
             Stage(
                 tuple(Layer(names[id(layer.weight)], layer) for layer in layers),
@@ -170,7 +167,7 @@ def _build_chain(
                 tuple(after),
             )
         )
-        before = layers[0]
+        before = reader
     folds = all(_folds(m) for layers, after in stages for m in [*layers, *after])
     return Chain(tuple(built), folds)
 

@@ -104,8 +104,9 @@ def erk_densities(
     """Layer densities of the Erdős–Rényi-kernel distribution.
 
     Formula: ``density_l = ε · Σ dims_l / Π dims_l``, with ε such that the kept weights
-    add up to ``N · (1 − s)``. A layer whose density would pass 1 is made dense and ε
-    is solved again for the rest.
+    add up to the budget. A layer whose density would pass 1 is made dense and ε is
+    solved again for the rest. The budget is ``Σ_l (N_l − ⌊s · N_l⌋)``, rounded layer
+    by layer as in the authors' code; :func:`allocate` then keeps the exact total.
 
     Args:
         shapes: Weight name → shape, ``(out, in)`` or ``(out, in, kernel h, kernel w)``.
@@ -119,7 +120,8 @@ def erk_densities(
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
-    budget = sum(sizes.values()) * (1.0 - sparsity)
+    removed = Fraction(str(float(sparsity)))
+    budget = sum(size - math.floor(removed * size) for size in sizes.values())
     dense: set[str] = set()
     while True:
         rest = [name for name in shapes if name not in dense]
@@ -140,20 +142,22 @@ def _whole_counts(
     Largest remainder; a layer gets its first weight before any gets a second one, so
     that no layer is emptied by rounding alone while the budget allows it.
     """
-    floor = min(1, total // max(1, len(sizes)))
+    floor = min(1, total // len(sizes))
     counts = {
         name: min(sizes[name], max(floor, math.floor(wanted[name]))) for name in sizes
     }
-    order = sorted(sizes, key=lambda name: math.floor(wanted[name]) - wanted[name])
-    while (missing := total - sum(counts.values())) != 0:
-        step = 1 if missing > 0 else -1
-        room = [
-            name
-            for name in order
-            if (counts[name] < sizes[name] if step > 0 else counts[name] > floor)
-        ]
-        for name in room[: abs(missing)]:
-            counts[name] += step
+    by_remainder = sorted(
+        sizes, key=lambda name: math.floor(wanted[name]) - wanted[name]
+    )
+    by_size = sorted(sizes, key=lambda name: -counts[name])
+    while (missing := total - sum(counts.values())) > 0:
+        room = [name for name in by_remainder if counts[name] < sizes[name]]
+        for name in room[:missing]:
+            counts[name] += 1
+    while (excess := sum(counts.values()) - total) > 0:
+        room = [name for name in by_size if counts[name] > floor]
+        for name in room[:excess]:
+            counts[name] -= 1
     return counts
 
 

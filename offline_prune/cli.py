@@ -1,0 +1,202 @@
+"""The command line: the words of the Python interface."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import torch
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from offline_prune import quiet  # noqa: F401 - first: it imports d3rlpy in silence
+from offline_prune.agents.recipes import algorithm_recipes
+from offline_prune.data import import_file, list_dataset_recipes
+from offline_prune.demo import run_demo
+from offline_prune.errors import InputError, OfflinePruneError, SparsityError
+from offline_prune.pipeline import prune_then_train
+from offline_prune.result import PruneResult
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Prune offline-RL networks from the fixed dataset, then train them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; exit 2 on wrong input, 1 on a failure, 130 on Ctrl-C."""
+    torch.set_num_threads(1)  # more threads spin, and lose, when a core is busy
+    try:
+        app()
+    except OfflinePruneError as error:
+        Console(stderr=True).print(
+            f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True
+        )
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped; nothing was saved.")
+        sys.exit(130)
+
+
+def _sparsity(text: str) -> float | dict[str, float]:
+    """``".95"`` or ``"actor=.95,critic=.8"``."""
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = (part.split("=") for part in text.split(","))
+        return {role.strip(): float(number) for role, number in pairs}
+    except ValueError as error:
+        raise SparsityError(
+            f"--sparsity takes a number or role=number,role=number, not {text!r}."
+        ) from error
+
+
+def _params(texts: list[str]) -> dict[str, Any]:
+    """``["learning_rate=1e-3", "hidden_units=[64, 64]"]``; values in JSON."""
+    params: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise InputError(f"--param takes name=value, not {text!r}.")
+        try:
+            params[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            params[name.strip()] = value  # a bare word is a string
+    return params
+
+
+@app.command()
+def run(
+    dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
+    algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
+    sparsity: Annotated[
+        str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")
+    ],
+    method: Annotated[
+        str, typer.Option(help="snip, grasp, magnitude, random.")
+    ] = "snip",
+    allocation: Annotated[str, typer.Option(help="global, uniform or erk.")] = "global",
+    steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
+    batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    engine: Annotated[str, typer.Option(help="What holds the zeros.")] = "masked",
+    episodes: Annotated[int, typer.Option(help="Evaluation episodes; 0 = none.")] = 10,
+    param: Annotated[
+        list[str] | None, typer.Option(help="Hyperparameter name=value; repeatable.")
+    ] = None,
+    share_critics: Annotated[
+        bool, typer.Option("--share-critics", help="One threshold for all critics.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<index>.")] = "cpu",
+    out: Annotated[Path | None, typer.Option(help="New folder for the result.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print plain numbers.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Prune an agent, train what is left, evaluate it."""
+    result = prune_then_train(
+        dataset,
+        algo,
+        _sparsity(sparsity),
+        method=method,
+        allocation=allocation,
+        n_steps=steps,
+        batch_size=batch_size,
+        n_batches=batches,
+        seed=seed,
+        engine=engine,
+        evaluate=episodes,
+        algo_params=_params(param or []),
+        share_critics=share_critics,
+        device=device,
+        output_dir=out,
+        progress=not (quiet or as_json),
+    )
+    _print_result(result, as_json)
+
+
+@app.command()
+def show(
+    directory: Annotated[Path, typer.Argument(help="A folder that 'run --out' wrote.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print plain numbers.")
+    ] = False,
+) -> None:
+    """Show a saved result."""
+    _print_result(PruneResult.load(directory), as_json)
+
+
+def _print_result(result: PruneResult, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_dict()))
+    else:
+        Console().print(result.summary())
+
+
+@app.command()
+def datasets() -> None:
+    """List the datasets that have a recipe."""
+    table = Table("dataset", "environment", "how to get it", "what it is")
+    for name, recipe in sorted(list_dataset_recipes().items()):
+        table.add_row(name, recipe.environment, recipe.kind, recipe.description)
+    Console().print(table)
+
+
+@app.command()
+def algos() -> None:
+    """List the algorithms that have a recipe."""
+    table = Table("--algo", "actions", "algorithm", "reference", "hyperparameters from")
+    for recipe in algorithm_recipes().values():
+        table.add_row(
+            recipe.algorithm,
+            recipe.actions,
+            recipe.title,
+            recipe.reference,
+            recipe.source,
+        )
+    Console().print(table)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="HDF5 in D4RL's or d3rlpy's v1 layout.")],
+    dataset_id: Annotated[str, typer.Argument(metavar="ID", help="namespace/name-v0")],
+    env: Annotated[
+        str | None, typer.Option(help="Gymnasium id of the environment.")
+    ] = None,
+) -> None:
+    """Import a file as a local Minari dataset."""
+    imported = import_file(file, dataset_id, env=env)
+    click.echo(
+        f"Imported {imported.total_steps} steps in {imported.total_episodes} episodes"
+        f" as {dataset_id}."
+    )
+
+
+@app.command()
+def demo(
+    sparsity: Annotated[float, typer.Option(help="Fraction to remove.")] = 0.95,
+    dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the numbers here.")
+    ] = None,
+) -> None:
+    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
+    run_demo(dataset, sparsity, seed=seed, workers=workers, out=out)
+
+
+if __name__ == "__main__":
+    main()
