@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from offline_prune import quiet  # noqa: F401 - first: it imports d3rlpy in silence
 from offline_prune.agents.recipes import algorithm_recipes
 from offline_prune.data import import_file, list_dataset_recipes
 from offline_prune.demo import run_demo
@@ -78,12 +77,8 @@ def _params(texts: list[str]) -> dict[str, Any]:
 def run(
     dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
-    sparsity: Annotated[
-        str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")
-    ],
-    method: Annotated[
-        str, typer.Option(help="snip, grasp, magnitude, random.")
-    ] = "snip",
+    sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
+    method: Annotated[str, typer.Option(help="snip, grasp, magnitude, random.")] = "snip",
     allocation: Annotated[str, typer.Option(help="global, uniform or erk.")] = "global",
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
@@ -99,9 +94,7 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<index>.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="New folder for the result.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print plain numbers.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Prune an agent, train what is left, evaluate it."""
@@ -129,9 +122,7 @@ def run(
 @app.command()
 def show(
     directory: Annotated[Path, typer.Argument(help="A folder that 'run --out' wrote.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print plain numbers.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
 ) -> None:
     """Show a saved result."""
     _print_result(PruneResult.load(directory), as_json)
@@ -172,9 +163,7 @@ def algos() -> None:
 def import_(
     file: Annotated[Path, typer.Argument(help="HDF5 in D4RL's or d3rlpy's v1 layout.")],
     dataset_id: Annotated[str, typer.Argument(metavar="ID", help="namespace/name-v0")],
-    env: Annotated[
-        str | None, typer.Option(help="Gymnasium id of the environment.")
-    ] = None,
+    env: Annotated[str | None, typer.Option(help="Gymnasium id of the environment.")] = None,
 ) -> None:
     """Import a file as a local Minari dataset."""
     imported = import_file(file, dataset_id, env=env)
@@ -190,9 +179,7 @@ def demo(
     dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write the numbers here.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers here.")] = None,
 ) -> None:
     """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
     run_demo(dataset, sparsity, seed=seed, workers=workers, out=out)

@@ -26,9 +26,7 @@ def _run(job: tuple[str, str, float, int]) -> dict[str, Any]:
     """One cell of the table, in a process of its own."""
     torch.set_num_threads(1)
     dataset, algo, sparsity, seed = job
-    result = prune_then_train(
-        dataset, algo, sparsity, seed=seed, evaluate=20, progress=False
-    )
+    result = prune_then_train(dataset, algo, sparsity, seed=seed, evaluate=20, progress=False)
     return result.to_dict()
 
 

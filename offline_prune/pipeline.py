@@ -143,9 +143,7 @@ def prune_then_train(
         holding.verify()
     finally:
         holding.detach()
-    evaluation = evaluate_policy(
-        agent.algo, data.metadata, evaluate, seed=seed, progress=progress
-    )
+    evaluation = evaluate_policy(agent.algo, data.metadata, evaluate, seed=seed, progress=progress)
     result = PruneResult(
         algo=agent.algo,
         mask=mask,

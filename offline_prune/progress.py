@@ -39,9 +39,7 @@ class ProgressBar:
     Draws to the terminal or notebook; shows nothing where output is not interactive.
     """
 
-    def __init__(
-        self, description: str, total: int, unit: str, *, show: bool = True
-    ) -> None:
+    def __init__(self, description: str, total: int, unit: str, *, show: bool = True) -> None:
         """Prepare the bar.
 
         Args:

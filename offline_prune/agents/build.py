@@ -61,14 +61,9 @@ def d3rlpy_device(device: str) -> str:
 
 def d3rlpy_config_class(type_name: str) -> Any:
     """The d3rlpy config class with this type name, e.g. ``"discrete_cql"``."""
-    for config_class in vars(d3rlpy.algos).values():
-        if (
-            isinstance(config_class, type)
-            and issubclass(config_class, LearnableConfig)
-            and config_class is not LearnableConfig
-            and config_class.__name__ in LAYOUTS
-            and config_class.get_type() == type_name
-        ):
+    for name in LAYOUTS:
+        config_class: Any = getattr(d3rlpy.algos, name)
+        if config_class.get_type() == type_name:
             return config_class
     raise AlgorithmError(f"d3rlpy has no prunable algorithm of the type {type_name!r}.")
 
@@ -106,35 +101,29 @@ def build_agent(
         AlgorithmError: If the algorithm does not fit the dataset or cannot be pruned.
         InputError: If a number is out of range or the device is not there.
     """
-    for name, number in (("n_steps", n_steps), ("batch_size", batch_size)):
+    for option, number in (("n_steps", n_steps), ("batch_size", batch_size)):
         if number is not None and (
             isinstance(number, bool) or not isinstance(number, int) or number < 1
         ):
-            raise InputError(f"{name} is a whole number from 1 on, not {number!r}.")
+            raise InputError(f"{option} is a whole number from 1 on, not {number!r}.")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"seed is a whole number in [0, 2³²), not {seed!r}.")
     params = dict(algo_params or {})
     if batch_size is not None:
         params["batch_size"] = batch_size
     device = d3rlpy_device(device)
-    name = None
+    name: str | None = None
     if isinstance(algo, str):
         recipe = find_recipe(algo, data.metadata.action_kind)
         name = recipe.name
         merged, recipe_steps = recipe.for_dataset(data.metadata.dataset_id)
         n_steps = n_steps or recipe_steps
-        config = configure(
-            d3rlpy_config_class(recipe.d3rlpy), merged | params, data, n_steps
-        )
+        config = configure(d3rlpy_config_class(recipe.d3rlpy), merged | params, data, n_steps)
         made = config.create(device=device)
     elif isinstance(algo, LearnableConfig):
         n_steps = n_steps or DEFAULT_STEPS
-        given = {
-            f.name: getattr(algo, f.name) for f in dataclasses.fields(algo) if f.init
-        }
-        config = (
-            configure(type(algo), given | params, data, n_steps) if params else algo
-        )
+        given = {f.name: getattr(algo, f.name) for f in dataclasses.fields(algo) if f.init}
+        config = configure(type(algo), given | params, data, n_steps) if params else algo
         made = config.create(device=device)
     elif isinstance(algo, QLearningAlgoBase):
         n_steps = n_steps or DEFAULT_STEPS

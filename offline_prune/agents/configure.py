@@ -80,14 +80,11 @@ def configure(
         return config_class(**values)
     except (TypeError, ValueError, AssertionError) as error:
         raise InputError(
-            f"{config_class.__name__} cannot be made from {dict(hyperparameters)}:"
-            f" {error}."
+            f"{config_class.__name__} cannot be made from {dict(hyperparameters)}: {error}."
         ) from error
 
 
-def _expand(
-    name: str, value: Any, fields: set[str], data: Dataset, n_steps: int
-) -> dict[str, Any]:
+def _expand(name: str, value: Any, fields: set[str], data: Dataset, n_steps: int) -> dict[str, Any]:
     """The config fields that one hyperparameter stands for."""
     if name == "hidden_units":
         factories = [f for f in sorted(fields) if f.endswith("encoder_factory")]
@@ -99,9 +96,7 @@ def _expand(
         if value == "none":
             return {}
         if value != "cosine":
-            raise UnknownNameError(
-                "learning rate decay", str(value), ["cosine", "none"]
-            )
+            raise UnknownNameError("learning rate decay", str(value), ["cosine", "none"])
         decay = CosineAnnealingLRFactory(T_max=n_steps)
         return {"actor_optim_factory": AdamFactory(lr_scheduler_factory=decay)}
     if name not in fields:
@@ -129,9 +124,7 @@ def _observation_scaler(value: Any, data: Dataset) -> Any:
         )
     if value == "min_max":
         return MinMaxObservationScaler(minimum=x.min(axis=0), maximum=x.max(axis=0))
-    raise UnknownNameError(
-        "observation scaler", value, ["min_max", "none", "pixel", "standard"]
-    )
+    raise UnknownNameError("observation scaler", value, ["min_max", "none", "pixel", "standard"])
 
 
 def _reward_scaler(value: Any) -> Any:

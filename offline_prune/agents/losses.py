@@ -42,9 +42,7 @@ def _preserved(impl: Any) -> Iterator[None]:
     training = [(m, m.training) for top in torch_modules for m in top.modules()]
     buffers = [(b, b.clone()) for top in torch_modules for b in top.buffers()]
     duals = {
-        field.name: None
-        for field in dataclasses.fields(modules)
-        if field.name in _DUAL_OPTIMIZERS
+        field.name: None for field in dataclasses.fields(modules) if field.name in _DUAL_OPTIMIZERS
     }
     devices = sorted(
         {
@@ -62,15 +60,13 @@ def _preserved(impl: Any) -> Iterator[None]:
             impl._modules = modules
             for module, mode in training:
                 module.training = mode
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    if not torch.equal(buffer, before):
-                        buffer.copy_(before)
+            for buffer, before in buffers:
+                # Through .data: autograd must not take this for a change of what batch
+                # normalisation saved; training mode reads no running statistics back.
+                buffer.data.copy_(before)
 
 
-def without_side_effects(
-    raw: Callable[[Any, TorchMiniBatch], Tensor], impl: Any
-) -> Loss:
+def without_side_effects(raw: Callable[[Any, TorchMiniBatch], Tensor], impl: Any) -> Loss:
     """Bind a loss to an agent so that evaluating it changes nothing.
 
     Parameters, buffers, optimizer states, module modes and the random state are
@@ -133,9 +129,9 @@ def residual_actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
     """
     modules: Any = impl.modules
     modules.q_funcs.eval()
-    latent = torch.randn(
-        batch.actions.shape[0], 2 * impl.action_size, device=impl.device
-    ).clamp(-0.5, 0.5)
+    latent = torch.randn(batch.actions.shape[0], 2 * impl.action_size, device=impl.device).clamp(
+        -0.5, 0.5
+    )
     sampled = modules.vae_decoder(x=batch.observations, latent=latent)
     action = modules.policy(batch.observations, sampled)
     loss: Tensor = impl.compute_actor_loss(batch, action).actor_loss

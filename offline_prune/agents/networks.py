@@ -49,9 +49,7 @@ def _actor_critic(*, policy_target: bool) -> tuple[Part, ...]:
 
 
 _IMITATION = (Part("actor", ("imitator",), (), losses.behavior_cloning_loss),)
-_DISCRETE_CRITIC = (
-    Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.discrete_critic_loss),
-)
+_DISCRETE_CRITIC = (Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.discrete_critic_loss),)
 
 LAYOUTS: dict[str, tuple[Part, ...]] = {
     "BCConfig": _IMITATION,
@@ -76,18 +74,14 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
 """Name of the d3rlpy config class → the networks of the algorithm."""
 
 
-def _prunable(
-    modules: Mapping[str, nn.Module], seen: set[int]
-) -> dict[str, nn.Parameter]:
+def _prunable(modules: Mapping[str, nn.Module], seen: set[int]) -> dict[str, nn.Parameter]:
     """Prunable weights by qualified name; a shared one belongs to its first network."""
     weights: dict[str, nn.Parameter] = {}
     for prefix, top in modules.items():
         for name, module in top.named_modules():
             if is_prunable(module) and id(module.weight) not in seen:
                 seen.add(id(module.weight))
-                weights[".".join(filter(None, (prefix, name, "weight")))] = (
-                    module.weight
-                )
+                weights[".".join(filter(None, (prefix, name, "weight")))] = module.weight
     return weights
 
 
@@ -142,9 +136,7 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
     bound: dict[RawLoss, Callable[[TorchMiniBatch], Tensor]] = {}
     networks = []
     for part in parts:
-        loss = bound.setdefault(
-            part.loss, losses.without_side_effects(part.loss, algo.impl)
-        )
+        loss = bound.setdefault(part.loss, losses.without_side_effects(part.loss, algo.impl))
         for role, pairs in _heads(part, modules):
             online = {prefix: _resolve(modules, prefix) for prefix in pairs}
             weights = _prunable(online, seen)

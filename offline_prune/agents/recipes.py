@@ -95,9 +95,7 @@ def algorithm_recipes() -> Mapping[str, AlgorithmRecipe]:
             Override(**{**entry, "datasets": tuple(entry["datasets"])})
             for entry in content.pop("overrides", [])
         )
-        recipes[path.stem] = AlgorithmRecipe(
-            name=path.stem, overrides=overrides, **content
-        )
+        recipes[path.stem] = AlgorithmRecipe(name=path.stem, overrides=overrides, **content)
     return recipes
 
 

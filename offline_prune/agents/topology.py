@@ -118,9 +118,9 @@ class Chain:
 
 def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
     if isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
-        return list(encoder._layers)  # type: ignore[call-overload, no-any-return]
+        return list(encoder._layers)
     if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
-        return [*encoder._cnn_layers, *encoder._last_layers]  # type: ignore[misc]
+        return [*encoder._cnn_layers, *encoder._last_layers]
     return None
 
 
@@ -151,9 +151,7 @@ def _build_chain(
             return None
     stages.append((list(heads.values()), []))
     # A pixel encoder appends the action to the flattened channels.
-    appended = (
-        encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
-    )
+    appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
     built = []
     before: nn.Linear | nn.Conv2d | None = None
     for layers, after in stages:
@@ -172,9 +170,7 @@ def _build_chain(
     return Chain(tuple(built), folds)
 
 
-def find_chains(
-    modules: Mapping[str, nn.Module], names: Mapping[int, str]
-) -> tuple[Chain, ...]:
+def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> tuple[Chain, ...]:
     """Chains of an agent's modules, heads on a shared encoder together.
 
     Args:

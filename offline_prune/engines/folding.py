@@ -32,9 +32,7 @@ def fold_constant_units(chains: Sequence[Chain], mask: Mapping[str, Tensor]) -> 
         units: Tensor | None = None  # a unit's constant output, NaN where it varies
         for stage in chain.stages:
             for layer in stage.layers:
-                columns = layer.module.weight.new_full(
-                    (layer.module.weight.shape[1],), torch.nan
-                )
+                columns = layer.module.weight.new_full((layer.module.weight.shape[1],), torch.nan)
                 if units is not None:
                     owned = units.repeat_interleave(stage.repeat)
                     columns[: len(owned)] = owned

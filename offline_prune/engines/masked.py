@@ -61,9 +61,7 @@ class MaskedEngine:
             MaskError: If the mask belongs to other networks or one is attached.
         """
         if self._mask is not None:
-            raise MaskError(
-                "A mask is attached already: call update(mask) or detach()."
-            )
+            raise MaskError("A mask is attached already: call update(mask) or detach().")
         self._check_fits(mask)
         agent = self._agent
         self._zero(_pruned_entries(agent, mask.nominal))
@@ -73,9 +71,7 @@ class MaskedEngine:
         self._zero(self._pruned)
         for name, pruned in self._pruned.items():
             weight = agent.weights[name]
-            self._handles.append(
-                weight.register_post_accumulate_grad_hook(_gradient_mask(pruned))
-            )
+            self._handles.append(weight.register_post_accumulate_grad_hook(_gradient_mask(pruned)))
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -120,7 +116,7 @@ class MaskedEngine:
                     f"The networks were built anew: {name!r} is another tensor now."
                     " Make a new Agent and attach its mask again."
                 )
-            if not weight._post_accumulate_grad_hooks:  # type: ignore[attr-defined]
+            if not weight._post_accumulate_grad_hooks:
                 raise MaskError(f"The hook of {name!r} is gone: attach the mask again.")
             for place, tensor in (
                 ("", weight),
@@ -176,9 +172,7 @@ def _is_moment(value: object, weight: nn.Parameter) -> bool:
 def _optimizers(agent: Agent) -> list[Optimizer]:
     """The torch optimizers of an agent."""
     modules = vars(agent.algo.impl.modules).values()
-    return [
-        m.optim for m in modules if isinstance(getattr(m, "optim", None), Optimizer)
-    ]
+    return [m.optim for m in modules if isinstance(getattr(m, "optim", None), Optimizer)]
 
 
 def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:

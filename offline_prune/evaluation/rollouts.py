@@ -72,8 +72,7 @@ def check_episodes(episodes: int) -> None:
     """
     if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 0:
         raise InputError(
-            "The number of evaluation episodes is a whole number from 0 on, not"
-            f" {episodes!r}."
+            f"The number of evaluation episodes is a whole number from 0 on, not {episodes!r}."
         )
 
 

@@ -98,9 +98,7 @@ def keep_highest(scores: Tensor, count: int) -> Tensor:
     return mask.reshape(scores.shape)
 
 
-def erk_densities(
-    shapes: Mapping[str, tuple[int, ...]], sparsity: float
-) -> dict[str, float]:
+def erk_densities(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, float]:
     """Layer densities of the Erdős–Rényi-kernel distribution.
 
     Formula: ``density_l = ε · Σ dims_l / Π dims_l``, with ε such that the kept weights
@@ -143,12 +141,8 @@ def _whole_counts(
     that no layer is emptied by rounding alone while the budget allows it.
     """
     floor = min(1, total // len(sizes))
-    counts = {
-        name: min(sizes[name], max(floor, math.floor(wanted[name]))) for name in sizes
-    }
-    by_remainder = sorted(
-        sizes, key=lambda name: math.floor(wanted[name]) - wanted[name]
-    )
+    counts = {name: min(sizes[name], max(floor, math.floor(wanted[name]))) for name in sizes}
+    by_remainder = sorted(sizes, key=lambda name: math.floor(wanted[name]) - wanted[name])
     by_size = sorted(sizes, key=lambda name: -counts[name])
     while (missing := total - sum(counts.values())) > 0:
         room = [name for name in by_remainder if counts[name] < sizes[name]]
@@ -161,9 +155,7 @@ def _whole_counts(
     return counts
 
 
-def _per_layer(
-    scores: Mapping[str, Tensor], counts: Mapping[str, int]
-) -> dict[str, Tensor]:
+def _per_layer(scores: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, Tensor]:
     return {name: keep_highest(score, counts[name]) for name, score in scores.items()}
 
 

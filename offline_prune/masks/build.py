@@ -69,8 +69,7 @@ def check_request(
     critics = {s for role, s in per_network.items() if role.startswith("critic")}
     if share_critics and len(critics) > 1:
         raise SparsityError(
-            "Critics that share one threshold must have the same sparsity, not"
-            f" {sorted(critics)}."
+            f"Critics that share one threshold must have the same sparsity, not {sorted(critics)}."
         )
     return per_network
 

@@ -30,11 +30,7 @@ def _forward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
     for stage in chain.stages:
         matrices = [_matrix(mask[layer.name]) for layer in stage.layers]
         width = matrices[0].shape[1]
-        alive = (
-            matrices[0].new_ones(width)
-            if units is None
-            else _columns(units, stage, width)
-        )
+        alive = matrices[0].new_ones(width) if units is None else _columns(units, stage, width)
         reached.append(alive)
         units = (matrices[0] & alive).any(dim=1)
     return reached
@@ -43,9 +39,7 @@ def _forward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
 def _backward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
     """For every stage but the last, which of its outputs reach an output."""
     heads, *hidden = reversed(chain.stages)
-    columns = torch.stack(
-        [_matrix(mask[head.name]).any(dim=0) for head in heads.layers]
-    ).any(dim=0)
+    columns = torch.stack([_matrix(mask[head.name]).any(dim=0) for head in heads.layers]).any(dim=0)
     needed: list[Tensor] = []
     above = heads
     for stage in hidden:
@@ -58,9 +52,7 @@ def _backward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
     return needed[::-1]
 
 
-def connected_part(
-    chains: Sequence[Chain], mask: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def connected_part(chains: Sequence[Chain], mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Restrict a mask to the weights on some path from an input to an output.
 
     A unit without a kept weight leading to it puts out a constant; one without a kept
@@ -88,9 +80,7 @@ def connected_part(
                 full = mask[layer.name]
                 row = full.new_ones(len(full)) if depth == last else needed[depth]
                 alive = row[:, None] & reached[depth][None, :]
-                connected[layer.name] = full & alive.reshape(
-                    *alive.shape, *[1] * (full.dim() - 2)
-                )
+                connected[layer.name] = full & alive.reshape(*alive.shape, *[1] * (full.dim() - 2))
     return connected
 
 

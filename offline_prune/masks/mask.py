@@ -51,14 +51,11 @@ class Mask:
         for name in names:
             if bool((self.connected[name] & ~self.nominal[name]).any()):
                 raise MaskError(
-                    f"The connected part of {name!r} keeps weights that its nominal"
-                    " mask prunes."
+                    f"The connected part of {name!r} keeps weights that its nominal mask prunes."
                 )
         for field in ("nominal", "connected"):
             tensors = getattr(self, field)
-            copies = {
-                name: tensors[name].detach().bool().cpu().clone() for name in names
-            }
+            copies = {name: tensors[name].detach().bool().cpu().clone() for name in names}
             object.__setattr__(self, field, MappingProxyType(copies))
         roles = {role: tuple(members) for role, members in self.roles.items()}
         object.__setattr__(self, "roles", MappingProxyType(roles))

@@ -30,7 +30,4 @@ def grasp(objective: Objective) -> Scores:
         Wang, Zhang, Grosse 2020, arXiv 2002.07376, equation 8.
     """
     product = hessian_gradient(objective)
-    return {
-        name: weight.detach() * product[name]
-        for name, weight in objective.weights.items()
-    }
+    return {name: weight.detach() * product[name] for name, weight in objective.weights.items()}

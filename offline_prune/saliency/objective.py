@@ -80,9 +80,7 @@ def hessian_gradient(objective: Objective) -> Scores:
     mean = None if single else list(mean_gradient(objective).values())
     total = [torch.zeros_like(weight) for weight in weights]
     for loss in objective.losses:
-        gradients = torch.autograd.grad(
-            loss(), weights, create_graph=True, materialize_grads=True
-        )
+        gradients = torch.autograd.grad(loss(), weights, create_graph=True, materialize_grads=True)
         direction = [g.detach() for g in gradients] if mean is None else mean
         inner = torch.stack(
             [(g * d).sum() for g, d in zip(gradients, direction, strict=True)]

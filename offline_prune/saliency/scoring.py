@@ -22,9 +22,7 @@ SCORING_BATCH_SIZE = 256
 """Transitions a scoring mini-batch: what the paper's authors score on."""
 
 
-def draw_batches(
-    agent: Agent, data: Dataset, n_batches: int, seed: int
-) -> list[TorchMiniBatch]:
+def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list[TorchMiniBatch]:
     """Draw scoring mini-batches, scaled as the algorithm scales its training batches.
 
     Args:
@@ -108,10 +106,7 @@ def _score_group(
 ) -> dict[str, Scores]:
     roles = " and ".join(network.role for network in group)
     weights = {n: w for network in group for n, w in network.weights.items()}
-    losses = [
-        _seeded(group[0].loss, batch, seed + i, roles)
-        for i, batch in enumerate(batches)
-    ]
+    losses = [_seeded(group[0].loss, batch, seed + i, roles) for i, batch in enumerate(batches)]
     if any(not bool(weight.isfinite().all()) for weight in weights.values()):
         raise NonFiniteError(f"The weights of {roles} are not finite before training.")
     with torch.no_grad():
@@ -127,9 +122,7 @@ def _score_group(
     return {net.role: {n: found[n] for n in net.weights} for net in group}
 
 
-def _seeded(
-    loss: Loss, batch: TorchMiniBatch, seed: int, roles: str
-) -> Callable[[], Tensor]:
+def _seeded(loss: Loss, batch: TorchMiniBatch, seed: int, roles: str) -> Callable[[], Tensor]:
     """The loss on one mini-batch, with the same noise at every call."""
 
     def evaluate() -> Tensor:

@@ -27,6 +27,5 @@ def snip(objective: Objective) -> Scores:
     """
     gradient = mean_gradient(objective)
     return {
-        name: (weight.detach() * gradient[name]).abs()
-        for name, weight in objective.weights.items()
+        name: (weight.detach() * gradient[name]).abs() for name, weight in objective.weights.items()
     }

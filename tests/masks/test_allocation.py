@@ -36,9 +36,7 @@ def named(sizes):
 
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 @settings(max_examples=60, deadline=None)
-@given(
-    sizes=shapes, sparsity=sparsities, seed=st.integers(0, 2**31), ties=st.booleans()
-)
+@given(sizes=shapes, sparsity=sparsities, seed=st.integers(0, 2**31), ties=st.booleans())
 def test_counts_are_exact(allocation, sizes, sparsity, seed, ties):
     generator = torch.Generator().manual_seed(seed)
     scores = {n: torch.randn(s, generator=generator) for n, s in named(sizes).items()}

@@ -19,9 +19,7 @@ def mlp_chain(widths, heads):
         Stage((Layer(f"hidden{i}", nn.Linear(a, b)),), 1, (nn.ReLU(),))
         for i, (a, b) in enumerate(itertools.pairwise(widths))
     ]
-    last = tuple(
-        Layer(f"head{i}", nn.Linear(widths[-1], out)) for i, out in enumerate(heads)
-    )
+    last = tuple(Layer(f"head{i}", nn.Linear(widths[-1], out)) for i, out in enumerate(heads))
     return Chain((*stages, Stage(last, 1, ())), True)
 
 
@@ -94,16 +92,12 @@ def test_a_channel_owns_its_columns_after_flattening_and_actions_are_inputs():
 
 
 def test_layer_norm_mixes_units_so_there_is_no_chain():
-    policy = NormalPolicy(
-        VectorEncoder([3], [4], use_layer_norm=True), 4, 2, -5.0, 2.0, False
-    )
+    policy = NormalPolicy(VectorEncoder([3], [4], use_layer_norm=True), 4, 2, -5.0, 2.0, False)
     names = {id(p): name for name, p in policy.named_parameters()}
     assert find_chains({"net": policy}, names) == ()
 
 
 def test_batch_norm_and_dropout_have_paths_but_do_not_fold():
     for options in ({"use_batch_norm": True}, {"dropout_rate": 0.5}):
-        policy = NormalPolicy(
-            VectorEncoder([3], [4], **options), 4, 2, -5.0, 2.0, False
-        )
+        policy = NormalPolicy(VectorEncoder([3], [4], **options), 4, 2, -5.0, 2.0, False)
         assert not chain_of(policy).constant_units_fold

@@ -17,9 +17,7 @@ B = torch.tensor([1.0, -1.0])
 def quadratic(w: list[float], n_batches: int = 1) -> Objective:
     """L = ½ wᵀAw − bᵀw, the same on every mini-batch."""
     weight = torch.tensor(w, requires_grad=True)
-    return Objective(
-        {"w": weight}, [lambda: 0.5 * weight @ A @ weight - B @ weight] * n_batches
-    )
+    return Objective({"w": weight}, [lambda: 0.5 * weight @ A @ weight - B @ weight] * n_batches)
 
 
 @pytest.mark.parametrize("n_batches", [1, 3])
@@ -40,9 +38,7 @@ def test_quadratic(w, g, hg, snip_scores, grasp_scores, n_batches):
         "GraSP": ({"w": -grasp(objective)["w"]}, grasp_scores),
     }
     for name, (found, values) in expected.items():
-        torch.testing.assert_close(
-            found["w"], torch.tensor(values), atol=1e-6, rtol=0, msg=name
-        )
+        torch.testing.assert_close(found["w"], torch.tensor(values), atol=1e-6, rtol=0, msg=name)
 
 
 def test_snip_and_grasp_disagree_and_a_flipped_sign_would_show():

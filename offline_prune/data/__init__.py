@@ -1,0 +1,24 @@
+"""Data: fixed offline datasets, aligned, checked and flat."""
+
+from __future__ import annotations
+
+from offline_prune.data.buffer import FlatReplayBuffer
+from offline_prune.data.dataset import Dataset
+from offline_prune.data.environment import make_environment
+from offline_prune.data.importers import import_file
+from offline_prune.data.load import load_dataset
+from offline_prune.data.metadata import DatasetMetadata
+from offline_prune.data.observations import ObservationLayout
+from offline_prune.data.recipes import DatasetRecipe, list_dataset_recipes
+
+__all__ = [
+    "Dataset",
+    "DatasetMetadata",
+    "DatasetRecipe",
+    "FlatReplayBuffer",
+    "ObservationLayout",
+    "import_file",
+    "list_dataset_recipes",
+    "load_dataset",
+    "make_environment",
+]

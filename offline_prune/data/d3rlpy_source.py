@@ -1,0 +1,83 @@
+"""d3rlpy's replay buffers as a source of episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from d3rlpy.constants import ActionSpace
+from d3rlpy.dataset import EpisodeBase, ReplayBufferBase
+
+from offline_prune.data.dataset import Dataset
+from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
+from offline_prune.errors import DatasetError
+
+__all__ = ["from_d3rlpy"]
+
+
+def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
+    """Load a d3rlpy ``ReplayBuffer`` or ``MDPDataset``.
+
+    d3rlpy's episodes hold T observations for T steps. The observation after the last
+    step is unknown: a truncated episode loses its last transition, as in d3rlpy; a
+    terminated one gets zeros there, as in d3rlpy, and is never bootstrapped from.
+
+    Args:
+        source: The buffer. Its action space and size are taken from its
+            ``dataset_info``; it names no environment.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        DatasetError: If the observations are tuples, or as :func:`collect_episodes`.
+    """
+    info = source.dataset_info
+    signature = info.observation_signature
+    if len(signature.shape) != 1:
+        raise DatasetError(
+            "The buffer holds tuple observations, which this package does not prune"
+            " for. Concatenate them into one array."
+        )
+    dtype = np.dtype(signature.dtype[0])
+    shape = tuple(signature.shape[0])
+    if dtype == np.uint8:
+        observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+    else:
+        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
+    action_space: gymnasium.Space[Any]
+    if info.action_space == ActionSpace.DISCRETE:
+        action_space = gymnasium.spaces.Discrete(info.action_size)
+    else:
+        action_space = gymnasium.spaces.Box(-1.0, 1.0, (info.action_size,), np.float32)
+    episodes = source.episodes
+    origin = Origin(
+        dataset_id=None,
+        env_spec=None,
+        observation_space=observation_space,
+        action_space=action_space,
+        steps=sum(episode.transition_count for episode in episodes),
+    )
+    return collect_episodes(_episodes(episodes), origin)
+
+
+def _episodes(episodes: Sequence[EpisodeBase]) -> Iterator[RawEpisode]:
+    for i, episode in enumerate(episodes):
+        n = episode.transition_count
+        if n == 0:
+            continue  # a truncated episode of one step holds no transition
+        observations = np.asarray(episode.observations)
+        if episode.terminated:
+            observations = np.concatenate([observations, observations[:1] * 0])
+        flags = np.zeros(n, dtype=bool)
+        flags[-1] = episode.terminated
+        yield RawEpisode(
+            f"episode {i}",
+            observations,
+            episode.actions[:n],
+            episode.rewards[:n],
+            flags,
+            ~flags & (np.arange(n) == n - 1),
+        )

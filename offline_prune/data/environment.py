@@ -1,0 +1,38 @@
+"""The environment a dataset was collected in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from offline_prune.data.metadata import DatasetMetadata
+from offline_prune.errors import EnvironmentUnavailableError
+
+__all__ = ["make_environment"]
+
+
+def make_environment(metadata: DatasetMetadata, **options: Any) -> gymnasium.Env[Any, Any]:
+    """Make the dataset's environment.
+
+    Args:
+        metadata: Of the dataset.
+        **options: Passed to ``gymnasium.make``.
+
+    Returns:
+        The environment.
+
+    Raises:
+        EnvironmentUnavailableError: If the dataset names none or it cannot be made
+            here; the message says what is missing.
+    """
+    spec = metadata.env_spec
+    if spec is None:
+        raise EnvironmentUnavailableError("the dataset names no environment")
+    try:
+        return gymnasium.make(spec, **options)
+    except (gymnasium.error.Error, ImportError, OSError, AttributeError) as error:
+        raise EnvironmentUnavailableError(
+            f"the environment {spec.id} cannot be made here ({error}); install the"
+            " package that provides it and import it, so that gymnasium knows it"
+        ) from error

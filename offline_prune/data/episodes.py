@@ -1,0 +1,287 @@
+"""Collect checked episodes into flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+
+from offline_prune.data.dataset import Dataset
+from offline_prune.data.metadata import Actions, DatasetMetadata
+from offline_prune.data.observations import ObservationLayout
+from offline_prune.errors import DatasetError, EpisodeError
+
+__all__ = ["Origin", "RawEpisode", "collect_episodes"]
+
+
+@dataclass(frozen=True)
+class RawEpisode:
+    """An episode as its source holds it.
+
+    Attributes:
+        name: What to call it in an error.
+        observations: T + 1 observations in the structure of the space.
+        actions: T actions.
+        rewards: T rewards.
+        terminations: T flags; true at most at the last step.
+        truncations: T flags; true at most at the last step.
+    """
+
+    name: str
+    observations: Any
+    actions: Any
+    rewards: Any
+    terminations: Any
+    truncations: Any
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a source knows of its dataset.
+
+    Attributes:
+        dataset_id: Minari id; None where there is none.
+        env_spec: The environment to evaluate in; None where it is not known.
+        observation_space: As declared.
+        action_space: As declared.
+        steps: Number of transitions, all episodes together.
+        reference_min: Mean return of a random policy; None where not given.
+        reference_max: Mean return of the reference expert; None where not given.
+    """
+
+    dataset_id: str | None
+    env_spec: EnvSpec | None
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
+    steps: int
+    reference_min: float | None = None
+    reference_max: float | None = None
+
+
+def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
+    """Check every episode and copy it into flat arrays, one pass, no second copy.
+
+    T + 1 observations make T transitions. A step with a termination is terminal, with
+    a truncation as well or not: the end of the task outranks the end of patience. An
+    episode whose last step has neither flag was cut off: it counts as truncated. A
+    truncated episode keeps its last transition, with its true next observation and
+    terminal 0.
+
+    Args:
+        episodes: In order.
+        origin: What the source knows.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        EpisodeError: If an episode is broken; names the episode and the step.
+        DatasetError: If there are no transitions.
+        ActionSpaceError: If d3rlpy cannot train on the action space.
+    """
+    layout = ObservationLayout.of(origin.observation_space)
+    actions = Actions.of(origin.action_space)
+    n = origin.steps
+    frames = _Frames(n, layout)
+    if actions.kind == "continuous":
+        taken = np.empty((n, actions.size), np.float32)
+    else:
+        taken = np.empty((n, 1), np.int64)
+    rewards = np.empty(n, np.float32)
+    terminals = np.zeros(n, np.float32)
+    timeouts = np.zeros(n, bool)
+    ends: list[int] = []
+    returns: list[float] = []
+    at = 0
+    for episode in episodes:
+        length = _length(episode)
+        if at + length > n:
+            raise DatasetError(
+                f"The dataset declares {n} steps, but its episodes hold more: its"
+                " metadata and data disagree. Write the dataset anew."
+            )
+        stop = at + length
+        frames.add(_observations(episode, layout, length))
+        taken[at:stop] = _actions(episode, origin.action_space, actions, length)
+        step_rewards = _rewards(episode, length)
+        rewards[at:stop] = step_rewards
+        terminated = _last_flag(episode, "terminations", length)
+        _last_flag(episode, "truncations", length)
+        terminals[stop - 1] = terminated
+        timeouts[stop - 1] = not terminated
+        returns.append(float(step_rewards.sum(dtype=np.float64)))
+        ends.append(stop)
+        at = stop
+    if at == 0:
+        raise DatasetError(
+            "The dataset holds no transition. Expected at least one episode of one"
+            " step: collect data first."
+        )
+    metadata = DatasetMetadata(
+        dataset_id=origin.dataset_id,
+        env_spec=origin.env_spec,
+        observation_space=origin.observation_space,
+        action_space=origin.action_space,
+        observation_layout=layout,
+        action_kind=actions.kind,
+        action_size=actions.size,
+        action_start=actions.start,
+        action_low=actions.low,
+        action_high=actions.high,
+        observation_shape=layout.shape,
+        episodes=len(ends),
+        steps=at,
+        mean_return=float(np.mean(returns)),
+        std_return=float(np.std(returns)),
+        reference_min=origin.reference_min,
+        reference_max=origin.reference_max,
+    )
+    return Dataset(
+        frames=frames.array(),
+        actions=taken[:at],
+        rewards=rewards[:at],
+        terminals=terminals[:at],
+        timeouts=timeouts[:at],
+        ends=np.asarray(ends, dtype=np.int64),
+        metadata=metadata,
+    )
+
+
+class _Frames:
+    """An array that grows as episodes come, by what their count turns out to need."""
+
+    def __init__(self, steps: int, layout: ObservationLayout) -> None:
+        # One row a step and one an episode; room for episodes of 100 steps and longer.
+        self._array = np.empty((steps + steps // 100 + 1, *layout.shape), layout.dtype)
+        self._used = 0
+
+    def add(self, observations: NDArray[Any]) -> None:
+        needed = self._used + len(observations)
+        if needed > len(self._array):
+            shape = (needed + needed // 8, *self._array.shape[1:])
+            grown = np.empty(shape, self._array.dtype)
+            grown[: self._used] = self._array[: self._used]
+            self._array = grown
+        self._array[self._used : needed] = observations
+        self._used = needed
+
+    def array(self) -> NDArray[Any]:
+        return self._array[: self._used]
+
+
+def _length(episode: RawEpisode) -> int:
+    lengths = {
+        name: len(getattr(episode, name))
+        for name in ("actions", "rewards", "terminations", "truncations")
+    }
+    length = lengths["rewards"]
+    if length == 0 or set(lengths.values()) != {length}:
+        raise EpisodeError(
+            f"{episode.name}: actions, rewards and flags must have one row a step and"
+            f" at least one step, found {lengths}. Write the episode anew."
+        )
+    return length
+
+
+def _observations(episode: RawEpisode, layout: ObservationLayout, length: int) -> NDArray[Any]:
+    for leaf in layout.leaves:
+        name = "/".join(map(str, ("observations", *leaf.path)))
+        try:
+            found = np.asarray(leaf.of(episode.observations))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise EpisodeError(
+                f"{episode.name}: {name} is missing or ragged ({error}); the"
+                " observation space declares it."
+            ) from error
+        if found.dtype.kind not in "fiub" or found.shape[1:] != leaf.shape:
+            raise EpisodeError(
+                f"{episode.name}: {name} is {found.dtype} of shape {found.shape}; the"
+                f" observation space declares {leaf.dtype} of shape {leaf.shape} a step."
+            )
+        if len(found) == length:
+            raise EpisodeError(
+                f"{episode.name}: {name} has {length} rows for {length} steps, expected"
+                f" {length + 1}: the observation after step {length - 1} is missing."
+                " Record the final observation, or import the data with"
+                " 'offline-prune import', which drops what it cannot know."
+            )
+        if len(found) != length + 1:
+            raise EpisodeError(
+                f"{episode.name}: {name} has {len(found)} rows for {length} steps,"
+                f" expected {length + 1}."
+            )
+        _check_finite(episode, name, found)
+    return layout.flatten(episode.observations, length + 1)
+
+
+def _actions(
+    episode: RawEpisode,
+    space: gymnasium.Space[Any],
+    actions: Actions,
+    length: int,
+) -> NDArray[Any]:
+    found = np.asarray(episode.actions)
+    if actions.kind == "continuous":
+        if found.dtype.kind != "f" or found.shape != (length, actions.size):
+            raise EpisodeError(
+                f"{episode.name}: actions are {found.dtype} of shape {found.shape}; the"
+                f" action space {space} needs floats of shape {(length, actions.size)}."
+            )
+        _check_finite(episode, "actions", found)
+        return found
+    if found.dtype.kind not in "iu" or found.size != length:
+        raise EpisodeError(
+            f"{episode.name}: actions are {found.dtype} of shape {found.shape}; the"
+            f" action space {space} needs integers of shape {(length,)}."
+        )
+    found = found.reshape(length, 1).astype(np.int64) - actions.start
+    outside = (found < 0) | (found >= actions.size)
+    if outside.any():
+        step = int(np.argmax(outside))
+        raise EpisodeError(
+            f"{episode.name}, step {step}: action"
+            f" {int(found[step, 0]) + actions.start} is outside {space}."
+        )
+    return found
+
+
+def _rewards(episode: RawEpisode, length: int) -> NDArray[np.float32]:
+    found = np.asarray(episode.rewards)
+    if found.dtype.kind not in "fiub" or found.size != length:
+        raise EpisodeError(
+            f"{episode.name}: rewards are {found.dtype} of shape {found.shape}; expected"
+            f" one number a step, shape {(length,)}."
+        )
+    _check_finite(episode, "rewards", found)
+    return found.reshape(length).astype(np.float32)
+
+
+def _last_flag(episode: RawEpisode, name: str, length: int) -> bool:
+    flags = np.asarray(getattr(episode, name)).reshape(-1).astype(bool)
+    if flags[:-1].any():
+        step = int(np.argmax(flags))
+        raise EpisodeError(
+            f"{episode.name}, step {step}: {name} is set, but the episode goes on to"
+            f" step {length - 1}. Split the episode there."
+        )
+    return bool(flags[-1])
+
+
+def _check_finite(episode: RawEpisode, name: str, values: NDArray[Any]) -> None:
+    if values.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        # What is finite in float64 may not be in float32, which the networks compute in.
+        finite = np.isfinite(values.astype(np.float32, copy=False))
+    if not finite.all():
+        step = int(np.argwhere(~finite)[0][0])
+        raise EpisodeError(
+            f"{episode.name}, step {step}: {name} holds"
+            f" {values[step][~finite[step]].flat[0] if values.ndim > 1 else values[step]},"
+            " expected finite float32 numbers. Repair or drop the episode."
+        )

@@ -1,0 +1,109 @@
+"""load_dataset: from whatever names a dataset to flat arrays."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import minari
+from d3rlpy.dataset import ReplayBufferBase
+from minari import MinariDataset
+
+from offline_prune.data.collect import collect
+from offline_prune.data.d3rlpy_source import from_d3rlpy
+from offline_prune.data.dataset import Dataset
+from offline_prune.data.minari_source import from_minari, open_minari
+from offline_prune.data.recipes import list_dataset_recipes
+from offline_prune.data.store import local_path
+from offline_prune.errors import DatasetError, DatasetNotFoundError, UnknownNameError
+from offline_prune.shipped_files import shipped
+
+__all__ = ["load_dataset"]
+
+_PROBE_SECONDS = 2.0  # Minari itself retries for tens of seconds without a network
+
+
+def load_dataset(source: Any) -> Dataset:
+    """Load a fixed dataset, aligned and checked.
+
+    Args:
+        source: A Minari id; a ``minari.MinariDataset``; a d3rlpy ``ReplayBuffer`` or
+            ``MDPDataset``; the folder of a Minari dataset; or a :class:`Dataset`,
+            which is returned as it is. An id is looked for in Minari's local root
+            (``MINARI_DATASETS_PATH``) first, then among the recipes: an embedded
+            dataset is made or opened, an official one downloaded by Minari.
+
+    Returns:
+        Flat arrays, metadata and a replay buffer for d3rlpy.
+
+    Raises:
+        DatasetNotFoundError: If it is not here and cannot be had; says how to get it.
+        UnknownNameError: If nothing of this name is known.
+        EpisodeError: If an episode is broken; names the episode and the step.
+        ActionSpaceError: If d3rlpy cannot train on its action space.
+        DatasetError: If it is empty or damaged.
+    """
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, MinariDataset):
+        return from_minari(source)
+    if isinstance(source, ReplayBufferBase):
+        return from_d3rlpy(source)
+    if isinstance(source, os.PathLike):
+        path = Path(source)
+        if not path.exists():
+            raise DatasetNotFoundError(f"There is no dataset at {path}.")
+        return from_minari(open_minari(path))
+    if isinstance(source, str):
+        return from_minari(_find(source))
+    raise DatasetError(
+        "A dataset is a Minari id, a Minari dataset, a d3rlpy replay buffer or a path,"
+        f" not {type(source).__name__}."
+    )
+
+
+def _find(name: str) -> MinariDataset:
+    local = local_path(name)
+    if (local / "data").is_dir():
+        return open_minari(local)
+    recipes = list_dataset_recipes()
+    if name in recipes:
+        recipe = recipes[name]
+        if recipe.kind == "generated":
+            return collect(recipe)
+        if recipe.kind == "bundled":
+            return open_minari(shipped("datasets") / "bundled" / name)
+        return _download(name)
+    if Path(name).exists():
+        return open_minari(Path(name))
+    raise UnknownNameError("dataset", name, {*recipes, *minari.list_local_datasets()})
+
+
+def _download(name: str) -> MinariDataset:
+    """Let Minari download a dataset, but fail at once where it cannot."""
+    try:
+        _check_remote()
+        return minari.load_dataset(name, download=True)
+    except Exception as error:  # whatever a client of a remote store may raise
+        raise DatasetNotFoundError(
+            f"The dataset {name} is not on this machine and cannot be downloaded"
+            f" ({error}). On a machine with a network run 'minari download {name}', copy"
+            " its folder here and point MINARI_DATASETS_PATH at the root. Datasets that"
+            " need no download: "
+            + ", ".join(n for n, r in list_dataset_recipes().items() if r.kind != "minari")
+            + "."
+        ) from error
+
+
+def _check_remote() -> None:
+    """Raise an error within seconds where Minari's remote store is out of reach."""
+    from minari.storage.remotes import get_cloud_storage
+
+    endpoint = getattr(getattr(get_cloud_storage(), "_api", None), "endpoint", None)
+    if endpoint is not None:
+        url = urlsplit(endpoint)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        socket.create_connection((url.hostname, port), timeout=_PROBE_SECONDS).close()

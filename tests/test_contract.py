@@ -1,0 +1,224 @@
+"""What every algorithm × saliency × engine must keep."""
+
+import subprocess
+import sys
+
+import d3rlpy
+import numpy as np
+import pytest
+import torch
+from d3rlpy.logging import NoopAdapterFactory
+
+from offline_prune import Agent, prune, prune_then_train
+from offline_prune.masks.allocation import kept_count
+from offline_prune.methods import METHODS
+from offline_prune.pipeline import ENGINES
+from tests.worlds import CASES, agent, dataset, params, source
+
+STEPS = 6
+
+
+def state(algo):
+    """Every tensor of an algorithm: weights, targets, optimizer moments."""
+    found = {}
+    for field, value in vars(algo.impl.modules).items():
+        if isinstance(value, torch.nn.Module):
+            found |= {f"{field}.{n}": t for n, t in value.state_dict().items()}
+        elif hasattr(value, "optim"):
+            for i, moments in value.optim.state_dict()["state"].items():
+                found |= {f"{field}.{i}.{n}": t for n, t in moments.items()}
+    return found
+
+
+def assert_identical(a, b):
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+
+
+def assert_zeros_hold(subject, mask):
+    for name, weight in subject.weights.items():
+        pruned = ~mask.connected[name]
+        assert not weight[pruned].any(), name
+        if name in subject.targets:
+            assert not subject.targets[name][pruned].any(), f"target of {name}"
+        for value in vars(subject.algo.impl.modules).values():
+            optimizer = getattr(value, "optim", None)
+            for moment in getattr(optimizer, "state", {}).get(weight, {}).values():
+                if moment.shape == weight.shape:
+                    assert not moment[pruned].any(), f"moment of {name}"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_zeros_hold_after_every_step_and_counts_are_exact(kind, algo, method, engine):
+    data = dataset(kind)
+    subject, mask = prune(
+        data, algo, 0.8, method=method, engine=engine, algo_params=params(kind, algo)
+    )
+    for network in subject.networks:
+        kept = kept_count(network.n_weights, 0.8)
+        assert mask[network.role].n_kept == kept
+    seen = []
+
+    def check(algo, epoch, step):
+        assert_zeros_hold(subject, mask)
+        seen.append(step)
+
+    subject.algo.fit(
+        data.buffer,
+        n_steps=STEPS,
+        n_steps_per_epoch=STEPS,
+        logger_adapter=NoopAdapterFactory(),
+        show_progress=False,
+        callback=check,
+    )
+    assert len(seen) == STEPS
+    subject.engine.verify()
+    moved = [
+        name
+        for name, weight in subject.weights.items()
+        if mask.connected[name].any() and weight.grad is not None
+    ]
+    assert moved
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_sparsity_zero_is_stock_d3rlpy_bit_for_bit(kind, algo, engine):
+    ours = prune_then_train(
+        dataset(kind),
+        algo,
+        0.0,
+        n_steps=STEPS,
+        seed=7,
+        engine=engine,
+        evaluate=0,
+        algo_params=params(kind, algo),
+        progress=False,
+    )
+    d3rlpy.seed(7)
+    stock = ours.algo.config.create(device="cpu:0")
+    stock.fit(
+        source(kind),  # d3rlpy's own buffer, not ours
+        n_steps=STEPS,
+        n_steps_per_epoch=STEPS,
+        logger_adapter=NoopAdapterFactory(),
+        show_progress=False,
+    )
+    assert_identical(state(ours.algo), state(stock))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_the_same_seed_gives_the_same_run(kind, algo, engine):
+    def run(seed):
+        return prune_then_train(
+            dataset(kind),
+            algo,
+            0.8,
+            n_steps=STEPS,
+            seed=seed,
+            engine=engine,
+            evaluate=0,
+            algo_params=params(kind, algo),
+            progress=False,
+        )
+
+    first = run(1)
+    np.random.seed(99)  # whatever the random state was before
+    torch.manual_seed(99)
+    again = run(1)
+    assert first.mask == again.mask
+    assert_identical(state(first.algo), state(again.algo))
+    assert first.mask != run(2).mask
+
+
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_holding_the_connected_part_keeps_the_nominal_function(kind, algo):
+    """Folding constants into biases changes no prediction, in the targets neither."""
+    data = dataset(kind)
+    nominal = agent(kind, algo)
+    held, mask = prune(data, algo, 0.97, method="random", algo_params=params(kind, algo))
+    assert mask.n_connected < mask.n_kept
+    with torch.no_grad():
+        for name, weight in nominal.weights.items():
+            weight[~mask.nominal[name]] = 0.0
+            if name in nominal.targets:
+                nominal.targets[name][~mask.nominal[name]] = 0.0
+    batch = data.buffer.batch_at(np.arange(16))
+    x = torch.tensor(batch.observations)
+    if kind.startswith("pixel"):
+        x = x / 255.0
+    a = torch.tensor(batch.actions)
+    fields = nominal.algo.impl.modules.get_torch_modules()
+    for field, module in fields.items():
+        other = getattr(held.algo.impl.modules, field)
+        modules = module if isinstance(module, torch.nn.ModuleList) else [module]
+        others = other if isinstance(module, torch.nn.ModuleList) else [other]
+        for m, o in zip(modules, others, strict=True):
+            if not hasattr(m, "_encoder"):
+                continue  # a dual variable
+            for p, q in zip(outputs(m, x, a), outputs(o, x, a), strict=True):
+                torch.testing.assert_close(p, q, atol=1e-6, rtol=1e-5)
+
+
+def outputs(module, x, a):
+    kind = type(module).__name__
+    if kind == "VAEDecoder":
+        a = torch.cat([a, a], dim=1)
+    takes_action = type(module._encoder).__name__.endswith("WithAction")
+    found = module(x, a) if takes_action else module(x)
+    if isinstance(found, torch.distributions.Distribution):
+        found = [getattr(found, n) for n in ("logits", "loc", "scale") if hasattr(found, n)]
+    if isinstance(found, torch.Tensor):
+        found = [found]
+    return [t for t in found if t is not None]
+
+
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_d3_files_keep_the_zeros(kind, algo, tmp_path):
+    result = prune_then_train(
+        dataset(kind),
+        algo,
+        0.9,
+        n_steps=STEPS,
+        evaluate=0,
+        algo_params=params(kind, algo),
+        progress=False,
+    )
+    path = tmp_path / "agent.d3"
+    result.algo.save(str(path))
+    loaded = d3rlpy.load_learnable(str(path))
+    assert_zeros_hold(Agent.of(loaded), result.mask)
+    x = dataset(kind).buffer.batch_at(np.arange(4)).observations
+    torch.manual_seed(0)
+    expected = result.algo.predict(x)
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(loaded.predict(x), expected)
+
+
+def test_d3_files_open_without_this_package(tmp_path):
+    result = prune_then_train(
+        dataset("vector-continuous"),
+        "iql",
+        0.9,
+        n_steps=STEPS,
+        evaluate=0,
+        progress=False,
+    )
+    result.algo.save(str(tmp_path / "agent.d3"))
+    script = (
+        "import sys, d3rlpy, numpy as np\n"
+        "algo = d3rlpy.load_learnable(sys.argv[1])\n"
+        "assert not [m for m in sys.modules if m.startswith('offline_prune')]\n"
+        "print(algo.predict(np.zeros((1, 5), np.float32)).shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "agent.d3")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout.strip() == "(1, 2)", done.stderr

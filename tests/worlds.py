@@ -1,0 +1,67 @@
+"""Small fixed datasets of every kind, and the algorithms that train on each."""
+
+import functools
+
+import numpy as np
+from d3rlpy.dataset import MDPDataset
+
+from offline_prune.agents import build_agent
+from offline_prune.data import Dataset, load_dataset
+
+CONTINUOUS = ("bc", "td3_plus_bc", "iql", "cql", "bcq")
+DISCRETE = ("bc", "bcq", "cql")
+KINDS = {
+    "vector-continuous": CONTINUOUS,
+    "vector-discrete": DISCRETE,
+    "pixel-continuous": CONTINUOUS,
+    "pixel-discrete": DISCRETE,
+}
+CASES = [(kind, algo) for kind, algos in KINDS.items() for algo in algos]
+
+# Small networks and few sampled actions: the tests are about exactness, not learning.
+PARAMS = {
+    ("vector-continuous", "cql"): {"n_action_samples": 3},
+    ("vector-continuous", "bcq"): {"n_action_samples": 5},
+    ("pixel-continuous", "cql"): {"n_action_samples": 2},
+    ("pixel-continuous", "bcq"): {"n_action_samples": 2},
+}
+
+
+@functools.cache
+def source(kind: str) -> MDPDataset:
+    """A d3rlpy dataset of 8 terminated episodes of 12 steps."""
+    rng = np.random.default_rng(0)
+    shape, actions = kind.split("-")
+    n, episodes = 96, 8
+    if shape == "pixel":
+        observations = rng.integers(0, 256, (n, 2, 36, 36)).astype(np.uint8)
+    else:
+        observations = rng.normal(size=(n, 5)).astype(np.float32)
+    if actions == "discrete":
+        taken = rng.integers(0, 3, (n, 1))
+        taken[:3, 0] = range(3)
+    else:
+        taken = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
+    terminals = np.zeros(n, dtype=np.float32)
+    terminals[n // episodes - 1 :: n // episodes] = 1.0
+    rewards = rng.normal(size=n).astype(np.float32)
+    return MDPDataset(observations, taken, rewards, terminals)
+
+
+@functools.cache
+def dataset(kind: str) -> Dataset:
+    """The same, loaded by this package."""
+    return load_dataset(source(kind))
+
+
+def params(kind: str, algo: str) -> dict:
+    """Hyperparameters that keep the tests quick."""
+    chosen = {"batch_size": 16, **PARAMS.get((kind, algo), {})}
+    if kind.startswith("pixel"):
+        return {**chosen, "observation_scaler": "pixel"}
+    return {**chosen, "hidden_units": [24, 24]}
+
+
+def agent(kind: str, algo: str, seed: int = 0):
+    """A built agent of a case."""
+    return build_agent(dataset(kind), algo, algo_params=params(kind, algo), seed=seed).agent
