@@ -24,7 +24,7 @@ from offline_prune.training import check_epochs, check_fit_options, train
 
 __all__ = ["DEFAULT_N_BATCHES", "PrunedAgent", "prune", "prune_then_train"]
 
-DEFAULT_N_BATCHES = 1
+DEFAULT_N_BATCHES = 8
 """Scoring mini-batches of 256 transitions."""
 
 ENGINES = {"masked": MaskedEngine}
