@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import gymnasium
@@ -10,6 +11,17 @@ from offline_prune.data.metadata import DatasetMetadata
 from offline_prune.errors import EnvironmentUnavailableError
 
 __all__ = ["make_environment"]
+
+
+def _log_mujoco_warnings() -> None:
+    """Send MuJoCo's warnings to the logger ``mujoco``, at level INFO.
+
+    By itself MuJoCo prints them to stderr and writes MUJOCO_LOG.TXT into the working
+    directory, one for every environment that is made.
+    """
+    import mujoco
+
+    mujoco.set_mju_user_warning(logging.getLogger("mujoco").info)
 
 
 def make_environment(metadata: DatasetMetadata, **options: Any) -> gymnasium.Env[Any, Any]:
@@ -30,6 +42,8 @@ def make_environment(metadata: DatasetMetadata, **options: Any) -> gymnasium.Env
     if spec is None:
         raise EnvironmentUnavailableError("the dataset names no environment")
     try:
+        if "mujoco" in str(spec.entry_point):
+            _log_mujoco_warnings()
         return gymnasium.make(spec, **options)
     except (gymnasium.error.Error, ImportError, OSError, AttributeError) as error:
         raise EnvironmentUnavailableError(

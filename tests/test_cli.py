@@ -1,0 +1,153 @@
+"""The command line, run as a user runs it: arguments in, exit code and output out."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from offline_prune import load_dataset
+from offline_prune.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process; returns (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["offline-prune", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return call
+
+
+QUICK = ("--steps", 4, "--episodes", 0, "--quiet")
+
+
+def test_run_and_show(run, tmp_path):
+    out = tmp_path / "run"
+    code, printed, _ = run(
+        "run", "pendulum/mixture-v0", "--algo", "iql", "--sparsity", ".95", "--method", "grasp",
+        "--steps", 4, "--episodes", 2, "--out", out, "--json", "--param", "hidden_units=[32, 32]",
+    )  # fmt: skip
+    assert code == 0
+    numbers = json.loads(printed)
+    assert numbers["sparsity"] == pytest.approx(0.95, abs=1e-3)
+    assert numbers["method"] == "grasp"
+    assert len(numbers["returns"]) == 2
+    assert numbers["networks"]["value"]["weights"] == 32 * 3 + 32 * 32 + 32
+    code, shown, _ = run("show", out, "--json")
+    assert code == 0
+    assert json.loads(shown) == numbers
+    code, table, _ = run("show", out)
+    assert code == 0
+    assert "critic[1]" in table
+
+
+def test_sparsity_by_network(run):
+    code, printed, _ = run(
+        "run", "cartpole/mixture-v0", "--algo", "bcq", "--sparsity", "critic=.9", *QUICK, "--json"
+    )
+    assert code == 0
+    networks = json.loads(printed)["networks"]
+    assert networks["critic[0]"]["sparsity"] == pytest.approx(0.9, abs=1e-3)
+    assert networks["imitator"]["sparsity"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "pendlum/mixture-v0", "--algo", "bc", "--sparsity", ".9"), "pendulum/mixture"),
+        (("run", "pendulum/mixture-v0", "--algo", "bcc", "--sparsity", ".9"), "Did you mean 'bc"),
+        (("run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", "1"), "outside [0, 1)"),
+        (("run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", "much"), "number"),
+        (("run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", "a=.5"), "'a'"),
+        (
+            ("run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".5", "--param", "x"),
+            "name=value",
+        ),
+        (("run", "pendulum/mixture-v0", "--algo", "bc"), "--sparsity"),
+        (("show", "nowhere"), "not a result"),
+        (("import", "nowhere.h5", "mine/new-v0"), "nowhere.h5"),
+        (("import", "nowhere.h5", "no id"), "not a dataset id"),
+    ],
+)
+def test_wrong_input_exits_with_2(run, arguments, message):
+    code, printed, error = run(*arguments)
+    assert code == 2
+    assert printed == ""
+    assert message in " ".join(error.split())
+    assert "Traceback" not in error
+
+
+def test_lists(run):
+    code, printed, _ = run("datasets")
+    assert code == 0
+    for name in ("pendulum/mixture-v0", "halfcheetah/medium-small-v0", "mujoco/hopper/expert-v0"):
+        assert name in printed
+    code, printed, _ = run("algos")
+    assert code == 0
+    for name in ("bcq", "td3_plus_bc", "continuous", "discrete", "2006.04779"):
+        assert name in printed
+
+
+def test_import_then_run(run, tmp_path):
+    rng = np.random.default_rng(0)
+    n = 60
+    with h5py.File(tmp_path / "replay.h5", "w") as file:
+        file["observations"] = rng.normal(size=(n, 4)).astype(np.float32)
+        file["actions"] = np.arange(n)[:, None] % 2
+        file["rewards"] = np.ones((n, 1), np.float32)
+        file["terminals"] = (np.arange(n) % 20 == 19).astype(np.float32)[:, None]
+        file["episode_terminals"] = (np.arange(n) % 20 == 19).astype(np.float32)[:, None]
+    name = "imported/cli-v0"
+    code, printed, _ = run("import", tmp_path / "replay.h5", name, "--env", "CartPole-v1")
+    assert (code, "60 steps in 3 episodes" in printed) == (0, True)
+    assert load_dataset(name).metadata.env_spec.id == "CartPole-v1"
+    code, _, error = run("import", tmp_path / "replay.h5", name)
+    assert (code, "already" in error) == (2, True)
+    for algo in ("bc", "bcq", "cql"):
+        code, printed, _ = run("run", name, "--algo", algo, "--sparsity", ".5", *QUICK, "--json")
+        assert code == 0
+        assert json.loads(printed)["algo"] == f"discrete_{algo}"
+
+
+def test_an_existing_output_directory_is_refused(run, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep me")
+    code, _, error = run(
+        "run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".5", "--out", tmp_path, *QUICK
+    )
+    assert (code, "Nothing there was touched" in " ".join(error.split())) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_fresh_process_prints_json_and_nothing_else(minari_root):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "offline_prune.cli",
+            "run",
+            "pendulum/mixture-v0",
+            "--algo",
+            "bc",
+            "--sparsity",
+            ".9",
+            "--steps",
+            "4",
+            "--episodes",
+            "0",
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["n_steps"] == 4
