@@ -8,13 +8,17 @@ d3rlpy imports this module first.
 from __future__ import annotations
 
 import logging
+import warnings
 
 import gym_notices.notices
 
 # gym prints the notice filed under its version; without an entry it prints nothing.
 gym_notices.notices.notices.clear()
 
-import d3rlpy  # noqa: E402, F401
+with warnings.catch_warnings():
+    # In a notebook tqdm asks for ipywidgets; d3rlpy's bars are not shown anyway.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    import d3rlpy  # noqa: F401
 import structlog  # noqa: E402
 
 __all__ = ["set_d3rlpy_log_level"]

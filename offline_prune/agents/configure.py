@@ -6,7 +6,7 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
   ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set one.
 - ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``.
 - ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
-  by, or ``{type = "return_based", multiplier = 1000.0}`` and d3rlpy's other types.
+  by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
 - ``actor_learning_rate_decay``: ``"cosine"`` (to 0 over the run) or ``"none"``.
 
 Without an ``action_scaler`` of its own a recipe's algorithm scales a bounded action
@@ -41,11 +41,14 @@ from offline_prune.errors import InputError, UnknownNameError
 __all__ = ["configure"]
 
 _REWARD_SCALERS: dict[str, Callable[..., Any]] = {
-    "clip": ClipRewardScaler,
-    "min_max": MinMaxRewardScaler,
-    "multiply": MultiplyRewardScaler,
-    "return_based": ReturnBasedRewardScaler,
-    "standard": StandardRewardScaler,
+    scaler.get_type(): scaler
+    for scaler in (
+        ClipRewardScaler,
+        MinMaxRewardScaler,
+        MultiplyRewardScaler,
+        ReturnBasedRewardScaler,
+        StandardRewardScaler,
+    )
 }
 
 
@@ -72,12 +75,14 @@ def configure(
     values: dict[str, Any] = {}
     if "action_scaler" in fields:
         values["action_scaler"] = _action_scaler(data)
-    for name, value in hyperparameters.items():
-        values |= _expand(name, value, fields, data, n_steps)
-    if data.metadata.action_kind == "discrete":
-        values.pop("action_scaler", None)
     try:
+        for name, value in hyperparameters.items():
+            values |= _expand(name, value, fields, data, n_steps)
+        if data.metadata.action_kind == "discrete":
+            values.pop("action_scaler", None)
         return config_class(**values)
+    except InputError:
+        raise
     except (TypeError, ValueError, AssertionError) as error:
         raise InputError(
             f"{config_class.__name__} cannot be made from {dict(hyperparameters)}: {error}."
