@@ -15,11 +15,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
 from offline_prune import PruneResult, prune_then_train
 from offline_prune.atomic import written_aside
+
+matplotlib.use("Agg")
 
 RESULTS = Path(__file__).parent / "results" / "retention.md"
 COMMAND = "python benchmarks/retention.py --runs runs/retention"
@@ -60,13 +64,50 @@ def perform(run: Run) -> Run:
     return run
 
 
-def table(dataset: str, runs: list[Run]) -> str:
-    """The finished runs as markdown."""
-    done = {
+Finished = dict[tuple[str, float, int], PruneResult]
+
+
+def finished(runs: list[Run]) -> Finished:
+    """The runs whose folder is whole."""
+    return {
         (r.algo, r.sparsity, r.seed): PruneResult.load(r.folder)
         for r in runs
         if (r.folder / "result.json").is_file()
     }
+
+
+def mean_return(result: PruneResult) -> float:
+    """The mean return, which every run of this study has."""
+    if result.evaluation.mean_return is None:
+        raise RuntimeError(str(result.evaluation))
+    return result.evaluation.mean_return
+
+
+def draw(dataset: str, done: Finished) -> None:
+    """Mean returns as bars, seeds as dots."""
+    algos = [a for a in STEPS if all((a, p, s) in done for p in SPARSITIES for s in SEEDS)]
+    figure, axes = plt.subplots(figsize=(6, 3))
+    for k, sparsity in enumerate(SPARSITIES):
+        for i, algo in enumerate(algos):
+            returns = [mean_return(done[algo, sparsity, s]) for s in SEEDS]
+            x = i + (k - 0.5) * 0.38
+            label = None if i else ("dense" if sparsity == 0 else f"SNIP, {sparsity:.0%} pruned")
+            axes.bar(x, np.mean(returns), 0.36, color=f"C{k}", alpha=0.5, label=label)
+            axes.scatter([x] * len(SEEDS), returns, color=f"C{k}", s=12, zorder=2)
+    names = [f"{algo.upper()}\n{STEPS[algo]:,} steps" for algo in algos]
+    axes.set_xticks(range(len(algos)), names)
+    axes.set_ylabel("return")
+    axes.set_title(f"{dataset}, {len(SEEDS)} seeds", fontsize=10)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    with written_aside(RESULTS.with_suffix(".png")) as aside:
+        figure.savefig(aside, dpi=150, format="png")
+    plt.close(figure)
+
+
+def table(dataset: str, done: Finished) -> str:
+    """The finished runs as markdown."""
     lines = [
         f"# Return kept at {SPARSITIES[1]:.0%} sparsity",
         "",
@@ -85,7 +126,7 @@ def table(dataset: str, runs: list[Run]) -> str:
         if not seeds:
             continue
         dense, pruned = ([done[algo, p, s] for s in seeds] for p in SPARSITIES)
-        a, b = (np.array([r.evaluation.mean_return for r in rs]) for rs in (dense, pruned))
+        a, b = (np.array([mean_return(r) for r in rs]) for rs in (dense, pruned))
         speeds = [np.median([r.steps_per_second for r in rs]) for rs in (dense, pruned)]
         lines.append(
             f"| {algo} | {steps:,} | {', '.join(map(str, seeds))} | {a.mean():.0f} ± {a.std():.0f}"
@@ -97,7 +138,7 @@ def table(dataset: str, runs: list[Run]) -> str:
     lines += ["", "Returns of each seed (dense / pruned):", ""]
     for algo in STEPS:
         pairs = [
-            " / ".join(f"{done[algo, p, s].evaluation.mean_return:.0f}" for p in SPARSITIES)
+            " / ".join(f"{mean_return(done[algo, p, s]):.0f}" for p in SPARSITIES)
             for s in SEEDS
             if all((algo, p, s) in done for p in SPARSITIES)
         ]
@@ -114,27 +155,22 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
-    runs = [
-        Run(arguments.dataset, algo, sparsity, seed, arguments.runs / f"{algo}-{sparsity}-{seed}")
-        for algo in arguments.algos
-        for seed in SEEDS
-        for sparsity in SPARSITIES
-    ]
     everything = [
         Run(arguments.dataset, algo, sparsity, seed, arguments.runs / f"{algo}-{sparsity}-{seed}")
         for algo in STEPS
         for seed in SEEDS
         for sparsity in SPARSITIES
     ]
+    runs = [run for run in everything if run.algo in arguments.algos]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
         for future in as_completed([pool.submit(perform, run) for run in runs]):
             run = future.result()
             result = PruneResult.load(run.folder)
             print(run.algo, run.sparsity, run.seed, result.evaluation, flush=True)
-            RESULTS.parent.mkdir(exist_ok=True)
             with written_aside(RESULTS) as aside:
-                aside.write_text(table(arguments.dataset, everything))
+                aside.write_text(table(arguments.dataset, finished(everything)))
+            draw(arguments.dataset, finished(everything))
 
 
 if __name__ == "__main__":
