@@ -117,9 +117,8 @@ def table(dataset: str, done: Finished) -> str:
         "the last weights, 10 evaluation episodes a seed. ± is the standard deviation over",
         f"seeds. Made by `{COMMAND}`.",
         "",
-        "| algorithm | steps | seeds | dense return | pruned return | kept | effective sparsity"
-        " | scoring s | steps/s dense | steps/s pruned |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| algorithm | steps | seeds | dense return | pruned return | kept | effective sparsity |",
+        "|---|---|---|---|---|---|---|",
     ]
     for algo, steps in STEPS.items():
         seeds = [s for s in SEEDS if all((algo, p, s) in done for p in SPARSITIES)]
@@ -127,13 +126,10 @@ def table(dataset: str, done: Finished) -> str:
             continue
         dense, pruned = ([done[algo, p, s] for s in seeds] for p in SPARSITIES)
         a, b = (np.array([mean_return(r) for r in rs]) for rs in (dense, pruned))
-        speeds = [np.median([r.steps_per_second for r in rs]) for rs in (dense, pruned)]
         lines.append(
             f"| {algo} | {steps:,} | {', '.join(map(str, seeds))} | {a.mean():.0f} ± {a.std():.0f}"
             f" | {b.mean():.0f} ± {b.std():.0f} | {b.mean() / a.mean():.1%}"
-            f" | {np.mean([r.mask.effective_sparsity for r in pruned]):.1%}"
-            f" | {np.median([r.scoring_seconds for r in pruned]):.2f}"
-            f" | {speeds[0]:.0f} | {speeds[1]:.0f} |"
+            f" | {np.mean([r.mask.effective_sparsity for r in pruned]):.1%} |"
         )
     lines += ["", "Returns of each seed (dense / pruned):", ""]
     for algo in STEPS:

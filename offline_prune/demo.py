@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -53,9 +54,10 @@ def run_demo(
     console = Console()
     data = load_dataset(dataset)  # made once, before the workers need it
     metadata = data.metadata
+    score = metadata.normalized_score(metadata.mean_return)
+    tail = "" if score is None else f" (normalized score {score:.2f})"
     console.print(
-        f"{dataset}: {metadata.steps} steps, mean return {metadata.mean_return:.0f}"
-        f" (normalized score {metadata.normalized_score(metadata.mean_return):.2f})"
+        f"{dataset}: {metadata.steps:,} steps, mean return {metadata.mean_return:.0f}{tail}"
     )
     # The slowest algorithms first, so that no worker ends up alone with one.
     slow_first = sorted(ALGORITHMS, key=["bcq", "cql", "iql", "bc"].index)
@@ -78,7 +80,7 @@ def run_demo(
 
 
 def demo_table(results: list[dict[str, Any]]) -> Table:
-    """The runs as one table, a dense and a pruned run a row.
+    """The runs as one table of 80 columns, a dense and a pruned run a row.
 
     Args:
         results: :meth:`PruneResult.to_dict` of runs, dense and pruned in turn.
@@ -86,33 +88,41 @@ def demo_table(results: list[dict[str, Any]]) -> Table:
     Returns:
         A rich table.
     """
-    table = Table(title=f"Dense and pruned on {results[0]['dataset']}")
+    steps = ", ".join(f"{dense['algo']} {dense['n_steps']:,}" for dense in results[::2])
+    table = Table(
+        title=f"Dense and {results[1]['sparsity']:.0%} pruned ({results[1]['method']})"
+        f" on {results[0]['dataset']}",
+        caption=f"gradient steps: {steps}; seed {results[0]['seed']},"
+        f" {len(results[0]['returns'])} evaluation episodes, normalized score in brackets",
+        box=box.SIMPLE,
+    )
+    table.add_column("")
     for heading in (
-        "algorithm",
-        "return dense",
-        "return pruned",
-        "score dense",
-        "score pruned",
-        "weights kept",
-        "effective sparsity",
-        "steps",
-        "steps/s dense",
-        "steps/s pruned",
-        "scoring s",
+        "return\ndense",
+        "return\npruned",
+        "weights\nkept",
+        "effective\nsparsity",
+        "steps/s\ndense, pruned",
+        "scoring\nseconds",
     ):
-        table.add_column(heading, justify="left" if heading == "algorithm" else "right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for dense, pruned in zip(results[::2], results[1::2], strict=True):
         table.add_row(
             dense["algo"],
-            f"{dense['mean_return']:.0f} ± {dense['std_return']:.0f}",
-            f"{pruned['mean_return']:.0f} ± {pruned['std_return']:.0f}",
-            f"{dense['normalized_score']:.2f}",
-            f"{pruned['normalized_score']:.2f}",
-            f"{pruned['weights_kept']:,} of {pruned['weights']:,}",
+            _return(dense),
+            _return(pruned),
+            f"{pruned['weights_kept']:,}",
             f"{pruned['effective_sparsity']:.1%}",
-            f"{dense['n_steps']}",
-            f"{dense['steps_per_second']:.0f}",
-            f"{pruned['steps_per_second']:.0f}",
+            f"{dense['steps_per_second']:.0f}, {pruned['steps_per_second']:.0f}",
             f"{pruned['scoring_seconds']:.2f}",
         )
     return table
+
+
+def _return(result: dict[str, Any]) -> str:
+    """Mean ± standard deviation (normalized score), as far as there are any."""
+    if result["mean_return"] is None:
+        return "not evaluated"
+    score = result["normalized_score"]
+    tail = "" if score is None else f" ({score:.2f})"
+    return f"{result['mean_return']:.0f} ± {result['std_return']:.0f}{tail}"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from d3rlpy.models.torch import compute_vae_error
 from d3rlpy.torch_utility import TorchMiniBatch
 from torch import Tensor
 
@@ -44,15 +45,8 @@ def _preserved(impl: Any) -> Iterator[None]:
     duals = {
         field.name: None for field in dataclasses.fields(modules) if field.name in _DUAL_OPTIMIZERS
     }
-    devices = sorted(
-        {
-            p.device.index
-            for m in torch_modules
-            for p in m.parameters()
-            if p.device.type == "cuda" and p.device.index is not None
-        }
-    )
-    with torch.random.fork_rng(devices=devices):
+    cuda = [impl.device] if impl.device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda):
         impl._modules = dataclasses.replace(modules, **duals)
         try:
             yield
@@ -140,8 +134,6 @@ def residual_actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
 
 def vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
     """BCQ's imitator: reconstruction error of the action plus β times the KL term."""
-    from d3rlpy.models.torch import compute_vae_error
-
     modules: Any = impl.modules
     loss: Tensor = compute_vae_error(
         vae_encoder=modules.vae_encoder,

@@ -126,8 +126,8 @@ def _seeded(loss: Loss, batch: TorchMiniBatch, seed: int, roles: str) -> Callabl
     """The loss on one mini-batch, with the same noise at every call."""
 
     def evaluate() -> Tensor:
-        devices = [batch.actions.device] if batch.actions.is_cuda else []
-        with torch.random.fork_rng(devices=devices):
+        cuda = [batch.actions.device] if batch.actions.is_cuda else []
+        with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)
             value = loss(batch)
         if not bool(value.isfinite()):
