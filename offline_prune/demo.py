@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -94,15 +93,17 @@ def demo_table(results: list[dict[str, Any]]) -> Table:
         f" on {results[0]['dataset']}",
         caption=f"gradient steps: {steps}; seed {results[0]['seed']},"
         f" {len(results[0]['returns'])} evaluation episodes, normalized score in brackets",
-        box=box.SIMPLE,
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("")
+    table.add_column("algo", no_wrap=True)
     for heading in (
         "return\ndense",
         "return\npruned",
-        "weights\nkept",
+        "kept\nweights",
         "effective\nsparsity",
-        "steps/s\ndense, pruned",
+        "steps a\nsecond",
         "scoring\nseconds",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -113,7 +114,7 @@ def demo_table(results: list[dict[str, Any]]) -> Table:
             _return(pruned),
             f"{pruned['weights_kept']:,}",
             f"{pruned['effective_sparsity']:.1%}",
-            f"{dense['steps_per_second']:.0f}, {pruned['steps_per_second']:.0f}",
+            f"{dense['steps_per_second']:.0f} / {pruned['steps_per_second']:.0f}",
             f"{pruned['scoring_seconds']:.2f}",
         )
     return table
