@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; exit 2 on wrong input, 1 on a failure, 130 on Ctrl-C."""
+    """Run the command line; exit 2 on wrong input, 1 on a failure or Ctrl-C."""
     torch.set_num_threads(1)  # more threads spin, and lose, when a core is busy
     try:
         app()
@@ -41,9 +41,6 @@ def main() -> None:
             f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True
         )
         sys.exit(2 if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped; nothing was saved.")
-        sys.exit(130)
 
 
 def _sparsity(text: str) -> float | dict[str, float]:

@@ -198,7 +198,9 @@ def _observations(episode: RawEpisode, layout: ObservationLayout, length: int) -
                 f"{episode.name}: {name} is missing or ragged ({error}); the"
                 " observation space declares it."
             ) from error
-        if found.dtype.kind not in "fiub" or found.shape[1:] != leaf.shape:
+        # Floats for declared bytes (images scaled to 1, say) would be cut to 0 in silence.
+        fits = np.can_cast(found.dtype, leaf.dtype, "same_kind")
+        if not fits or found.shape[1:] != leaf.shape:
             raise EpisodeError(
                 f"{episode.name}: {name} is {found.dtype} of shape {found.shape}; the"
                 f" observation space declares {leaf.dtype} of shape {leaf.shape} a step."

@@ -77,6 +77,15 @@ def test_broken_episodes(case, tmp_path):
     assert "test/made-v0, episode 1" in str(error.value)
 
 
+def test_scaled_images_in_a_space_of_bytes(tmp_path):
+    frames = np.random.default_rng(0).uniform(size=(7, 4, 4, 3))
+    episode = EpisodeBuffer(**fields() | {"observations": frames})
+    space = spaces.Box(0, 255, (4, 4, 3), np.uint8)
+    write(tmp_path / "set", [episode], observation_space=space)
+    with pytest.raises(EpisodeError, match=r"observations is float64 .* declares uint8"):
+        load_dataset(tmp_path / "set")
+
+
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
