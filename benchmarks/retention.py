@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results" / "retention.md"
 COMMAND = "python benchmarks/retention.py --runs runs/retention"
 
 # Gradient steps by what an hour and a half on two cores allows.
-STEPS = {"bc": 20_000, "iql": 20_000, "cql": 3_000, "bcq": 3_000}
+STEPS = {"bc": 20_000, "iql": 20_000, "cql": 3_000, "bcq": 2_000}
 SEEDS = (0, 1, 2)
 SPARSITIES = (0.0, 0.95)
 

@@ -34,9 +34,9 @@ def paths(chain, mask, head):
             yield list(zip(layers, itertools.pairwise(path), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    st.lists(st.integers(1, 4), min_size=2, max_size=5),
     st.lists(st.integers(1, 2), min_size=1, max_size=2),
     st.floats(0.1, 0.9),
     st.integers(0, 2**31),
