@@ -56,6 +56,13 @@ def test_end_to_end_on_a_real_dataset(tmp_path):
     np.testing.assert_array_equal(loaded.algo.predict(x), result.algo.predict(x))
 
 
+def test_a_run_on_d3rlpys_own_transitions():
+    data = load_dataset("pendulum/mixture-v0").with_semantics("d3rlpy")
+    assert data.buffer.transition_count == len(data) - data.metadata.episodes
+    result = prune_then_train(data, "bc", 0.9, **QUICK)
+    assert result.mask.sparsity == pytest.approx(0.9, abs=1e-3)
+
+
 def test_a_mapping_prunes_only_the_networks_it_names():
     result = prune_then_train(
         dataset("vector-continuous"), "iql", {"actor": 0.9, "critic": 0.5}, **QUICK

@@ -58,9 +58,9 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
         try:
             environment = gymnasium.make(env)
         except (gymnasium.error.Error, ImportError) as error:
-            raise DatasetError(f"The environment {env!r} cannot be made: {error}.") from (error)
-        spec, spaces = environment.spec, environment
-        observation_space, action_space = spaces.observation_space, spaces.action_space
+            raise DatasetError(f"The environment {env!r} cannot be made: {error}.") from error
+        spec = environment.spec
+        observation_space, action_space = environment.observation_space, environment.action_space
         environment.close()
     else:
         spec = None
@@ -153,15 +153,16 @@ def _split(
         steps = len(frames) - 1
         if steps == 0:
             continue
-        flags = np.zeros(steps, dtype=bool)
-        flags[-1] = True
+        no_flag = np.zeros(steps, dtype=bool)
+        at_end = no_flag.copy()
+        at_end[-1] = True
         buffers.append(
             EpisodeBuffer(
                 observations=frames,
                 actions=actions[start : start + steps],
                 rewards=fields["rewards"][start : start + steps],
-                terminations=flags if terminated else ~flags & False,
-                truncations=~flags & False if terminated else flags,
+                terminations=at_end if terminated else no_flag,
+                truncations=no_flag if terminated else at_end,
             )
         )
     return buffers

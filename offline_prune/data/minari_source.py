@@ -92,4 +92,4 @@ def open_minari(path: Path) -> MinariDataset:
     try:
         return MinariDataset(data)
     except (OSError, KeyError, ValueError, AssertionError) as error:
-        raise DatasetError(f"{path} cannot be opened as a Minari dataset: {error}.") from (error)
+        raise DatasetError(f"{path} cannot be opened as a Minari dataset: {error}.") from error

@@ -42,10 +42,11 @@ def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list
         raise InputError(f"n_batches is a whole number from 1 on, not {n_batches!r}.")
     algo = agent.algo
     rng = np.random.default_rng(seed)
-    size = min(SCORING_BATCH_SIZE, len(data))
+    count = data.buffer.transition_count
+    size = min(SCORING_BATCH_SIZE, count)
     return [
         TorchMiniBatch.from_batch(
-            batch=data.buffer.batch_at(rng.choice(len(data), size=size, replace=False)),
+            batch=data.buffer.batch_at(rng.choice(count, size=size, replace=False)),
             gamma=algo.gamma,
             compute_returns_to_go=algo.need_returns_to_go,
             device=algo.impl.device,
