@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from d3rlpy.algos import QLearningAlgoBase
+from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import NoopAdapterFactory
 
 from offline_prune.agents.agent import Agent
@@ -79,14 +80,15 @@ def check_fit_options(options: Mapping[str, Any]) -> None:
 
 
 def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
-    """Check that d3rlpy will train every step asked for.
+    """Check that d3rlpy will train every step asked for, and not fail after an epoch.
 
     Args:
         options: Keyword arguments for ``fit``.
         n_steps: Gradient steps.
 
     Raises:
-        InputError: If ``n_steps_per_epoch`` does not divide ``n_steps``.
+        InputError: If ``n_steps_per_epoch`` does not divide ``n_steps``, or an epoch
+            is shorter than the ``logging_steps`` of a logger that counts steps.
     """
     length = options.get("n_steps_per_epoch")
     if length is not None and (length < 1 or n_steps % length):
@@ -94,6 +96,14 @@ def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
             f"n_steps={n_steps} is not a whole number of epochs of"
             f" n_steps_per_epoch={length} steps: d3rlpy would train"
             f" {n_steps // max(1, length) * length} steps."
+        )
+    logging_steps = options.get("logging_steps", 500)  # d3rlpy's default
+    epoch = length or epoch_length(n_steps)
+    if options.get("logging_strategy") == LoggingStrategy.STEPS and logging_steps > epoch:
+        raise InputError(
+            f"With LoggingStrategy.STEPS an epoch ({epoch} steps) must hold at least one"
+            f" log (logging_steps={logging_steps}); d3rlpy fails at its end otherwise."
+            f" Pass logging_steps of {epoch} or less."
         )
 
 

@@ -199,6 +199,12 @@ WRONG = {
         "'standard'",
     ),
     "partial epoch": ({"n_steps_per_epoch": 3}, InputError, "train 3 steps"),
+    "log beyond the epoch": (
+        {"logging_strategy": d3rlpy.LoggingStrategy.STEPS},
+        InputError,
+        "logging_steps of 4 or less",
+    ),
+    "role that is no name": ({"sparsity": {0: 0.5}}, UnknownNameError, "'0'"),
     "no steps": ({"n_steps": 0}, InputError, "n_steps"),
     "no batch": ({"batch_size": 0}, InputError, "batch_size"),
     "no scoring batches": ({"n_batches": 0}, InputError, "n_batches"),

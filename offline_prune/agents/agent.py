@@ -96,8 +96,8 @@ class Agent:
         if not isinstance(value, Mapping):
             return dict.fromkeys(self.roles, value)
         numbers = dict.fromkeys(self.roles, 0.0)
-        for role, number in sorted(value.items(), key=lambda item: "[" in item[0]):
-            named = [r for r in self.roles if r == role or r.partition("[")[0] == role]
+        for role, number in sorted(value.items(), key=lambda item: "[" in str(item[0])):
+            named = [r for r in self.roles if role in (r, r.partition("[")[0])]
             if not named:
                 known = {*self.roles, *(r.partition("[")[0] for r in self.roles)}
                 raise UnknownNameError(f"network of {self.name}", str(role), known)

@@ -65,7 +65,7 @@ class Mask:
         picked = {
             name: members
             for name, members in self.roles.items()
-            if name == role or name.partition("[")[0] == role
+            if role in (name, name.partition("[")[0])
         }
         if not picked:
             raise UnknownNameError("network", role, self.roles)
