@@ -1,5 +1,6 @@
 """What every algorithm × saliency × engine must keep."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,9 +8,10 @@ import d3rlpy
 import numpy as np
 import pytest
 import torch
+from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 from d3rlpy.logging import NoopAdapterFactory
 
-from offline_prune import Agent, prune, prune_then_train
+from offline_prune import Agent, load_dataset, prune, prune_then_train
 from offline_prune.masks.allocation import kept_count
 from offline_prune.methods import METHODS
 from offline_prune.pipeline import ENGINES
@@ -112,6 +114,46 @@ def test_sparsity_zero_is_stock_d3rlpy_bit_for_bit(kind, algo, engine):
     stock = ours.algo.config.create(device="cpu:0")
     stock.fit(
         source(kind),  # d3rlpy's own buffer, not ours
+        n_steps=STEPS,
+        n_steps_per_epoch=STEPS,
+        logger_adapter=NoopAdapterFactory(),
+        show_progress=False,
+    )
+    assert_identical(state(ours.algo), state(stock))
+
+
+def test_sparsity_zero_is_stock_on_truncated_episodes_with_scalers_that_d3rlpy_fits():
+    rng = np.random.default_rng(0)
+    episodes = [
+        Episode(
+            rng.normal(size=(n, 3)).astype(np.float32),
+            rng.uniform(-1, 1, (n, 2)).astype(np.float32),
+            rng.normal(size=(n, 1)).astype(np.float32),
+            terminated,
+        )
+        for n, terminated in ((12, False), (9, True), (15, False))
+    ]
+
+    def config():
+        return d3rlpy.algos.IQLConfig(
+            batch_size=16,
+            observation_scaler=d3rlpy.preprocessing.StandardObservationScaler(),
+            reward_scaler=d3rlpy.preprocessing.ReturnBasedRewardScaler(),
+        )
+
+    stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=episodes)
+    # From d3rlpy's episodes the last step of a truncated one is gone already; its rewards
+    # would count for the scaler, so both sides fit on what d3rlpy sees.
+    data = load_dataset(stock_buffer)
+    ours = prune_then_train(data, config(), 0.0, n_steps=STEPS, evaluate=0, progress=False)
+    d3rlpy.seed(0)
+    stock = dataclasses.replace(
+        config(),
+        observation_scaler=ours.algo.config.observation_scaler,
+        reward_scaler=ours.algo.config.reward_scaler,
+    ).create(device="cpu:0")
+    stock.fit(
+        stock_buffer,
         n_steps=STEPS,
         n_steps_per_epoch=STEPS,
         logger_adapter=NoopAdapterFactory(),
