@@ -120,8 +120,11 @@ def table(dataset: str, done: Finished) -> str:
         "the last weights, 10 evaluation episodes a seed. ± is the standard deviation over",
         f"seeds. Made by `{COMMAND} --dataset {dataset}`.",
         "",
-        "| algorithm | steps | seeds | dense return | pruned return | kept | effective sparsity |",
-        "|---|---|---|---|---|---|---|",
+        "The normalized score is 0 for a random policy and 1 for the dataset's reference expert.",
+        "",
+        "| algorithm | steps | seeds | dense return | pruned return | kept | dense score | pruned score"
+        " | effective sparsity |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for algo, steps in STEPS.items():
         seeds = [s for s in SEEDS if all((algo, p, s) in done for p in SPARSITIES)]
@@ -129,9 +132,11 @@ def table(dataset: str, done: Finished) -> str:
             continue
         dense, pruned = ([done[algo, p, s] for s in seeds] for p in SPARSITIES)
         a, b = (np.array([mean_return(r) for r in rs]) for rs in (dense, pruned))
+        scores = [np.mean([r.evaluation.normalized_score for r in rs]) for rs in (dense, pruned)]
         lines.append(
             f"| {algo} | {steps:,} | {', '.join(map(str, seeds))} | {a.mean():.0f} ± {a.std():.0f}"
             f" | {b.mean():.0f} ± {b.std():.0f} | {b.mean() / a.mean():.1%}"
+            f" | {scores[0]:.2f} | {scores[1]:.2f}"
             f" | {np.mean([r.mask.effective_sparsity for r in pruned]):.1%} |"
         )
     lines += ["", "Returns of each seed (dense / pruned):", ""]
