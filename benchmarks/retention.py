@@ -122,8 +122,8 @@ def table(dataset: str, done: Finished) -> str:
         "",
         "The normalized score is 0 for a random policy and 1 for the dataset's reference expert.",
         "",
-        "| algorithm | steps | seeds | dense return | pruned return | kept | dense score | pruned score"
-        " | effective sparsity |",
+        "| algorithm | steps | seeds | dense return | pruned return | kept | dense score"
+        " | pruned score | effective sparsity |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for algo, steps in STEPS.items():
