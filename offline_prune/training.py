@@ -28,7 +28,7 @@ __all__ = [
     "train",
 ]
 
-# d3rlpy's fit averages all losses of an epoch every ten steps: long epochs are slow.
+# Short enough for a learning curve and to notice divergence early; costs no time.
 _EPOCH_STEPS = range(250, 1001)
 
 
