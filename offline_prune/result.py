@@ -119,14 +119,14 @@ class PruneResult:
             "not_evaluated": evaluation.reason,
             "networks": {
                 role: {
-                    "weights": self.mask[role].n_weights,
-                    "weights_kept": self.mask[role].n_kept,
-                    "weights_connected": self.mask[role].n_connected,
-                    "sparsity": self.mask[role].sparsity,
-                    "effective_sparsity": self.mask[role].effective_sparsity,
-                    "layer_densities": self.mask[role].layer_densities,
+                    "weights": mask.n_weights,
+                    "weights_kept": mask.n_kept,
+                    "weights_connected": mask.n_connected,
+                    "sparsity": mask.sparsity,
+                    "effective_sparsity": mask.effective_sparsity,
+                    "layer_densities": mask.layer_densities,
                 }
-                for role in self.mask
+                for role, mask in ((role, self.mask[role]) for role in self.mask)
             },
         }
 

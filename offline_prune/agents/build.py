@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import d3rlpy
-import numpy as np
 import torch
 from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.algos.utility import build_scalers_with_transition_picker
@@ -139,17 +137,11 @@ def build_agent(
             f" algorithm, not {type(algo).__name__}."
         )
     _check_fits(made, data)
-    _seed_everything(seed)
+    d3rlpy.seed(seed)
     build_scalers_with_transition_picker(made, data.buffer)
     if made.impl is None:
         made.build_with_dataset(data.buffer)
     return BuiltAgent(Agent.of(made, name), n_steps)
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)  # CUDA included
 
 
 def _check_fits(algo: Any, data: Dataset) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.topology import Chain, Layer
+from offline_prune.masks.connectivity import unit_mask
 
 __all__ = ["fold_constant_units"]
 
@@ -52,5 +53,5 @@ def _fold_into(layer: Layer, columns: Tensor, mask: Tensor) -> Tensor:
         per_column = weight.flatten(2).sum(dim=2) if weight.dim() > 2 else weight
         bias += per_column @ columns.nan_to_num(nan=0.0)
         weight[:, constant] = 0.0
-    kept = (mask.flatten(2).any(dim=2) if mask.dim() > 2 else mask).to(weight.device)
+    kept = unit_mask(mask).to(weight.device)
     return ~(kept & ~constant).any(dim=1)

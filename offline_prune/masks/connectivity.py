@@ -9,11 +9,18 @@ from torch import Tensor
 
 from offline_prune.agents.topology import Chain, Stage
 
-__all__ = ["connected_part", "has_path"]
+__all__ = ["connected_part", "has_path", "unit_mask"]
 
 
-def _matrix(mask: Tensor) -> Tensor:
-    """(units, columns): whether any weight between the two is kept."""
+def unit_mask(mask: Tensor) -> Tensor:
+    """Reduce a weight's mask to units × columns.
+
+    Args:
+        mask: (out, in), or (out, in, kernel h, kernel w).
+
+    Returns:
+        (out, in): whether any weight between the two is kept.
+    """
     return mask.flatten(2).any(dim=2) if mask.dim() > 2 else mask
 
 
@@ -28,7 +35,7 @@ def _forward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
     reached: list[Tensor] = []
     units: Tensor | None = None
     for stage in chain.stages:
-        matrices = [_matrix(mask[layer.name]) for layer in stage.layers]
+        matrices = [unit_mask(mask[layer.name]) for layer in stage.layers]
         width = matrices[0].shape[1]
         alive = matrices[0].new_ones(width) if units is None else _columns(units, stage, width)
         reached.append(alive)
@@ -39,12 +46,14 @@ def _forward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
 def _backward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
     """For every stage but the last, which of its outputs reach an output."""
     heads, *hidden = reversed(chain.stages)
-    columns = torch.stack([_matrix(mask[head.name]).any(dim=0) for head in heads.layers]).any(dim=0)
+    columns = torch.stack([unit_mask(mask[head.name]).any(dim=0) for head in heads.layers]).any(
+        dim=0
+    )
     needed: list[Tensor] = []
     above = heads
     for stage in hidden:
         (layer,) = stage.layers
-        matrix = _matrix(mask[layer.name])
+        matrix = unit_mask(mask[layer.name])
         owned = columns[: len(matrix) * above.repeat]
         needed.append(owned.reshape(len(matrix), above.repeat).any(dim=1))
         columns = (matrix & needed[-1][:, None]).any(dim=0)
