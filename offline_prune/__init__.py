@@ -5,7 +5,7 @@ from __future__ import annotations
 from offline_prune import quiet  # noqa: F401 - first: it imports d3rlpy in silence
 from offline_prune.agents import Agent
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.engines import MaskedEngine
+from offline_prune.engines import CompactEngine, MaskedEngine
 from offline_prune.errors import OfflinePruneError
 from offline_prune.evaluation import Evaluation, evaluate
 from offline_prune.masks import Mask
@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Mask",
+    "CompactEngine",
     "MaskedEngine",
     "OfflinePruneError",
     "PruneResult",

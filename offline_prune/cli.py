@@ -81,7 +81,7 @@ def run(
     batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    engine: Annotated[str, typer.Option(help="What holds the zeros.")] = "masked",
+    engine: Annotated[str, typer.Option(help="What holds the zeros.")] = "auto",
     episodes: Annotated[int, typer.Option(help="Evaluation episodes; 0 = none.")] = 10,
     param: Annotated[
         list[str] | None, typer.Option(help="Hyperparameter name=value; repeatable.")

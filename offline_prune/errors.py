@@ -11,6 +11,7 @@ __all__ = [
     "DatasetError",
     "DatasetNotFoundError",
     "EmptyNetworkError",
+    "EngineError",
     "EnvironmentUnavailableError",
     "EpisodeError",
     "FixedDatasetError",
@@ -67,6 +68,10 @@ class AlgorithmError(InputError):
 
 class MaskError(InputError):
     """A mask that does not fit the agent or that is not held."""
+
+
+class EngineError(InputError):
+    """An engine that cannot run here."""
 
 
 class OutputDirectoryError(InputError):

@@ -12,8 +12,7 @@ from typing import Any
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.engines.masked import MaskedEngine
-from offline_prune.errors import UnknownNameError
+from offline_prune.engines import Engine, make_engine
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.masks.build import check_request, warn_of_collapse
@@ -27,19 +26,16 @@ __all__ = ["DEFAULT_N_BATCHES", "PrunedAgent", "prune", "prune_then_train"]
 DEFAULT_N_BATCHES = 8
 """Scoring mini-batches of 256 transitions."""
 
-ENGINES = {"masked": MaskedEngine}
-"""Name → how zeros are held while d3rlpy trains."""
-
-
 @dataclass(frozen=True)
 class PrunedAgent(Agent):
     """An agent whose mask is attached, ready for d3rlpy's ``fit``.
 
     Attributes:
-        engine: Holds the mask; ``engine.detach()`` lets go of it.
+        engine: Holds the mask. While it does, ``engine.weights()`` has the current
+            weights; ``engine.detach()`` lets go, and :attr:`weights` has them again.
     """
 
-    engine: MaskedEngine
+    engine: Engine
 
 
 def prune_then_train(
@@ -53,7 +49,7 @@ def prune_then_train(
     batch_size: int | None = None,
     n_batches: int | None = None,
     seed: int = 0,
-    engine: str = "masked",
+    engine: str = "auto",
     evaluate: int = 10,
     algo_params: Mapping[str, Any] | None = None,
     share_critics: bool = False,
@@ -83,7 +79,11 @@ def prune_then_train(
         n_batches: Scoring mini-batches of 256 transitions; None takes
             :data:`DEFAULT_N_BATCHES`.
         seed: Of everything random; the same seed gives the same mask and weights.
-        engine: ``"masked"``.
+        engine: What holds the zeros while d3rlpy trains: ``"auto"``, the fastest for
+            each network; ``"masked"``, layers of the original size; ``"compact"``,
+            dense layers of the live size; ``"sparse"``, kept weights only, where that
+            is possible (CPU, ReLU, the ``fast`` extra). All give the same weights up
+            to rounding.
         evaluate: Evaluation episodes; 0 for none.
         algo_params: Hyperparameters that replace the recipe's.
         share_critics: Whether twin critics share one threshold; apart by default,
@@ -127,7 +127,8 @@ def prune_then_train(
     )
     chosen = make_method(method, settings)
     start = time.perf_counter()
-    holding, _ = _attach(agent, data, chosen, engine)
+    holding = make_engine(engine, agent)
+    _attach(agent, data, chosen, holding)
     scoring_seconds = time.perf_counter() - start
     try:
         record = train(
@@ -185,7 +186,7 @@ def prune(
     batch_size: int | None = None,
     n_batches: int | None = None,
     seed: int = 0,
-    engine: str = "masked",
+    engine: str = "auto",
     algo_params: Mapping[str, Any] | None = None,
     share_critics: bool = False,
     device: str = "cpu",
@@ -233,18 +234,14 @@ def prune(
         seed=seed,
         n_steps=n_steps,
     )
-    holding, mask = _attach(agent, data, make_method(method, settings), engine)
+    holding = make_engine(engine, agent)
+    mask = _attach(agent, data, make_method(method, settings), holding)
     return PrunedAgent(**vars(agent), engine=holding), mask
 
 
-def _attach(
-    agent: Agent, data: Dataset, method: PruningMethod, engine: str
-) -> tuple[MaskedEngine, Mask]:
+def _attach(agent: Agent, data: Dataset, method: PruningMethod, engine: Engine) -> Mask:
     """Let the method choose a mask and the engine hold it."""
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", str(engine), ENGINES)
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
-    holding = ENGINES[engine](agent)
-    holding.attach(mask)
-    return holding, mask
+    engine.attach(mask)
+    return mask

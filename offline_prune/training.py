@@ -15,7 +15,7 @@ from d3rlpy.logging import NoopAdapterFactory
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.engines.masked import MaskedEngine
+from offline_prune.engines import Engine
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
 from offline_prune.methods.method import PruningMethod
 from offline_prune.progress import ProgressBar
@@ -111,13 +111,13 @@ def train(
     agent: Agent,
     data: Dataset,
     method: PruningMethod,
-    engine: MaskedEngine,
+    engine: Engine,
     n_steps: int,
     *,
     fit_options: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> TrainingRecord:
-    """Run d3rlpy's ``fit`` on the masked agent.
+    """Run d3rlpy's ``fit`` on the pruned agent.
 
     Args:
         agent: The agent; its mask is attached.
@@ -154,7 +154,7 @@ def train(
                 user_callback(algo, epoch, step)
 
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
-            _check_finite(agent, step)
+            _check_finite(agent, engine, step)
             if user_epoch_callback is not None:
                 user_epoch_callback(algo, epoch, step)
 
@@ -173,9 +173,10 @@ def train(
     return TrainingRecord(seconds, tuple(rows))
 
 
-def _check_finite(agent: Agent, step: int) -> None:
+def _check_finite(agent: Agent, engine: Engine, step: int) -> None:
+    weights = engine.weights()
     for network in agent.networks:
-        if not all(bool(torch.isfinite(w).all()) for w in network.weights.values()):
+        if not all(bool(torch.isfinite(weights[name]).all()) for name in network.weights):
             raise NonFiniteError(
                 f"The weights of {network.role} are no longer finite at gradient step"
                 f" {step}: training diverged. Try a smaller learning rate or a"

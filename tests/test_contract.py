@@ -14,7 +14,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from offline_prune import Agent, load_dataset, prune, prune_then_train
 from offline_prune.masks.allocation import kept_count
 from offline_prune.methods import METHODS
-from offline_prune.pipeline import ENGINES
+from offline_prune.engines import ENGINES
 from tests.worlds import CASES, agent, dataset, params, source
 
 STEPS = 6

@@ -7,7 +7,7 @@ which weights lie on a path from an input to an output.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,10 +105,13 @@ class Chain:
             bias of the next layer can take over exactly, in training and evaluation:
             false with dropout, batch normalisation, padded convolutions or layers
             without a bias.
+        owners: The modules that hold the encoder and its heads (a policy, a Q
+            function); several where they share the encoder.
     """
 
     stages: tuple[Stage, ...]
     constant_units_fold: bool
+    owners: tuple[nn.Module, ...]
 
     @property
     def weight_names(self) -> tuple[str, ...]:
@@ -133,7 +136,10 @@ def _folds(module: nn.Module) -> bool:
 
 
 def _build_chain(
-    encoder: nn.Module, heads: Mapping[str, nn.Linear], names: Mapping[int, str]
+    encoder: nn.Module,
+    heads: Mapping[str, nn.Linear],
+    owners: Sequence[nn.Module],
+    names: Mapping[int, str],
 ) -> Chain | None:
     """The chain of an encoder and its heads; None where units mix (layer norm, …)."""
     modules = _layers_of(encoder)
@@ -167,7 +173,7 @@ def _build_chain(
         )
         before = reader
     folds = all(_folds(m) for layers, after in stages for m in [*layers, *after])
-    return Chain(tuple(built), folds)
+    return Chain(tuple(built), folds, tuple(owners))
 
 
 def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> tuple[Chain, ...]:
@@ -184,7 +190,7 @@ def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> t
         layer normalisation, distributional heads) has none: all its kept weights count
         as connected.
     """
-    grouped: dict[int, tuple[nn.Module, dict[str, Any]]] = {}
+    grouped: dict[int, tuple[nn.Module, dict[str, Any], list[nn.Module]]] = {}
     opaque: set[int] = set()
     for prefix, module in modules.items():
         encoder = getattr(module, "_encoder", None)
@@ -201,10 +207,12 @@ def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> t
         )
         if not known:
             opaque.add(id(encoder))
-        grouped.setdefault(id(encoder), (encoder, {}))[1].update(heads)
+        _, all_heads, owners = grouped.setdefault(id(encoder), (encoder, {}, []))
+        all_heads.update(heads)
+        owners.append(module)
     chains = (
-        _build_chain(encoder, heads, names)
-        for key, (encoder, heads) in grouped.items()
+        _build_chain(encoder, heads, owners, names)
+        for key, (encoder, heads, owners) in grouped.items()
         if key not in opaque
     )
     return tuple(chain for chain in chains if chain is not None)

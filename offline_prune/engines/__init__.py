@@ -2,6 +2,40 @@
 
 from __future__ import annotations
 
-from offline_prune.engines.masked import MaskedEngine
+from collections.abc import Callable
+from functools import partial
 
-__all__ = ["MaskedEngine"]
+from offline_prune.agents.agent import Agent
+from offline_prune.engines.compact import CompactEngine
+from offline_prune.engines.engine import Engine
+from offline_prune.engines.masked import MaskedEngine
+from offline_prune.errors import UnknownNameError
+
+__all__ = ["ENGINES", "CompactEngine", "Engine", "MaskedEngine", "make_engine"]
+
+ENGINES: dict[str, Callable[[Agent], Engine]] = {
+    "auto": CompactEngine,
+    "masked": MaskedEngine,
+    "compact": partial(CompactEngine, kernels="dense"),
+    "sparse": partial(CompactEngine, kernels="sparse"),
+}
+"""Name → engine for an agent."""
+
+
+def make_engine(name: str, agent: Agent) -> Engine:
+    """Make an engine.
+
+    Args:
+        name: A key of :data:`ENGINES`.
+        agent: The agent to hold.
+
+    Returns:
+        The engine, nothing attached.
+
+    Raises:
+        UnknownNameError: If there is no such engine.
+        EngineError: If it cannot run here.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError("engine", str(name), ENGINES)
+    return ENGINES[name](agent)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.folding import fold_constant_units
+from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
 
@@ -51,8 +47,8 @@ class MaskedEngine:
         """Zero what the mask prunes and keep it zero.
 
         Constant outputs of units that lost all inputs move into the next bias first
-        (:func:`~offline_prune.engines.folding.fold_constant_units`), so that the
-        connected part computes the same function as the nominal mask.
+        (:func:`~offline_prune.engines.zeros.impose`), so that the connected part
+        computes the same function as the nominal mask.
 
         Args:
             mask: A mask of this agent.
@@ -62,16 +58,10 @@ class MaskedEngine:
         """
         if self._mask is not None:
             raise MaskError("A mask is attached already: call update(mask) or detach().")
-        self._check_fits(mask)
-        agent = self._agent
-        self._zero(_pruned_entries(agent, mask.nominal))
-        fold_constant_units(agent.chains, mask.nominal)
-        fold_constant_units(agent.target_chains, mask.nominal)
-        self._pruned = _pruned_entries(agent, mask.connected)
-        self._zero(self._pruned)
-        for name, pruned in self._pruned.items():
-            weight = agent.weights[name]
-            self._handles.append(weight.register_post_accumulate_grad_hook(_gradient_mask(pruned)))
+        impose(self._agent, mask)
+        self._pruned = pruned_entries(self._agent, mask.connected)
+        weights = self._agent.weights
+        self._handles = [hold_at_zero(weights[n], p) for n, p in self._pruned.items()]
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -83,7 +73,7 @@ class MaskedEngine:
         Raises:
             MaskError: If the mask belongs to other networks.
         """
-        self._check_fits(mask)
+        check_fits(self._agent, mask)
         self.detach()
         self.attach(mask)
 
@@ -129,58 +119,10 @@ class MaskedEngine:
                         " it again."
                     )
 
-    def _check_fits(self, mask: Mask) -> None:
-        expected = {n: tuple(w.shape) for n, w in self._agent.weights.items()}
-        found = {name: tuple(kept.shape) for name, kept in mask.nominal.items()}
-        if expected != found:
-            wrong = sorted(set(expected.items()) ^ set(found.items()))
-            raise MaskError(
-                f"The mask does not fit this {self._agent.name} agent; they differ in"
-                f" {wrong}. A mask belongs to networks of the same names and shapes."
-            )
+    def weights(self) -> dict[str, Tensor]:
+        """Weight name → its value now."""
+        return {name: weight.detach() for name, weight in self._agent.weights.items()}
 
-    @torch.no_grad()
-    def _zero(self, pruned: Mapping[str, Tensor]) -> None:
-        """Zero pruned entries of weights, targets, gradients and optimizer moments."""
-        states = [optimizer.state for optimizer in _optimizers(self._agent)]
-        for name, entries in pruned.items():
-            weight = self._agent.weights[name]
-            tensors: list[Tensor | None] = [
-                weight,
-                weight.grad,
-                self._agent.targets.get(name),
-            ]
-            for state in states:
-                # .get: looking a weight up must not create a state for it.
-                moments = state.get(weight, {}).values()
-                tensors += [m for m in moments if _is_moment(m, weight)]
-            for tensor in tensors:
-                if tensor is not None:
-                    tensor.masked_fill_(entries, 0.0)
-
-
-def _pruned_entries(agent: Agent, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """True = pruned, on the weight's device; only weights that lose something."""
-    pruned = {n: ~mask.to(agent.weights[n].device) for n, mask in kept.items()}
-    return {name: entries for name, entries in pruned.items() if entries.any()}
-
-
-def _is_moment(value: object, weight: nn.Parameter) -> bool:
-    return isinstance(value, Tensor) and value.shape == weight.shape
-
-
-def _optimizers(agent: Agent) -> list[Optimizer]:
-    """The torch optimizers of an agent."""
-    modules = vars(agent.algo.impl.modules).values()
-    return [m.optim for m in modules if isinstance(getattr(m, "optim", None), Optimizer)]
-
-
-def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:
-    """A hook that zeroes the pruned entries of a weight's gradient."""
-
-    def mask_gradient(weight: Tensor) -> None:
-        if weight.grad is not None:
-            # Filling, unlike multiplying, does not let a NaN through.
-            weight.grad.masked_fill_(pruned, 0.0)
-
-    return mask_gradient
+    def targets(self) -> dict[str, Tensor]:
+        """Name of the online weight → value of its twin in the target network now."""
+        return {name: weight.detach() for name, weight in self._agent.targets.items()}

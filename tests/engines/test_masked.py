@@ -7,7 +7,7 @@ import torch
 
 from offline_prune import Agent, MaskedEngine, prune
 from offline_prune.agents import build_agent
-from offline_prune.engines.folding import fold_constant_units
+from offline_prune.compaction.folding import fold_constant_units
 from offline_prune.errors import MaskError
 from offline_prune.masks.build import mask_from_kept
 from tests.worlds import agent, dataset, params

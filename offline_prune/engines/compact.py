@@ -1,0 +1,274 @@
+"""The compact engine: d3rlpy trains networks of the size that is still alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from d3rlpy.models.torch.encoders import VectorEncoder, VectorEncoderWithAction
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.topology import Chain
+from offline_prune.compaction import live_units
+from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
+from offline_prune.engines.replacement import Surgery
+from offline_prune.engines.sparse_mlp import kernels_available
+from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
+from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
+from offline_prune.errors import EngineError, MaskError
+from offline_prune.masks.mask import Mask
+
+__all__ = ["CompactEngine", "Kernels"]
+
+Kernels = Literal["auto", "dense", "sparse"]
+
+_SPARSE_BELOW = 0.5
+"""Density of the live network under which the sparse kernels are the faster ones.
+
+Measured by ``benchmarks/kernels.py`` (see ``benchmarks/results/kernels.md``).
+"""
+
+
+class CompactEngine:
+    """Replace networks by small ones that compute the same, while d3rlpy trains.
+
+    :meth:`attach` takes dead units out of every layer of the networks, of their targets
+    and of the optimizers. What is left is trained in one of two forms:
+
+    - dense layers of the live size, in which a gradient hook holds the pruned entries at
+      zero; any activation, convolutions, any device;
+    - a :class:`~offline_prune.engines.sparse_mlp.SparseMLP`, which holds kept weights
+      only; linear layers with ReLU on the CPU, if numba is installed.
+
+    The modules that d3rlpy calls, the optimizers and the losses are d3rlpy's own, and
+    the trajectory is the masked engine's up to rounding. State dicts, and with them
+    every file that d3rlpy writes, have the original shapes all the time. Meanwhile
+    ``agent.weights`` are the values at :meth:`attach`: :meth:`weights` has the current
+    ones, and :meth:`detach` writes them back.
+
+    Networks whose wiring is not known, or in which nothing is dead and the sparse form
+    does not fit, are held as by the masked engine.
+    """
+
+    def __init__(self, agent: Agent, kernels: Kernels = "auto") -> None:
+        """Prepare an engine; nothing changes before :meth:`attach`.
+
+        Args:
+            agent: The agent to hold.
+            kernels: ``"dense"``; ``"sparse"`` wherever it fits; ``"auto"`` where it is
+                also the faster one.
+
+        Raises:
+            EngineError: If sparse kernels are asked for and numba is not installed.
+        """
+        if kernels == "sparse" and not kernels_available():
+            raise EngineError(
+                'The sparse kernels need numba: pip install "offline-prune[fast]", or'
+                ' take engine="compact", which trains dense layers of the live size.'
+            )
+        self._agent = agent
+        self._kernels = kernels
+        self._mask: Mask | None = None
+        self._surgery = Surgery()
+        self._optimizers: list[SwappedOptimizer] = []
+        self._handles: list[RemovableHandle] = []
+        self._held: list[tuple[str, nn.Parameter, Tensor]] = []
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask being held; None while detached."""
+        return self._mask
+
+    def attach(self, mask: Mask) -> None:
+        """Shrink the agent to what the mask keeps.
+
+        Args:
+            mask: A mask of this agent.
+
+        Raises:
+            MaskError: If the mask belongs to other networks or one is attached.
+        """
+        if self._mask is not None:
+            raise MaskError("A mask is attached already: call update(mask) or detach().")
+        agent = self._agent
+        impose(agent, mask)
+        pruned = pruned_entries(agent, mask.connected)
+        live = live_units(agent.chains, mask.connected)
+        targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
+        owners = {
+            id(owner): (owner, parameter_names(owner), list(owner.state_dict()))
+            for chain in (*agent.chains, *agent.target_chains)
+            for owner in chain.owners
+        }
+        for chain in agent.chains:
+            if not any(name in pruned for name in chain.weight_names):
+                continue  # nothing pruned: stock d3rlpy, bit for bit
+            target = targets.get(chain.weight_names[0])
+            twins = [(chain, True), *([(target, False)] if target else [])]
+            if self._takes_sparse(chain, target, live, mask.connected):
+                for twin, trained in twins:
+                    self._surgery.make_sparse(twin, live, mask.connected, trained=trained)
+            elif any(not bool(live[n].all()) for n in chain.weight_names if n in live):
+                for twin, trained in twins:
+                    self._surgery.shrink(twin, live, trained=trained)
+        if self._surgery.replacements:
+            for owner, names, keys in owners.values():
+                hooked = OriginalStateDict(owner, names, keys, self._surgery.replacements)
+                self._handles.extend(hooked.handles)
+            self._optimizers = [
+                SwappedOptimizer(wrapper, self._surgery.replacements)
+                for wrapper in find_optimizers(agent.algo)
+            ]
+        self._hold(pruned)
+        self._mask = mask
+
+    def update(self, mask: Mask) -> None:
+        """Hold another mask from now on.
+
+        Args:
+            mask: A mask of this agent. Weights that return start at zero.
+
+        Raises:
+            MaskError: If the mask belongs to other networks.
+        """
+        check_fits(self._agent, mask)
+        self.detach()
+        self.attach(mask)
+
+    def detach(self) -> None:
+        """Write what was trained into the original layers, and put those back."""
+        for handle in self._handles:
+            handle.remove()
+        for optimizer in self._optimizers:
+            optimizer.undo()
+        self._surgery.undo()
+        self._handles.clear()
+        self._optimizers.clear()
+        self._held.clear()
+        self._mask = None
+
+    def verify(self) -> None:
+        """Check that the mask is being held.
+
+        Raises:
+            MaskError: If nothing is attached, the networks were replaced, a pruned
+                entry of a dense layer is not zero, or its hook is gone.
+        """
+        if self._mask is None:
+            raise MaskError("No mask is attached: call attach(mask) first.")
+        modules = self._agent.algo.impl.modules.get_torch_modules().values()
+        present = {id(p) for module in modules for p in module.parameters()}
+        trained = [r.small for r in self._surgery.replacements]
+        if any(id(p) not in present for p in (*trained, *(p for _, p, _ in self._held))):
+            raise MaskError(
+                "The networks were built anew or replaced after the mask was attached."
+                " Make a new Agent and attach its mask again."
+            )
+        for name, parameter, pruned in self._held:
+            if parameter.requires_grad and not parameter._post_accumulate_grad_hooks:
+                raise MaskError(f"The hook of {name!r} is gone: attach the mask again.")
+            if bool((parameter[pruned] != 0).any()):
+                raise MaskError(
+                    f"Pruned entries of {name!r} are not zero: something overwrote the"
+                    " weights after the mask was attached. Attach it again."
+                )
+
+    def weights(self) -> dict[str, Tensor]:
+        """Weight name → its value now, of the original shape."""
+        return self._current(self._agent.weights)
+
+    def targets(self) -> dict[str, Tensor]:
+        """Name of the online weight → value of its twin in the target network now."""
+        return self._current(self._agent.targets)
+
+    def _current(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+        expanded = {
+            id(original): value
+            for r in self._surgery.replacements
+            for original, value in zip(r.packing.originals, r.expanded(), strict=True)
+        }
+        return {n: expanded.get(id(p), p.detach()) for n, p in parameters.items()}
+
+    def _hold(self, pruned: Mapping[str, Tensor]) -> None:
+        """Hook every dense parameter that has pruned entries; note their twins too."""
+        weights, targets = self._agent.weights, self._agent.targets
+        small = {
+            id(r.packing.originals[0]): r
+            for r in self._surgery.replacements
+            if len(r.packing.originals) == 1
+        }
+        packed = {id(o) for r in self._surgery.replacements for o in r.packing.originals}
+        for name, entries in pruned.items():
+            for original in (weights[name], targets.get(name)):
+                if original is None:
+                    continue
+                if replacement := small.get(id(original)):
+                    parameter = replacement.small
+                    inside = replacement.packing.pack([entries])
+                elif id(original) in packed:
+                    continue  # in a sparse form there are no pruned entries
+                else:
+                    parameter, inside = original, entries
+                if bool(inside.any()):
+                    self._held.append((name, parameter, inside))
+                    if original is weights[name]:
+                        self._handles.append(hold_at_zero(parameter, inside))
+
+    def _takes_sparse(
+        self,
+        chain: Chain,
+        target: Chain | None,
+        live: Mapping[str, Tensor],
+        connected: Mapping[str, Tensor],
+    ) -> bool:
+        """Whether a chain is trained by the sparse kernels."""
+        if self._kernels == "dense" or not kernels_available() or not _fits_sparse(chain):
+            return False
+        if target is not None and target.weight_names != chain.weight_names:
+            return False  # online and target must have parameters of the same shape
+        originals = {id(p) for p in chain.owners[0].parameters()} & {
+            id(p)
+            for stage in chain.stages
+            for layer in stage.layers
+            for p in layer.module.parameters()
+        }
+        for wrapper in find_optimizers(self._agent.algo):
+            for group in wrapper.optim.param_groups:
+                if 0 < len(originals & {id(p) for p in group["params"]}) < len(originals):
+                    return False  # one flat parameter has one learning rate and decay
+        if self._kernels == "sparse":
+            return True
+        kept = sum(int(connected[name].sum()) for name in chain.weight_names)
+        return kept < _SPARSE_BELOW * _live_size(chain, live)
+
+
+def _fits_sparse(chain: Chain) -> bool:
+    """Whether a chain is a multilayer perceptron with ReLU, on the CPU, of one owner."""
+    if not chain.constant_units_fold or len(chain.owners) != 1:
+        return False
+    encoder = chain.owners[0]._encoder
+    if not isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
+        return False
+    if getattr(encoder, "_discrete_action", False):
+        return False  # actions arrive as numbers, to be one-hot encoded
+    *hidden, _ = chain.stages
+    return all(
+        isinstance(layer.module, nn.Linear)
+        and layer.module.weight.device.type == "cpu"
+        and layer.module.weight.dtype == torch.float32
+        for stage in chain.stages
+        for layer in stage.layers
+    ) and all([type(m) for m in stage.after] == [nn.ReLU] for stage in hidden)
+
+
+def _live_size(chain: Chain, live: Mapping[str, Tensor]) -> int:
+    """Weights of the dense layers that are left when dead units are out."""
+    size, columns = 0, chain.stages[0].layers[0].module.weight.shape[1]
+    for stage in chain.stages:
+        units = sum(int(live[layer.name].sum()) for layer in stage.layers)
+        size += units * columns
+        columns = units
+    return size

@@ -1,0 +1,117 @@
+"""Put small parameters in the place of the original ones, and take them out again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from offline_prune.agents.topology import Chain
+from offline_prune.compaction import Packing, dense_packings, sparse_packing
+from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP, Wiring
+
+__all__ = ["Replacement", "Surgery"]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A small parameter and what it stands for.
+
+    Attributes:
+        small: What is trained.
+        packing: The originals, and where the entries of ``small`` live in them.
+    """
+
+    small: nn.Parameter
+    packing: Packing
+
+    def expanded(self) -> list[Tensor]:
+        """The originals with the values of ``small``, as new tensors."""
+        full = [original.detach().clone() for original in self.packing.originals]
+        self.packing.unpack(self.small, full)
+        return full
+
+
+@dataclass
+class Surgery:
+    """Everything that was replaced in an agent's modules.
+
+    Attributes:
+        replacements: The small parameters.
+    """
+
+    replacements: list[Replacement] = field(default_factory=list)
+    _before: list[tuple[nn.Module, str, Any]] = field(default_factory=list)
+
+    def shrink(self, chain: Chain, live: Mapping[str, Tensor], *, trained: bool) -> None:
+        """Take the dead units out of a chain's layers; they stay dense layers.
+
+        Args:
+            chain: The chain.
+            live: Weight name → (out,) boolean, true = alive.
+            trained: Whether gradients are wanted; not in targets.
+        """
+        layers = [layer.module for stage in chain.stages for layer in stage.layers]
+        for module, packings in zip(layers, dense_packings(chain, live), strict=True):
+            for name, packing in zip(("weight", "bias"), packings, strict=True):
+                self._set(module, name, self._replace(packing, trained=trained).small)
+            _refresh_sizes(module)
+
+    def make_sparse(
+        self,
+        chain: Chain,
+        live: Mapping[str, Tensor],
+        connected: Mapping[str, Tensor],
+        *,
+        trained: bool,
+    ) -> None:
+        """Put a :class:`SparseMLP` in the place of a chain's encoder and heads.
+
+        Args:
+            chain: A chain of linear layers with ReLU between, of one owner.
+            live: Weight name → (out,) boolean, true = alive.
+            connected: Weight name → boolean mask, the connected part.
+            trained: Whether gradients are wanted; not in targets.
+        """
+        (owner,) = chain.owners
+        packing, masks = sparse_packing(chain, live, connected)
+        mlp = SparseMLP(Wiring.of(masks), packing.pack(packing.originals))
+        mlp.theta.requires_grad_(trained)
+        self.replacements.append(Replacement(mlp.theta, packing))
+        names = {id(child): name for name, child in owner.named_children()}
+        stop = 0
+        for head in chain.stages[-1].layers:
+            start, stop = stop, stop + head.module.weight.shape[0]
+            self._set(owner, names[id(head.module)], OutputColumns(start, stop))
+        self._set(owner, "_encoder", mlp)
+
+    def undo(self) -> None:
+        """Put the originals back, with the values that were trained meanwhile."""
+        for module, name, value in reversed(self._before):
+            setattr(module, name, value)
+            _refresh_sizes(module)
+        for replacement in self.replacements:
+            replacement.packing.unpack(replacement.small, replacement.packing.originals)
+        self._before.clear()
+        self.replacements.clear()
+
+    def _replace(self, packing: Packing, *, trained: bool) -> Replacement:
+        small = nn.Parameter(packing.pack(packing.originals), requires_grad=trained)
+        self.replacements.append(Replacement(small, packing))
+        return self.replacements[-1]
+
+    def _set(self, module: nn.Module, name: str, value: Any) -> None:
+        self._before.append((module, name, getattr(module, name)))
+        setattr(module, name, value)
+
+
+@torch.no_grad()
+def _refresh_sizes(module: nn.Module) -> None:
+    """Let a layer say its size as it is now."""
+    if isinstance(module, nn.Conv2d):
+        module.out_channels, module.in_channels = module.weight.shape[:2]
+    elif isinstance(module, nn.Linear) and not isinstance(module, OutputColumns):
+        module.out_features, module.in_features = module.weight.shape

@@ -1,0 +1,119 @@
+"""Bring the zeros of a mask into an agent, and keep them by hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from offline_prune.agents.agent import Agent
+from offline_prune.compaction import fold_constant_units, live_units
+from offline_prune.compaction.live import zero_dead_biases
+from offline_prune.engines.optimizers import find_optimizers, is_moment
+from offline_prune.errors import MaskError
+from offline_prune.masks.mask import Mask
+
+__all__ = ["check_fits", "hold_at_zero", "impose", "pruned_entries"]
+
+
+def impose(agent: Agent, mask: Mask) -> None:
+    """Make everything that a mask prunes zero, once, computing the same function.
+
+    Constant outputs of units that lost all inputs move into the next bias, then weights
+    off the connected part go: in the networks, their targets, and the optimizers'
+    moments. Biases of dead units go too; nobody reads those units any more.
+
+    Args:
+        agent: The agent; changed in place.
+        mask: A mask of this agent.
+
+    Raises:
+        MaskError: If the mask belongs to other networks.
+    """
+    check_fits(agent, mask)
+    _zero(agent, pruned_entries(agent, mask.nominal))
+    fold_constant_units(agent.chains, mask.nominal)
+    fold_constant_units(agent.target_chains, mask.nominal)
+    _zero(agent, pruned_entries(agent, mask.connected))
+    live = live_units(agent.chains, mask.connected)
+    zero_dead_biases(agent.chains, live)
+    zero_dead_biases(agent.target_chains, live)
+
+
+def check_fits(agent: Agent, mask: Mask) -> None:
+    """Check that a mask belongs to an agent.
+
+    Args:
+        agent: The agent.
+        mask: The mask.
+
+    Raises:
+        MaskError: If names or shapes differ.
+    """
+    expected = {n: tuple(w.shape) for n, w in agent.weights.items()}
+    found = {name: tuple(kept.shape) for name, kept in mask.nominal.items()}
+    if expected != found:
+        wrong = sorted(set(expected.items()) ^ set(found.items()))
+        raise MaskError(
+            f"The mask does not fit this {agent.name} agent; they differ in"
+            f" {wrong}. A mask belongs to networks of the same names and shapes."
+        )
+
+
+def pruned_entries(agent: Agent, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Invert a mask.
+
+    Args:
+        agent: The agent.
+        kept: Weight name → boolean, true = kept.
+
+    Returns:
+        Weight name → boolean, true = pruned, on the weight's device; only weights that
+        lose something.
+    """
+    weights = agent.weights
+    pruned = {n: ~mask.to(weights[n].device) for n, mask in kept.items()}
+    return {name: entries for name, entries in pruned.items() if entries.any()}
+
+
+def hold_at_zero(weight: nn.Parameter, pruned: Tensor) -> RemovableHandle:
+    """Keep the pruned entries of a weight's gradient zero from now on.
+
+    The hook runs before any clipping or optimizer, so that d3rlpy's optimizers leave
+    zeros alone: Adam's moments stay 0, weight decay of 0 is 0.
+
+    Args:
+        weight: The weight; its pruned entries are zero.
+        pruned: Boolean of its shape, true = pruned.
+
+    Returns:
+        The hook's handle.
+    """
+    return weight.register_post_accumulate_grad_hook(_gradient_mask(pruned))
+
+
+def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:
+    def mask_gradient(weight: Tensor) -> None:
+        if weight.grad is not None:
+            # Filling, unlike multiplying, does not let a NaN through.
+            weight.grad.masked_fill_(pruned, 0.0)
+
+    return mask_gradient
+
+
+@torch.no_grad()
+def _zero(agent: Agent, pruned: Mapping[str, Tensor]) -> None:
+    """Zero pruned entries of weights, targets, gradients and optimizer moments."""
+    states = [wrapper.optim.state for wrapper in find_optimizers(agent.algo)]
+    weights, targets = agent.weights, agent.targets
+    for name, entries in pruned.items():
+        weight = weights[name]
+        tensors: list[Tensor | None] = [weight, weight.grad, targets.get(name)]
+        for state in states:
+            # .get: looking a weight up must not create a state for it.
+            tensors += [m for m in state.get(weight, {}).values() if is_moment(m, weight)]
+        for tensor in tensors:
+            if tensor is not None:
+                tensor.masked_fill_(entries, 0.0)
