@@ -14,10 +14,10 @@ from offline_prune.result import PruneResult
 
 __all__ = [
     "Agent",
+    "CompactEngine",
     "Dataset",
     "Evaluation",
     "Mask",
-    "CompactEngine",
     "MaskedEngine",
     "OfflinePruneError",
     "PruneResult",

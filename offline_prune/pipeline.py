@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_N_BATCHES", "PrunedAgent", "prune", "prune_then_train"]
 DEFAULT_N_BATCHES = 8
 """Scoring mini-batches of 256 transitions."""
 
+
 @dataclass(frozen=True)
 class PrunedAgent(Agent):
     """An agent whose mask is attached, ready for d3rlpy's ``fit``.

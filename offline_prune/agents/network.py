@@ -16,12 +16,12 @@ Loss: TypeAlias = Callable[[TorchMiniBatch], Tensor]
 
 
 def is_prunable(module: nn.Module) -> bool:
-    """Whether the module's ``weight`` may be pruned: a linear layer or a convolution.
+    """Whether the module has a ``weight`` that may be pruned: linear or convolution.
 
     Biases, normalisation layers and free parameters (IQL's ``_logstd``, of shape
     (1, A)) never are.
     """
-    return isinstance(module, nn.Linear | nn.Conv2d)
+    return isinstance(module, nn.Linear | nn.Conv2d) and hasattr(module, "weight")
 
 
 @dataclass(frozen=True)

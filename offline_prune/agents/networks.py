@@ -116,7 +116,8 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
         The networks, in the order actor, critics, value or imitator.
 
     Raises:
-        AlgorithmError: If the algorithm is not built or not one of :data:`LAYOUTS`.
+        AlgorithmError: If the algorithm is not built or not one of :data:`LAYOUTS`, or
+            a network has no prunable weights.
     """
     parts = LAYOUTS.get(type(algo.config).__name__)
     if parts is None:
@@ -140,6 +141,11 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
         for role, pairs in _heads(part, modules):
             online = {prefix: _resolve(modules, prefix) for prefix in pairs}
             weights = _prunable(online, seen)
+            if not weights:
+                raise AlgorithmError(
+                    f"The {role} of {type(algo).__name__} has no layers to prune. If an"
+                    " engine holds it in a compact form, call engine.detach() first."
+                )
             targets: dict[str, nn.Parameter] = {}
             for prefix, target in pairs.items():
                 if target:

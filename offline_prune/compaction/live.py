@@ -32,7 +32,9 @@ def live_units(chains: Iterable[Chain], connected: Mapping[str, Tensor]) -> dict
         for stage in chain.stages:
             for layer in stage.layers:
                 units = unit_mask(connected[layer.name]).any(dim=1)
-                live[layer.name] = units.new_ones(len(units)) if stage is chain.stages[-1] else units
+                live[layer.name] = (
+                    units.new_ones(len(units)) if stage is chain.stages[-1] else units
+                )
     return live
 
 

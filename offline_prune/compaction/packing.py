@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from offline_prune.agents.topology import Chain
 from offline_prune.compaction.live import columns_of
@@ -29,7 +29,7 @@ class Packing:
             original, then of the second, …
     """
 
-    originals: tuple[nn.Parameter, ...]
+    originals: tuple[Tensor, ...]
     positions: tuple[Tensor, ...]
     shape: tuple[int, ...]
 
@@ -119,7 +119,7 @@ def sparse_packing(
 
 
 def _packing(
-    originals: Sequence[nn.Parameter], positions: Sequence[Tensor], shape: tuple[int, ...]
+    originals: Sequence[Tensor], positions: Sequence[Tensor], shape: tuple[int, ...]
 ) -> Packing:
     device = originals[0].device
     return Packing(tuple(originals), tuple(i.to(device) for i in positions), shape)

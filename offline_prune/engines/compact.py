@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
 
-import torch
-from d3rlpy.models.torch.encoders import VectorEncoder, VectorEncoderWithAction
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.topology import Chain
 from offline_prune.compaction import live_units
+from offline_prune.engines.forms import Kernels, choose_form
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
@@ -21,15 +19,17 @@ from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned
 from offline_prune.errors import EngineError, MaskError
 from offline_prune.masks.mask import Mask
 
-__all__ = ["CompactEngine", "Kernels"]
+__all__ = ["CompactEngine"]
 
-Kernels = Literal["auto", "dense", "sparse"]
 
-_SPARSE_BELOW = 0.5
-"""Density of the live network under which the sparse kernels are the faster ones.
+@dataclass(frozen=True)
+class _Held:
+    """A dense parameter with pruned entries inside; of a network or of its target."""
 
-Measured by ``benchmarks/kernels.py`` (see ``benchmarks/results/kernels.md``).
-"""
+    name: str
+    parameter: nn.Parameter
+    pruned: Tensor
+    is_trained: bool
 
 
 class CompactEngine:
@@ -49,8 +49,8 @@ class CompactEngine:
     ``agent.weights`` are the values at :meth:`attach`: :meth:`weights` has the current
     ones, and :meth:`detach` writes them back.
 
-    Networks whose wiring is not known, or in which nothing is dead and the sparse form
-    does not fit, are held as by the masked engine.
+    A network that fits neither form (:func:`~offline_prune.engines.forms.choose_form`),
+    or whose wiring is not known, is held as by the masked engine.
     """
 
     def __init__(self, agent: Agent, kernels: Kernels = "auto") -> None:
@@ -75,7 +75,7 @@ class CompactEngine:
         self._surgery = Surgery()
         self._optimizers: list[SwappedOptimizer] = []
         self._handles: list[RemovableHandle] = []
-        self._held: list[tuple[str, nn.Parameter, Tensor]] = []
+        self._held: list[_Held] = []
 
     @property
     def mask(self) -> Mask | None:
@@ -104,15 +104,13 @@ class CompactEngine:
             for owner in chain.owners
         }
         for chain in agent.chains:
-            if not any(name in pruned for name in chain.weight_names):
-                continue  # nothing pruned: stock d3rlpy, bit for bit
             target = targets.get(chain.weight_names[0])
+            form = choose_form(chain, target, live, mask.connected, agent.algo, self._kernels)
             twins = [(chain, True), *([(target, False)] if target else [])]
-            if self._takes_sparse(chain, target, live, mask.connected):
-                for twin, trained in twins:
+            for twin, trained in twins:
+                if form == "sparse":
                     self._surgery.make_sparse(twin, live, mask.connected, trained=trained)
-            elif any(not bool(live[n].all()) for n in chain.weight_names if n in live):
-                for twin, trained in twins:
+                elif form == "dense":
                     self._surgery.shrink(twin, live, trained=trained)
         if self._surgery.replacements:
             for owner, names, keys in owners.values():
@@ -162,18 +160,18 @@ class CompactEngine:
         modules = self._agent.algo.impl.modules.get_torch_modules().values()
         present = {id(p) for module in modules for p in module.parameters()}
         trained = [r.small for r in self._surgery.replacements]
-        if any(id(p) not in present for p in (*trained, *(p for _, p, _ in self._held))):
+        if any(id(p) not in present for p in (*trained, *(h.parameter for h in self._held))):
             raise MaskError(
                 "The networks were built anew or replaced after the mask was attached."
                 " Make a new Agent and attach its mask again."
             )
-        for name, parameter, pruned in self._held:
-            if parameter.requires_grad and not parameter._post_accumulate_grad_hooks:
-                raise MaskError(f"The hook of {name!r} is gone: attach the mask again.")
-            if bool((parameter[pruned] != 0).any()):
+        for held in self._held:
+            if held.is_trained and not held.parameter._post_accumulate_grad_hooks:
+                raise MaskError(f"The hook of {held.name!r} is gone: attach the mask again.")
+            if bool((held.parameter[held.pruned] != 0).any()):
                 raise MaskError(
-                    f"Pruned entries of {name!r} are not zero: something overwrote the"
-                    " weights after the mask was attached. Attach it again."
+                    f"Pruned entries of {held.name!r} or its target are not zero: something"
+                    " overwrote the weights after the mask was attached. Attach it again."
                 )
 
     def weights(self) -> dict[str, Tensor]:
@@ -213,62 +211,7 @@ class CompactEngine:
                 else:
                     parameter, inside = original, entries
                 if bool(inside.any()):
-                    self._held.append((name, parameter, inside))
-                    if original is weights[name]:
+                    is_trained = original is weights[name]
+                    self._held.append(_Held(name, parameter, inside, is_trained))
+                    if is_trained:
                         self._handles.append(hold_at_zero(parameter, inside))
-
-    def _takes_sparse(
-        self,
-        chain: Chain,
-        target: Chain | None,
-        live: Mapping[str, Tensor],
-        connected: Mapping[str, Tensor],
-    ) -> bool:
-        """Whether a chain is trained by the sparse kernels."""
-        if self._kernels == "dense" or not kernels_available() or not _fits_sparse(chain):
-            return False
-        if target is not None and target.weight_names != chain.weight_names:
-            return False  # online and target must have parameters of the same shape
-        originals = {id(p) for p in chain.owners[0].parameters()} & {
-            id(p)
-            for stage in chain.stages
-            for layer in stage.layers
-            for p in layer.module.parameters()
-        }
-        for wrapper in find_optimizers(self._agent.algo):
-            for group in wrapper.optim.param_groups:
-                if 0 < len(originals & {id(p) for p in group["params"]}) < len(originals):
-                    return False  # one flat parameter has one learning rate and decay
-        if self._kernels == "sparse":
-            return True
-        kept = sum(int(connected[name].sum()) for name in chain.weight_names)
-        return kept < _SPARSE_BELOW * _live_size(chain, live)
-
-
-def _fits_sparse(chain: Chain) -> bool:
-    """Whether a chain is a multilayer perceptron with ReLU, on the CPU, of one owner."""
-    if not chain.constant_units_fold or len(chain.owners) != 1:
-        return False
-    encoder = chain.owners[0]._encoder
-    if not isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
-        return False
-    if getattr(encoder, "_discrete_action", False):
-        return False  # actions arrive as numbers, to be one-hot encoded
-    *hidden, _ = chain.stages
-    return all(
-        isinstance(layer.module, nn.Linear)
-        and layer.module.weight.device.type == "cpu"
-        and layer.module.weight.dtype == torch.float32
-        for stage in chain.stages
-        for layer in stage.layers
-    ) and all([type(m) for m in stage.after] == [nn.ReLU] for stage in hidden)
-
-
-def _live_size(chain: Chain, live: Mapping[str, Tensor]) -> int:
-    """Weights of the dense layers that are left when dead units are out."""
-    size, columns = 0, chain.stages[0].layers[0].module.weight.shape[1]
-    for stage in chain.stages:
-        units = sum(int(live[layer.name].sum()) for layer in stage.layers)
-        size += units * columns
-        columns = units
-    return size

@@ -57,9 +57,7 @@ class SwappedOptimizer:
         self._groups_before = [list(group["params"]) for group in groups]
         self._fused_before = [group.get("fused") for group in groups]
         stepped = {id(p) for group in groups for p in group["params"]}
-        self._replacements = [
-            r for r in replacements if id(r.packing.originals[0]) in stepped
-        ]
+        self._replacements = [r for r in replacements if id(r.packing.originals[0]) in stepped]
         for group in groups:
             group["params"] = self._swapped(group["params"])
             if self._replacements and _can_fuse(self._optimizer, group):
@@ -148,7 +146,11 @@ class SwappedOptimizer:
         return {
             "state": state,
             "param_groups": [
-                {**group, "params": [position[id(p)] for p in ours["params"]]}
+                {
+                    **group,
+                    **({"fused": ours["fused"]} if "fused" in group else {}),
+                    "params": [position[id(p)] for p in ours["params"]],
+                }
                 for group, ours in groups
             ],
         }
@@ -178,14 +180,12 @@ def _pack_state(replacement: Replacement, states: list[dict[str, Any]]) -> dict[
     }
 
 
-def _unpack_state(
-    replacement: Replacement, state: dict[str, Any]
-) -> dict[nn.Parameter, dict[str, Any]]:
+def _unpack_state(replacement: Replacement, state: dict[str, Any]) -> dict[Tensor, dict[str, Any]]:
     """State of each original; moments of what was pruned are zero."""
     originals = replacement.packing.originals
     if not state:
         return {}
-    unpacked: dict[nn.Parameter, dict[str, Any]] = {o: {} for o in originals}
+    unpacked: dict[Tensor, dict[str, Any]] = {o: {} for o in originals}
     for key, value in state.items():
         full = [torch.zeros_like(o, requires_grad=False) for o in originals]
         moment = is_moment(value, replacement.small)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from offline_prune.agents.topology import Chain
 from offline_prune.compaction import Packing, dense_packings, sparse_packing
-from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP, Wiring
+from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP
+from offline_prune.engines.wiring import Wiring
 
 __all__ = ["Replacement", "Surgery"]
 

@@ -95,9 +95,7 @@ class _Emit:
     ) -> list[Any]:
         """``for k in range(start, stop): carried = body(k, carried)``."""
         builder, entry = self.builder, self.builder.block
-        head, inside, end = (
-            builder.append_basic_block(name) for name in ("head", "inside", "end")
-        )
+        head, inside, end = (builder.append_basic_block(name) for name in ("head", "inside", "end"))
         builder.branch(head)
         builder.position_at_end(head)
         k = builder.phi(_INT64)
@@ -128,9 +126,7 @@ def _weighted_sum(
     _: Any, out: Any, unit: Any, init: Any, values: Any, index: Any, start: Any, stop: Any
 ) -> Any:
     """``out[unit] = init + Σ_k values[k] · out[index[k]]``, k from start to stop."""
-    signature = types.void(
-        out, types.int64, out.dtype, values, index, types.int64, types.int64
-    )
+    signature = types.void(out, types.int64, out.dtype, values, index, types.int64, types.int64)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = _Emit(context, builder, sig.args[0].dtype)
@@ -180,6 +176,7 @@ def _add_dots(
     return signature, generate
 
 
+# No "nnan": a network that diverges must show it.
 _compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "contract", "arcp"})
 
 

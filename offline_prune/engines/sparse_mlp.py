@@ -3,91 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["OutputColumns", "SparseMLP", "Wiring", "kernels_available"]
+from offline_prune.engines.wiring import Wiring
+from offline_prune.errors import EngineError
+
+__all__ = ["OutputColumns", "SparseMLP", "kernels_available"]
 
 
 def kernels_available() -> bool:
     """Whether numba, which compiles the kernels, is installed (extra ``fast``)."""
     return importlib.util.find_spec("numba") is not None
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """Which unit reads which, all layers of a network numbered through.
-
-    Attributes:
-        inputs: (I,) columns of the input that are read; they are units 0 … I − 1.
-        indptr: (U − I + 1,) where the weights of each further unit start.
-        sources: (K,) the unit that each weight reads.
-        readers_indptr: (U + 1,) where the readers of each unit start.
-        readers: (K,) the units that read it.
-        readers_order: (K,) the weight between the two.
-        n_outputs: Units at the end that are outputs: no ReLU follows them.
-    """
-
-    inputs: NDArray[np.int64]
-    indptr: NDArray[np.int64]
-    sources: NDArray[np.int32]
-    readers_indptr: NDArray[np.int64]
-    readers: NDArray[np.int32]
-    readers_order: NDArray[np.int64]
-    n_outputs: int
-
-    @classmethod
-    def of(cls, layers: Sequence[Tensor]) -> Wiring:
-        """Wire layers that follow one another.
-
-        Args:
-            layers: (units, columns) boolean masks, true = kept. The columns of the
-                first are inputs of the network, of any other the units of the layer
-                before.
-
-        Returns:
-            The wiring. Weights are numbered layer by layer, row by row.
-        """
-        inputs = layers[0].any(dim=0).nonzero().flatten().numpy()
-        columns, sources, indptr = np.full(layers[0].shape[1], -1), [], [np.zeros(1, np.int64)]
-        columns[inputs] = np.arange(len(inputs))
-        first, n_weights = len(inputs), 0
-        for layer in layers:
-            rows, read = (index.numpy() for index in layer.nonzero(as_tuple=True))
-            sources.append(columns[read])
-            indptr.append(n_weights + np.cumsum(np.bincount(rows, minlength=len(layer))))
-            n_weights += len(rows)
-            columns = np.arange(first, first + len(layer))
-            first += len(layer)
-        source = np.concatenate(sources).astype(np.int32)
-        starts = np.concatenate(indptr)
-        order = np.argsort(source, kind="stable")
-        unit = np.repeat(np.arange(len(starts) - 1), np.diff(starts)) + len(inputs)
-        return cls(
-            inputs=inputs,
-            indptr=starts,
-            sources=source,
-            readers_indptr=np.searchsorted(source[order], np.arange(first + 1)),
-            readers=unit[order].astype(np.int32),
-            readers_order=order,
-            n_outputs=len(layers[-1]),
-        )
-
-    @property
-    def n_units(self) -> int:
-        """U: inputs that are read, hidden units and outputs."""
-        return len(self.readers_indptr) - 1
-
-    @property
-    def n_parameters(self) -> int:
-        """K weights and one bias a unit that is no input."""
-        return len(self.sources) + len(self.indptr) - 1
 
 
 class SparseMLP(nn.Module):
@@ -126,9 +55,12 @@ class SparseMLP(nn.Module):
 
         Returns:
             (B, O) outputs of all heads.
+
+        Raises:
+            EngineError: While torch traces a policy to export it.
         """
-        if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
-            raise RuntimeError(
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+            raise EngineError(
                 "A compact network cannot be traced: it would be saved as a constant."
                 " Call engine.detach() first; the trained weights are then in the"
                 " original layers."
@@ -204,7 +136,7 @@ class _Evaluate(torch.autograd.Function):
     def forward(ctx: Any, theta: Tensor, x: Tensor, action: Tensor, wiring: Wiring) -> Tensor:
         out, blocks = _evaluate(theta, x, action, wiring, keep=any(ctx.needs_input_grad))
         ctx.save_for_backward(theta, blocks)
-        ctx.wiring, ctx.shapes = wiring, (x.shape, action.shape)
+        ctx.wiring, ctx.shapes = wiring, (theta.shape, x.shape, action.shape)
         return out
 
     @staticmethod
@@ -214,11 +146,11 @@ class _Evaluate(torch.autograd.Function):
 
         theta, blocks = ctx.saved_tensors
         wiring: Wiring = ctx.wiring
-        shapes = (theta.shape, *ctx.shapes)
+        wanted = ctx.needs_input_grad[:3]
         # An array of length 0 tells the kernel that nobody asks for this gradient.
         grads = [
             theta.new_zeros(shape) if needed else theta.new_empty(0, *shape[1:])
-            for shape, needed in zip(shapes, ctx.needs_input_grad[:3], strict=True)
+            for shape, needed in zip(ctx.shapes, wanted, strict=True)
         ]
         kernels.backward(
             grad_out.contiguous().numpy(),
@@ -233,5 +165,5 @@ class _Evaluate(torch.autograd.Function):
             *(grad.numpy() for grad in grads),
             theta.new_empty(wiring.n_units, kernels.TILE).numpy(),
         )
-        needed = zip(grads, ctx.needs_input_grad[:3], strict=True)
-        return (*(grad if wanted else None for grad, wanted in needed), None)
+        found = zip(grads, wanted, strict=True)
+        return (*(grad if needed else None for grad, needed in found), None)

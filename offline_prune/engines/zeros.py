@@ -91,7 +91,8 @@ def hold_at_zero(weight: nn.Parameter, pruned: Tensor) -> RemovableHandle:
     Returns:
         The hook's handle.
     """
-    return weight.register_post_accumulate_grad_hook(_gradient_mask(pruned))
+    handle: RemovableHandle = weight.register_post_accumulate_grad_hook(_gradient_mask(pruned))
+    return handle
 
 
 def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:
