@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from offline_prune.atomic import written_aside
 from offline_prune.engines.sparse_mlp import SparseMLP
-from offline_prune.engines.wiring import Wiring
 
 RESULTS = Path(__file__).parent / "results" / "kernels.md"
 INPUTS, OUTPUTS, SECONDS = 23, 6, 0.4
@@ -78,9 +77,9 @@ def main() -> None:
                 masks = [
                     torch.rand(b, a, generator=generator) < density for a, b in pairwise(sizes)
                 ]
-                wiring = Wiring.of(masks)
-                theta = 0.1 * torch.randn(wiring.n_parameters, generator=generator)
-                slow, fast = milliseconds([step(dense, x), step(SparseMLP(wiring, theta), x)])
+                size = sum(int(mask.sum()) + len(mask) for mask in masks)
+                theta = 0.1 * torch.randn(size, generator=generator)
+                slow, fast = milliseconds([step(dense, x), step(SparseMLP(masks, theta), x)])
                 cells.append(f"{slow / fast:.1f}×")
             lines.append(f"| {width} | {batch} | {slow:.2f} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)

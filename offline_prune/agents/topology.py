@@ -111,7 +111,7 @@ class Chain:
 
     stages: tuple[Stage, ...]
     constant_units_fold: bool
-    owners: tuple[nn.Module, ...]
+    owners: tuple[nn.Module, ...] = ()
 
     @property
     def weight_names(self) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ class CompactEngine:
     ``agent.weights`` are the values at :meth:`attach`: :meth:`weights` has the current
     ones, and :meth:`detach` writes them back.
 
-    A network that fits neither form (:func:`~offline_prune.engines.forms.choose_form`),
+    Detach before parameters are copied between agents (``copy_policy_from``): the shapes
+    differ. A network that fits neither form (:func:`~offline_prune.engines.forms.choose_form`),
     or whose wiring is not known, is held as by the masked engine.
     """
 

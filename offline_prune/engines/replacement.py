@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from offline_prune.agents.topology import Chain
 from offline_prune.compaction import Packing, dense_packings, sparse_packing
 from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP
-from offline_prune.engines.wiring import Wiring
 
 __all__ = ["Replacement", "Surgery"]
 
@@ -79,7 +78,7 @@ class Surgery:
         """
         (owner,) = chain.owners
         packing, masks = sparse_packing(chain, live, connected)
-        mlp = SparseMLP(Wiring.of(masks), packing.pack(packing.originals))
+        mlp = SparseMLP(masks, packing.pack(packing.originals))
         mlp.theta.requires_grad_(trained)
         self.replacements.append(Replacement(mlp.theta, packing))
         names = {id(child): name for name, child in owner.named_children()}

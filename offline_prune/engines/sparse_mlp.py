@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from offline_prune.engines.wiring import Wiring
-from offline_prune.errors import EngineError
 
 __all__ = ["OutputColumns", "SparseMLP", "kernels_available"]
 
@@ -35,15 +35,16 @@ class SparseMLP(nn.Module):
             a target update has to touch.
     """
 
-    def __init__(self, wiring: Wiring, theta: Tensor) -> None:
+    def __init__(self, masks: Sequence[Tensor], theta: Tensor) -> None:
         """Wrap parameters.
 
         Args:
-            wiring: Which unit reads which.
-            theta: (:attr:`Wiring.n_parameters`,) kept weights, then biases.
+            masks: For every layer the (units, columns) boolean mask, true = kept.
+            theta: (K + U − I,) kept weights layer by layer and row by row, then biases.
         """
         super().__init__()
-        self.wiring = wiring
+        self.masks = tuple(masks)
+        self.wiring = Wiring.of(masks)
         self.theta = nn.Parameter(theta)
 
     def forward(self, x: Tensor, action: Tensor | None = None) -> Tensor:
@@ -55,16 +56,9 @@ class SparseMLP(nn.Module):
 
         Returns:
             (B, O) outputs of all heads.
-
-        Raises:
-            EngineError: While torch traces a policy to export it.
         """
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
-            raise EngineError(
-                "A compact network cannot be traced: it would be saved as a constant."
-                " Call engine.detach() first; the trained weights are then in the"
-                " original layers."
-            )
+            return self._as_dense_layers(x, action)
         x = x.contiguous()
         action = x.new_empty(len(x), 0) if action is None else action.contiguous()
         theta = self.theta if self.training else self.theta.detach()
@@ -72,6 +66,19 @@ class SparseMLP(nn.Module):
             found: Tensor = _Evaluate.apply(theta, x, action, self.wiring)  # type: ignore[no-untyped-call]
             return found
         return _evaluate(theta, x, action, self.wiring, keep=False)[0]
+
+    def _as_dense_layers(self, x: Tensor, action: Tensor | None) -> Tensor:
+        """The same through torch's own operations, for what records those."""
+        h = x if action is None else torch.cat([x, action], dim=1)
+        weight, bias = 0, len(self.wiring.sources)
+        for mask in self.masks:
+            h = h if mask is self.masks[0] else h.relu()
+            n = int(mask.sum())
+            matrix = self.theta.new_zeros(mask.shape)
+            matrix[mask] = self.theta[weight : weight + n]
+            h = nn.functional.linear(h, matrix, self.theta[bias : bias + len(mask)])
+            weight, bias = weight + n, bias + len(mask)
+        return h
 
     def extra_repr(self) -> str:
         """Sizes."""

@@ -75,8 +75,3 @@ class Wiring:
     def n_units(self) -> int:
         """U: inputs that are read, hidden units and outputs."""
         return len(self.readers_indptr) - 1
-
-    @property
-    def n_parameters(self) -> int:
-        """K weights and one bias a unit that is no input."""
-        return len(self.sources) + len(self.indptr) - 1

@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from offline_prune import Agent, MaskedEngine, prune
-from offline_prune.agents import build_agent
-from offline_prune.compaction.folding import fold_constant_units
 from offline_prune.errors import MaskError
 from offline_prune.masks.build import mask_from_kept
 from tests.worlds import agent, dataset, params
@@ -18,7 +16,7 @@ def step(subject, kind="vector-continuous"):
 
 
 def pruned(algo="iql", kind="vector-continuous", sparsity=0.8):
-    return prune(dataset(kind), algo, sparsity, algo_params=params(kind, algo))
+    return prune(dataset(kind), algo, sparsity, engine="masked", algo_params=params(kind, algo))
 
 
 def test_detach_leaves_plain_weights_with_exact_zeros():
@@ -141,7 +139,7 @@ def test_zeros_hold_under_any_optimizer(optimizer):
     config = d3rlpy.algos.TD3PlusBCConfig(
         batch_size=16, actor_optim_factory=optimizer, critic_optim_factory=optimizer
     )
-    subject, _ = prune(dataset("vector-continuous"), config, 0.9)
+    subject, _ = prune(dataset("vector-continuous"), config, 0.9, engine="masked")
     for _ in range(4):
         step(subject)
         subject.engine.verify()
@@ -152,7 +150,7 @@ def test_clipping_sees_the_masked_gradient():
     config = d3rlpy.algos.BCConfig(
         batch_size=16, optim_factory=d3rlpy.optimizers.AdamFactory(clip_grad_norm=1e-3)
     )
-    subject, mask = prune(dataset("vector-continuous"), config, 0.9)
+    subject, mask = prune(dataset("vector-continuous"), config, 0.9, engine="masked")
     step(subject)
     norm = sum(
         float(p.grad.square().sum()) for p in subject.algo.impl.modules.imitator.parameters()
@@ -169,34 +167,12 @@ def test_a_nan_gradient_does_not_survive_the_mask():
     assert not weight.grad[~mask.connected[name]].any()
 
 
-def test_folding_is_exact_through_cascades():
-    """A unit whose only inputs are constant units becomes constant itself."""
-    subject = build_agent(
-        dataset("vector-continuous"), "bc", algo_params={"hidden_units": [4, 3]}
-    ).agent
-    kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in subject.weights.items()}
-    first, second, head = kept
-    kept[first][:2] = False  # units 0 and 1 lose all inputs
-    kept[second][0, 2:] = False  # unit 0 of the next layer reads only those two
-    with torch.no_grad():
-        for name, weight in subject.weights.items():
-            weight[~kept[name]] = 0.0
-    policy = subject.algo.impl.modules.imitator
-    x = torch.randn(10, 5)
-    before = policy(x).mu
-    fold_constant_units(subject.chains, kept)
-    torch.testing.assert_close(policy(x).mu, before, atol=1e-6, rtol=1e-6)
-    assert not subject.weights[second][:, :2].any()
-    assert not subject.weights[head][:, 0].any()
-    assert mask_from_kept(subject, kept)["actor"].effective_sparsity > 0
-
-
 def test_batch_normalised_networks_train_their_nominal_mask():
     config = d3rlpy.algos.BCConfig(
         batch_size=16,
         encoder_factory=d3rlpy.models.VectorEncoderFactory([24, 24], use_batch_norm=True),
     )
-    subject, mask = prune(dataset("vector-continuous"), config, 0.9)
+    subject, mask = prune(dataset("vector-continuous"), config, 0.9, engine="masked")
     assert all(torch.equal(mask.nominal[n], mask.connected[n]) for n in mask.nominal)
     step(subject)
     subject.engine.verify()
