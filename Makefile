@@ -8,13 +8,17 @@ READY := $(VENV)/.ready
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
 
 test: $(READY)
 	$(BIN)/python -m pytest tests
+
+# About a quarter of an hour; nothing else should run meanwhile.
+bench: $(READY)
+	$(BIN)/python benchmarks/training_speed.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

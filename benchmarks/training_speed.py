@@ -1,82 +1,252 @@
-"""Gradient steps a second against stock d3rlpy, interleaved in one process.
+"""Gradient steps against stock d3rlpy, interleaved in one process, and what scoring costs.
 
-python benchmarks/training_speed.py
+python benchmarks/training_speed.py [--device cuda]
+
+On the CPU it writes ``results/training_speed.md``. On a GPU it writes
+``results/training_speed_cuda.md``, absolute times only.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
-from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
+from d3rlpy.dataset import InfiniteBuffer, MDPDataset, ReplayBuffer
 from d3rlpy.logging import NoopAdapterFactory
+from d3rlpy.models import VectorEncoderFactory
+from scipy.stats import gmean
 
-from offline_prune import Dataset, load_dataset, prune_then_train
-from offline_prune.agents.build import build_agent, d3rlpy_config_class
+from offline_prune import Dataset, load_dataset, prune
+from offline_prune.agents import build_agent
+from offline_prune.agents.build import d3rlpy_config_class
 from offline_prune.atomic import written_aside
+from offline_prune.saliency import SALIENCIES, score_networks
 
-RESULTS = Path(__file__).parent / "results" / "training_speed.md"
-DATASET, ROUNDS = "halfcheetah/medium-small-v0", 3
-SPARSITIES = (0.0, 0.95)
-# Algorithm → gradient steps a round: a few seconds of work each.
-STEPS = {"bc": 1_000, "iql": 300, "td3_plus_bc": 400, "cql": 50, "bcq": 20}
-
-
-def stock_milliseconds(config: Any, buffer: ReplayBuffer, steps: int) -> float:
-    """A step of d3rlpy's own ``fit`` on its own buffer, epochs as long as the run."""
-    algo = config.create(device="cpu:0")
-    algo.build_with_dataset(buffer)
-    start = time.perf_counter()
-    algo.fit(
-        buffer,
-        n_steps=steps,
-        n_steps_per_epoch=steps,
-        logger_adapter=NoopAdapterFactory(),
-        show_progress=False,
-    )
-    return 1e3 * (time.perf_counter() - start) / steps
+RESULTS = Path(__file__).parent / "results"
+DATASET, BATCH_SIZE, ROUNDS = "halfcheetah/medium-small-v0", 256, 3
+CONTINUOUS = ("bc", "iql", "td3_plus_bc", "cql", "bcq")
+DISCRETE = "discrete_cql"
+SPARSITIES, WIDE_SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.99), (0.95, 0.98)
+SECONDS = 1.5
+"""Every contender trains for about this long a round, at least two steps."""
 
 
-def our_milliseconds(config: Any, data: Dataset, sparsity: float, steps: int) -> float:
-    """A step of this package's training."""
-    result = prune_then_train(data, config, sparsity, n_steps=steps, evaluate=0, progress=False)
-    return 1e3 * result.training_seconds / steps
+@dataclass(frozen=True)
+class Row:
+    """One algorithm's milliseconds a gradient step.
+
+    Attributes:
+        algo: The algorithm.
+        stock: d3rlpy's own ``fit`` on its own buffer.
+        ours: Sparsity → this package, ``engine="auto"``.
+    """
+
+    algo: str
+    stock: float
+    ours: dict[float, float]
 
 
-def main() -> None:
-    """Measure and write the table."""
-    torch.set_num_threads(1)
-    data = load_dataset(DATASET)
-    buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
+def random_cartpole(n_steps: int = 20_000) -> MDPDataset:
+    """A discrete dataset: CartPole under a random policy."""
+    env = gymnasium.make("CartPole-v1")
+    env.action_space.seed(0)
+    observations, actions, rewards, terminals = [], [], [], []
+    observation, _ = env.reset(seed=0)
+    for _ in range(n_steps):
+        action = env.action_space.sample()
+        observations.append(observation)
+        actions.append([action])
+        observation, reward, terminated, truncated, _ = env.step(action)
+        rewards.append(reward)
+        terminals.append(float(terminated or truncated))
+        if terminated or truncated:
+            observation, _ = env.reset()
+    terminals[-1] = 1.0
+    columns = (observations, actions, rewards, terminals)
+    return MDPDataset(*(np.asarray(column, dtype=np.float32) for column in columns))
+
+
+def config_of(algo: str, width: int) -> Any:
+    """d3rlpy's default hyperparameters with hidden layers of a width."""
+    config_class: Any = d3rlpy_config_class(algo)
+    encoder = VectorEncoderFactory([width, width])
+    names = {f.name for f in dataclasses.fields(config_class)}
+    encoders = {name: encoder for name in names if name.endswith("encoder_factory")}
+    return config_class(batch_size=BATCH_SIZE, **encoders)
+
+
+def training(algo: Any, buffer: Any, device: str) -> Callable[[int], float]:
+    """A function of a number of steps: milliseconds a step of ``fit``."""
+
+    def train(n_steps: int) -> float:
+        start = time.perf_counter()
+        algo.fit(
+            buffer,
+            n_steps=n_steps,
+            n_steps_per_epoch=n_steps,
+            logger_adapter=NoopAdapterFactory(),
+            show_progress=False,
+        )
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return 1e3 * (time.perf_counter() - start) / n_steps
+
+    return train
+
+
+def measure(
+    algo: str, width: int, data: Dataset, sparsities: tuple[float, ...], device: str
+) -> Row:
+    """Let stock and pruned agents train in turn, a round each."""
+    config = config_of(algo, width)
+    stock = config.create(device=f"{device}:0")
+    stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
+    stock.build_with_dataset(stock_buffer)
+    contenders = {"stock": training(stock, stock_buffer, device)}
+    for sparsity in sparsities:
+        agent, _ = prune(data, config, sparsity, n_batches=1, device=device)
+        contenders[str(sparsity)] = training(agent.algo, data.buffer, device)
+    steps: dict[str, int] = {}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for name, train in contenders.items():
+        train(2)  # compiles kernels, builds optimizer states
+        steps[name] = max(2, round(1e3 * SECONDS / train(2)))
+    for _ in range(ROUNDS):
+        for name, train in contenders.items():
+            times[name].append(train(steps[name]))
+    medians = {name: float(np.median(found)) for name, found in times.items()}
+    return Row(algo, medians.pop("stock"), {float(s): value for s, value in medians.items()})
+
+
+def ratio_table(title: str, rows: list[Row], of_all: list[Row]) -> list[str]:
+    """A Markdown table of times and ratios, with geometric mean and worst of some rows."""
+    sparsities = list(rows[0].ours)
+    lines = [
+        f"## {title}",
+        "",
+        "| algorithm | stock, ms | " + " | ".join(f"{s:.0%}" for s in sparsities) + " |",
+        "|---|---|" + "---|" * len(sparsities),
+    ]
+    for row in rows:
+        cells = [f"{t:.2f} ({row.stock / t:.1f}×)" for t in row.ours.values()]
+        lines.append(f"| {row.algo} | {row.stock:.2f} | {' | '.join(cells)} |")
+    for name, summary in (("geometric mean", gmean), ("worst", min)):
+        ratios = [summary([row.stock / row.ours[s] for row in of_all]) for s in sparsities]
+        lines.append(f"| **{name}** | | " + " | ".join(f"**{r:.2f}×**" for r in ratios) + " |")
+    return [*lines, ""]
+
+
+def wide_table(wide: list[Row], narrow: list[Row]) -> list[str]:
+    """Is a wide and sparse agent as quick as stock d3rlpy's dense 256-256 one?"""
+    pairs = [(w, n) for w in wide for n in narrow if w.algo == n.algo]
+    return [
+        "## Wide and sparse against narrow and dense, one thread",
+        "",
+        "| algorithm | stock, dense 256-256, ms | 1024-1024 at 95 %, ms | ratio |",
+        "|---|---|---|---|",
+        *(
+            f"| {w.algo} | {n.stock:.2f} | {w.ours[0.95]:.2f} | {n.stock / w.ours[0.95]:.1f}× |"
+            for w, n in pairs
+        ),
+        "",
+    ]
+
+
+def scoring_table(data: Dataset, narrow: list[Row]) -> list[str]:
+    """What scoring on one mini-batch costs, in stock dense gradient steps."""
+    lines = [
+        "## Scoring, one thread",
+        "",
+        "One mini-batch of 256 in gradient steps of the dense agent. `prune_then_train` scores on",
+        "eight unless told otherwise ([why](scoring_stability.md)).",
+        "",
+        "| algorithm | SNIP | GraSP |",
+        "|---|---|---|",
+    ]
+    for row in narrow:
+        agent = build_agent(data, config_of(row.algo, 256)).agent
+        cells = []
+        for saliency in ("snip", "grasp"):
+            times = []
+            for seed in range(3):
+                start = time.perf_counter()
+                score_networks(agent, data, SALIENCIES[saliency], n_batches=1, seed=seed)
+                times.append(1e3 * (time.perf_counter() - start))
+            cells.append(f"{np.median(times) / row.ours[0.0]:.1f}")
+        lines.append(f"| {row.algo} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
+    """Every table of the CPU."""
     lines = [
         "# Training speed",
         "",
-        "Milliseconds a gradient step of d3rlpy's `fit` on its own buffer, and of this package's",
-        "masked engine; in brackets the ratio, stock over ours. d3rlpy's default hyperparameters,",
-        f"batch 256, hidden layers 256-256, `{DATASET}`, one thread, medians of {ROUNDS} rounds",
-        "taken in turn. Made by `python benchmarks/training_speed.py`.",
+        "Milliseconds a gradient step of d3rlpy's `fit` on its own buffer (stock), and of this",
+        'package with SNIP masks and `engine="auto"`; in brackets the ratio, stock over ours.',
+        f"d3rlpy's default hyperparameters, batch {BATCH_SIZE}, `{DATASET}` (discrete: CartPole).",
+        f"Medians of {ROUNDS} rounds taken in turn. torch {torch.__version__},",
+        f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores. Made by `make bench`.",
         "",
-        "| algorithm | stock d3rlpy | dense | SNIP at 95 % |",
-        "|---|---|---|---|",
     ]
-    build_agent(data, "bc")  # the first network of a process costs more than the next
-    for algo, steps in STEPS.items():
-        config = d3rlpy_config_class(algo)(batch_size=256)
-        times: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
-            times.setdefault("stock", []).append(stock_milliseconds(config, buffer, steps))
-            for sparsity in SPARSITIES:
-                found = our_milliseconds(config, data, sparsity, steps)
-                times.setdefault(f"{sparsity}", []).append(found)
-        stock, *ours = (float(np.median(found)) for found in times.values())
-        cells = [f"{value:.2f} ({stock / value:.2f}×)" for value in ours]
-        lines.append(f"| {algo} | {stock:.2f} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
-    with written_aside(RESULTS) as aside:
-        aside.write_text("\n".join(lines) + "\n")
+    narrow: list[Row] = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        rows = []
+        for algo in (*CONTINUOUS, DISCRETE):
+            source = discrete if algo == DISCRETE else data
+            rows.append(measure(algo, 256, source, SPARSITIES, "cpu"))
+            print(threads, rows[-1], flush=True)
+        narrow = narrow or rows[: len(CONTINUOUS)]
+        plural = "one thread" if threads == 1 else f"{threads} threads"
+        title = f"256-256, {plural} (mean and worst of the five continuous)"
+        lines += ratio_table(title, rows, rows[: len(CONTINUOUS)])
+    torch.set_num_threads(1)
+    wide = []
+    for algo in CONTINUOUS:
+        wide.append(measure(algo, 1024, data, WIDE_SPARSITIES, "cpu"))
+        print("wide", wide[-1], flush=True)
+    lines += ratio_table("1024-1024, one thread", wide, wide)
+    return [*lines, *wide_table(wide, narrow), *scoring_table(data, narrow)]
+
+
+def on_gpu(data: Dataset, discrete: Dataset) -> list[str]:
+    """Absolute times on a GPU."""
+    lines = [
+        "# Training speed on a GPU",
+        "",
+        f"Milliseconds a gradient step, {torch.cuda.get_device_name()}, torch {torch.__version__};",
+        "else as in [training_speed.md](training_speed.md). Made by",
+        "`python benchmarks/training_speed.py --device cuda`.",
+        "",
+    ]
+    for width in (256, 1024):
+        rows = [measure(algo, width, data, SPARSITIES, "cuda") for algo in CONTINUOUS]
+        if width == 256:
+            rows.append(measure(DISCRETE, width, discrete, SPARSITIES, "cuda"))
+        lines += ratio_table(f"{width}-{width}", rows, rows)
+    return lines
+
+
+def main() -> None:
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    device = parser.parse_args().device
+    data, discrete = load_dataset(DATASET), load_dataset(random_cartpole())
+    lines = (on_cpu if device == "cpu" else on_gpu)(data, discrete)
+    name = "training_speed.md" if device == "cpu" else "training_speed_cuda.md"
+    with written_aside(RESULTS / name) as aside:
+        aside.write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
