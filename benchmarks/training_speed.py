@@ -71,8 +71,12 @@ def random_cartpole(n_steps: int = 20_000) -> MDPDataset:
         if terminated or truncated:
             observation, _ = env.reset()
     terminals[-1] = 1.0
-    columns = (observations, actions, rewards, terminals)
-    return MDPDataset(*(np.asarray(column, dtype=np.float32) for column in columns))
+    return MDPDataset(
+        np.asarray(observations, dtype=np.float32),
+        np.asarray(actions),
+        np.asarray(rewards, dtype=np.float32),
+        np.asarray(terminals, dtype=np.float32),
+    )
 
 
 def config_of(algo: str, width: int) -> Any:
