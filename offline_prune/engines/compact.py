@@ -10,6 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
 from offline_prune.compaction import live_units
+from offline_prune.engines.actor_step import ActorStep
 from offline_prune.engines.forms import Kernels, choose_form
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
@@ -77,6 +78,7 @@ class CompactEngine:
         self._optimizers: list[SwappedOptimizer] = []
         self._handles: list[RemovableHandle] = []
         self._held: list[_Held] = []
+        self._actor_step: ActorStep | None = None
 
     @property
     def mask(self) -> Mask | None:
@@ -122,6 +124,7 @@ class CompactEngine:
                 for wrapper in find_optimizers(agent.algo)
             ]
         self._hold(pruned)
+        self._actor_step = ActorStep.of(agent.algo)
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -141,12 +144,14 @@ class CompactEngine:
         """Write what was trained into the original layers, and put those back."""
         for handle in self._handles:
             handle.remove()
-        for optimizer in self._optimizers:
-            optimizer.undo()
+        for change in (*self._optimizers, self._actor_step):
+            if change is not None:
+                change.undo()
         self._surgery.undo()
         self._handles.clear()
         self._optimizers.clear()
         self._held.clear()
+        self._actor_step = None
         self._mask = None
 
     def verify(self) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
+from offline_prune.engines.actor_step import ActorStep
 from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
@@ -37,6 +38,7 @@ class MaskedEngine:
         self._mask: Mask | None = None
         self._pruned: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
+        self._actor_step: ActorStep | None = None
 
     @property
     def mask(self) -> Mask | None:
@@ -62,6 +64,7 @@ class MaskedEngine:
         self._pruned = pruned_entries(self._agent, mask.connected)
         weights = self._agent.weights
         self._handles = [hold_at_zero(weights[n], p) for n, p in self._pruned.items()]
+        self._actor_step = ActorStep.of(self._agent.algo)
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -82,6 +85,9 @@ class MaskedEngine:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if self._actor_step is not None:
+            self._actor_step.undo()
+        self._actor_step = None
         self._pruned = {}
         self._mask = None
 

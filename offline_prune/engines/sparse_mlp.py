@@ -27,9 +27,6 @@ class SparseMLP(nn.Module):
     :mod:`offline_prune.engines.sparse_kernels`: a block of the mini-batch goes through
     the whole network while it is in the cache.
 
-    In evaluation mode the parameters get no gradient, the inputs do. d3rlpy evaluates
-    its critics in that mode where it trains the actor, and throws their gradients away.
-
     Attributes:
         theta: (K + U − I,) the kept weights, then the biases: all that an optimizer or
             a target update has to touch.
@@ -61,11 +58,10 @@ class SparseMLP(nn.Module):
             return self._as_dense_layers(x, action)
         x = x.contiguous()
         action = x.new_empty(len(x), 0) if action is None else action.contiguous()
-        theta = self.theta if self.training else self.theta.detach()
         if torch.is_grad_enabled():
-            found: Tensor = _Evaluate.apply(theta, x, action, self.wiring)  # type: ignore[no-untyped-call]
+            found: Tensor = _Evaluate.apply(self.theta, x, action, self.wiring)  # type: ignore[no-untyped-call]
             return found
-        return _evaluate(theta, x, action, self.wiring, keep=False)[0]
+        return _evaluate(self.theta, x, action, self.wiring, keep=False)[0]
 
     def _as_dense_layers(self, x: Tensor, action: Tensor | None) -> Tensor:
         """The same through torch's own operations, for what records those."""

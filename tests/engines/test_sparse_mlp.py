@@ -95,10 +95,10 @@ def test_only_what_is_asked_for_gets_a_gradient():
     assert action.grad.any()
 
 
-def test_in_evaluation_mode_parameters_get_no_gradient():
+def test_frozen_parameters_get_no_gradient():
     mlp, _ = network((4, 5, 2), 0.7)
     x, action = inputs((4, 5, 2), 1, 3)
-    mlp.eval()(x, action).sum().backward()
+    mlp.requires_grad_(False)(x, action).sum().backward()
     assert mlp.theta.grad is None
     assert action.grad.any()
 
