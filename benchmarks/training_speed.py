@@ -32,7 +32,7 @@ from offline_prune.atomic import written_aside
 from offline_prune.saliency import SALIENCIES, score_networks
 
 RESULTS = Path(__file__).parent / "results"
-DATASET, BATCH_SIZE, ROUNDS = "halfcheetah/medium-small-v0", 256, 3
+DATASET, BATCH_SIZE, ROUNDS = "halfcheetah/medium-small-v0", 256, 5
 CONTINUOUS = ("bc", "iql", "td3_plus_bc", "cql", "bcq")
 DISCRETE = "discrete_cql"
 SPARSITIES, WIDE_SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.99), (0.95, 0.98)
@@ -124,9 +124,10 @@ def measure(
     for name, train in contenders.items():
         train(2)  # compiles kernels, builds optimizer states
         steps[name] = max(2, round(1e3 * SECONDS / train(2)))
-    for _ in range(ROUNDS):
-        for name, train in contenders.items():
-            times[name].append(train(steps[name]))
+    order = list(contenders)
+    for first in range(ROUNDS):  # each round begins with another one
+        for name in order[first:] + order[:first]:
+            times[name].append(contenders[name](steps[name]))
     medians = {name: float(np.median(found)) for name, found in times.items()}
     return Row(algo, medians.pop("stock"), {float(s): value for s, value in medians.items()})
 
