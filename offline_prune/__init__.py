@@ -9,8 +9,9 @@ from offline_prune.engines import CompactEngine, MaskedEngine
 from offline_prune.errors import OfflinePruneError
 from offline_prune.evaluation import Evaluation, evaluate
 from offline_prune.masks import Mask
-from offline_prune.pipeline import prune, prune_then_train
+from offline_prune.pipeline import prune, prune_then_train, score
 from offline_prune.result import PruneResult
+from offline_prune.scored import ScoredAgent
 
 __all__ = [
     "Agent",
@@ -21,10 +22,12 @@ __all__ = [
     "MaskedEngine",
     "OfflinePruneError",
     "PruneResult",
+    "ScoredAgent",
     "evaluate",
     "load_dataset",
     "prune",
     "prune_then_train",
+    "score",
 ]
 
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import click
 import torch
@@ -18,10 +18,15 @@ from offline_prune.agents.recipes import algorithm_recipes
 from offline_prune.data import import_file, list_dataset_recipes
 from offline_prune.demo import run_demo
 from offline_prune.errors import InputError, OfflinePruneError, SparsityError
-from offline_prune.pipeline import prune_then_train
-from offline_prune.result import PruneResult
+from offline_prune.pipeline import prune_then_train, score
+from offline_prune.result import PruneResult, check_output_directory
+from offline_prune.saliency.scoring import Average
 
 __all__ = ["app", "main"]
+
+_METHOD_HELP = "snip, grasp, synflow, force, …; 'shuffled(snip)'; or a saved mask."
+_AVERAGE_HELP = "Over mini-batches: gradients or scores."
+_REFILL_HELP = "Weights that lead nowhere make room for the next best."
 
 app = typer.Typer(
     help="Prune offline-RL networks from the fixed dataset, then train them.",
@@ -75,11 +80,17 @@ def run(
     dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
-    method: Annotated[str, typer.Option(help="snip, grasp, magnitude, random.")] = "snip",
+    method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
     allocation: Annotated[str, typer.Option(help="global, uniform or erk.")] = "global",
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
+    average: Annotated[str, typer.Option(help=_AVERAGE_HELP)] = "gradients",
+    float64: Annotated[bool, typer.Option("--float64", help="Score in double precision.")] = False,
+    refill: Annotated[bool, typer.Option("--refill", help=_REFILL_HELP)] = False,
+    rescale: Annotated[
+        bool, typer.Option("--rescale", help="Scale kept weights for the fan-in left.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     engine: Annotated[str, typer.Option(help="What holds the zeros.")] = "auto",
     episodes: Annotated[int, typer.Option(help="Evaluation episodes; 0 = none.")] = 10,
@@ -104,6 +115,10 @@ def run(
         n_steps=steps,
         batch_size=batch_size,
         n_batches=batches,
+        average=cast(Average, average),
+        float64=float64,
+        refill=refill,
+        rescale=rescale,
         seed=seed,
         engine=engine,
         evaluate=episodes,
@@ -114,6 +129,56 @@ def run(
         progress=not (quiet or as_json),
     )
     _print_result(result, as_json)
+
+
+@app.command("score")
+def score_(
+    dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
+    algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
+    sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
+    method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
+    allocation: Annotated[str, typer.Option(help="global, uniform or erk.")] = "global",
+    batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
+    average: Annotated[str, typer.Option(help=_AVERAGE_HELP)] = "gradients",
+    float64: Annotated[bool, typer.Option("--float64", help="Score in double precision.")] = False,
+    refill: Annotated[bool, typer.Option("--refill", help=_REFILL_HELP)] = False,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    param: Annotated[
+        list[str] | None, typer.Option(help="Hyperparameter name=value; repeatable.")
+    ] = None,
+    share_critics: Annotated[
+        bool, typer.Option("--share-critics", help="One threshold for all critics.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<index>.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="New folder; 'run --method FOLDER' reads it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
+) -> None:
+    """Choose a mask without training."""
+    if out is not None:
+        check_output_directory(out)
+    scored = score(
+        dataset,
+        algo,
+        _sparsity(sparsity),
+        method=method,
+        allocation=allocation,
+        n_batches=batches,
+        average=cast(Average, average),
+        float64=float64,
+        refill=refill,
+        seed=seed,
+        algo_params=_params(param or []),
+        share_critics=share_critics,
+        device=device,
+    )
+    if out is not None:
+        scored.save(out)
+    if as_json:
+        click.echo(json.dumps(scored.to_dict()))
+    else:
+        Console().print(scored.summary())
 
 
 @app.command()

@@ -15,13 +15,17 @@ from offline_prune.data import Dataset, load_dataset
 from offline_prune.engines import Engine, make_engine
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
+from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import check_request, warn_of_collapse
 from offline_prune.masks.mask import Mask
-from offline_prune.methods import PruningMethod, PruningSettings, make_method
+from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, make_method
+from offline_prune.methods.initial_weights import Rescaled
 from offline_prune.result import PruneResult, RunSettings, check_output_directory
+from offline_prune.saliency.scoring import Average
+from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
-__all__ = ["DEFAULT_N_BATCHES", "PrunedAgent", "prune", "prune_then_train"]
+__all__ = ["DEFAULT_N_BATCHES", "PrunedAgent", "prune", "prune_then_train", "score"]
 
 DEFAULT_N_BATCHES = 8
 """Scoring mini-batches of 256 transitions."""
@@ -44,11 +48,15 @@ def prune_then_train(
     algo: Any,
     sparsity: float | Mapping[str, float],
     *,
-    method: str = "snip",
-    allocation: str = "global",
+    method: MethodLike = "snip",
+    allocation: Allocation = "global",
     n_steps: int | None = None,
     batch_size: int | None = None,
     n_batches: int | None = None,
+    average: Average = "gradients",
+    float64: bool = False,
+    refill: bool = False,
+    rescale: bool = False,
     seed: int = 0,
     engine: str = "auto",
     evaluate: int = 10,
@@ -73,12 +81,22 @@ def prune_then_train(
             algorithm.
         sparsity: Fraction of the prunable weights to remove, in [0, 1): one number, or
             role → number (``{"actor": .95, "critic": .8}``; others stay dense).
-        method: ``"snip"``, ``"grasp"``, ``"magnitude"`` or ``"random"``.
-        allocation: ``"global"`` within a network, ``"uniform"`` or ``"erk"``.
+        method: A name such as ``"snip"``, ``"grasp"``, ``"synflow"``, ``"force"`` or
+            ``"random"``; an expression such as ``"shuffled(snip)"`` or
+            ``"force(rounds=20)"``; a mask, or the path of a saved one
+            (:func:`~offline_prune.methods.make_method`).
+        allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
+            density of every layer by weight name.
         n_steps: Gradient steps; None takes the recipe's.
         batch_size: Transitions a gradient step; None takes the recipe's.
         n_batches: Scoring mini-batches of 256 transitions; None takes
             :data:`DEFAULT_N_BATCHES`.
+        average: What is averaged over the mini-batches: ``"gradients"``, which may
+            cancel, or ``"scores"``, which do not.
+        float64: Whether to score in double precision.
+        refill: Whether kept weights that lead nowhere make room for the next best.
+        rescale: Whether to scale a unit's kept weights by ``sqrt(fan-in / kept
+            fan-in)`` before training; short for ``"rescaled(method)"``.
         seed: Of everything random; the same seed gives the same mask and weights.
         engine: What holds the zeros while d3rlpy trains: ``"auto"``, the fastest for
             each network; ``"masked"``, layers of the original size; ``"compact"``,
@@ -108,28 +126,27 @@ def prune_then_train(
     check_episodes(evaluate)
     check_fit_options(fit_options)
     data = load_dataset(dataset)
-    agent, n_steps = build_agent(
+    agent, settings = _begin(
         data,
         algo,
-        algo_params=algo_params,
-        batch_size=batch_size,
+        sparsity,
+        allocation=allocation,
         n_steps=n_steps,
+        batch_size=batch_size,
+        n_batches=n_batches,
+        average=average,
+        float64=float64,
+        refill=refill,
         seed=seed,
+        algo_params=algo_params,
+        share_critics=share_critics,
         device=device,
     )
+    n_steps = settings.n_steps
     check_epochs(fit_options, n_steps)
-    settings = PruningSettings(
-        sparsity=check_request(agent, sparsity, allocation, share_critics),
-        allocation=allocation,
-        n_batches=DEFAULT_N_BATCHES if n_batches is None else n_batches,
-        share_critics=share_critics,
-        seed=seed,
-        n_steps=n_steps,
-    )
-    chosen = make_method(method, settings)
+    chosen = _method(method, settings, rescale)
     start = time.perf_counter()
-    holding = make_engine(engine, agent)
-    _attach(agent, data, chosen, holding)
+    agent, holding, _ = _hold(agent, data, chosen, engine)
     scoring_seconds = time.perf_counter() - start
     try:
         record = train(
@@ -154,8 +171,8 @@ def prune_then_train(
             dataset=data.metadata.dataset_id,
             algo=agent.name,
             sparsity=dict(settings.sparsity),
-            method=method,
-            allocation=allocation,
+            method=_name(method),
+            allocation=_name(allocation),
             n_batches=settings.n_batches,
             share_critics=share_critics,
             n_steps=n_steps,
@@ -163,10 +180,11 @@ def prune_then_train(
             seed=seed,
             engine=engine,
             device=agent.algo.impl.device,
-            versions={
-                name: version(name)
-                for name in ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium")
-            },
+            versions=_versions(),
+            average=average,
+            float64=float64,
+            refill=refill,
+            rescale=rescale,
         ),
         scoring_seconds=scoring_seconds,
         training_seconds=record.seconds,
@@ -182,10 +200,14 @@ def prune(
     algo: Any,
     sparsity: float | Mapping[str, float],
     *,
-    method: str = "snip",
-    allocation: str = "global",
+    method: MethodLike = "snip",
+    allocation: Allocation = "global",
     batch_size: int | None = None,
     n_batches: int | None = None,
+    average: Average = "gradients",
+    float64: bool = False,
+    refill: bool = False,
+    rescale: bool = False,
     seed: int = 0,
     engine: str = "auto",
     algo_params: Mapping[str, Any] | None = None,
@@ -198,18 +220,22 @@ def prune(
     pruned weights held at zero.
 
     Args:
-        dataset: As in :func:`prune_then_train`.
-        algo: As in :func:`prune_then_train`.
-        sparsity: As in :func:`prune_then_train`.
-        method: As in :func:`prune_then_train`.
-        allocation: As in :func:`prune_then_train`.
-        batch_size: As in :func:`prune_then_train`.
-        n_batches: As in :func:`prune_then_train`.
-        seed: As in :func:`prune_then_train`.
-        engine: As in :func:`prune_then_train`.
-        algo_params: As in :func:`prune_then_train`.
-        share_critics: As in :func:`prune_then_train`.
-        device: As in :func:`prune_then_train`.
+        dataset: This and all others as in :func:`prune_then_train`.
+        algo: The algorithm.
+        sparsity: Fraction of the prunable weights to remove.
+        method: What chooses the mask.
+        allocation: How the kept weights are spread over the layers.
+        batch_size: Transitions a gradient step.
+        n_batches: Scoring mini-batches.
+        average: What is averaged over them.
+        float64: Whether to score in double precision.
+        refill: Whether kept weights that lead nowhere make room for the next best.
+        rescale: Whether kept weights are scaled for the fan-in that is left.
+        seed: Of everything random.
+        engine: What holds the zeros.
+        algo_params: Hyperparameters that replace the recipe's.
+        share_critics: Whether twin critics share one threshold.
+        device: Where the networks are.
 
     Returns:
         The agent and its mask, as a pair.
@@ -219,30 +245,171 @@ def prune(
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
     data = load_dataset(dataset)
+    agent, settings = _begin(
+        data,
+        algo,
+        sparsity,
+        allocation=allocation,
+        n_steps=None,
+        batch_size=batch_size,
+        n_batches=n_batches,
+        average=average,
+        float64=float64,
+        refill=refill,
+        seed=seed,
+        algo_params=algo_params,
+        share_critics=share_critics,
+        device=device,
+    )
+    agent, holding, mask = _hold(agent, data, _method(method, settings, rescale), engine)
+    return PrunedAgent(**vars(agent), engine=holding), mask
+
+
+def score(
+    dataset: Any,
+    algo: Any,
+    sparsity: float | Mapping[str, float],
+    *,
+    method: MethodLike = "snip",
+    allocation: Allocation = "global",
+    n_batches: int | None = None,
+    average: Average = "gradients",
+    float64: bool = False,
+    refill: bool = False,
+    seed: int = 0,
+    algo_params: Mapping[str, Any] | None = None,
+    share_critics: bool = False,
+    device: str = "cpu",
+) -> ScoredAgent:
+    """Choose a mask, and neither hold it nor train.
+
+    Args:
+        dataset: This and all others as in :func:`prune_then_train`.
+        algo: The algorithm.
+        sparsity: Fraction of the prunable weights to remove.
+        method: What chooses the mask.
+        allocation: How the kept weights are spread over the layers.
+        n_batches: Scoring mini-batches.
+        average: What is averaged over them.
+        float64: Whether to score in double precision.
+        refill: Whether kept weights that lead nowhere make room for the next best.
+        seed: Of everything random.
+        algo_params: Hyperparameters that replace the recipe's.
+        share_critics: Whether twin critics share one threshold.
+        device: Where the networks are.
+
+    Returns:
+        Mask and scores, and the agent they belong to; saved, the mask is a ``method``.
+
+    Raises:
+        InputError: If an argument is wrong.
+        NonFiniteError: If a loss or a score is NaN or infinite.
+    """
+    data = load_dataset(dataset)
+    agent, settings = _begin(
+        data,
+        algo,
+        sparsity,
+        allocation=allocation,
+        n_steps=None,
+        batch_size=None,
+        n_batches=n_batches,
+        average=average,
+        float64=float64,
+        refill=refill,
+        seed=seed,
+        algo_params=algo_params,
+        share_critics=share_critics,
+        device=device,
+    )
+    chosen = make_method(method, settings)
+    start = time.perf_counter()
+    agent = chosen.choose_agent(agent, data)
+    mask = chosen.before_training(agent, data)
+    seconds = time.perf_counter() - start
+    warn_of_collapse(agent, mask)
+    asked = {
+        "dataset": data.metadata.dataset_id,
+        "algo": agent.name,
+        "sparsity": dict(settings.sparsity),
+        "method": _name(method),
+        "allocation": _name(allocation),
+        "n_batches": settings.n_batches,
+        "average": average,
+        "float64": float64,
+        "refill": refill,
+        "seed": seed,
+        "share_critics": share_critics,
+        "versions": _versions(),
+    }
+    return ScoredAgent(agent, mask, chosen.scores, asked, seconds)
+
+
+def _begin(
+    data: Dataset,
+    algo: Any,
+    sparsity: float | Mapping[str, float],
+    *,
+    allocation: Allocation,
+    n_steps: int | None,
+    batch_size: int | None,
+    n_batches: int | None,
+    average: Average,
+    float64: bool,
+    refill: bool,
+    seed: int,
+    algo_params: Mapping[str, Any] | None,
+    share_critics: bool,
+    device: str,
+) -> tuple[Agent, PruningSettings]:
+    """Build the agent and check what is asked of it."""
     agent, n_steps = build_agent(
         data,
         algo,
         algo_params=algo_params,
         batch_size=batch_size,
+        n_steps=n_steps,
         seed=seed,
         device=device,
     )
-    settings = PruningSettings(
+    return agent, PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
         n_batches=DEFAULT_N_BATCHES if n_batches is None else n_batches,
         share_critics=share_critics,
         seed=seed,
         n_steps=n_steps,
+        average=average,
+        float64=float64,
+        refill=refill,
     )
+
+
+def _method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:
+    chosen = make_method(method, settings)
+    return Rescaled(chosen) if rescale else chosen
+
+
+def _hold(
+    agent: Agent, data: Dataset, method: PruningMethod, engine: str
+) -> tuple[Agent, Engine, Mask]:
+    """Let the method choose agent, mask and initial weights, and the engine hold them."""
+    agent = method.choose_agent(agent, data)
     holding = make_engine(engine, agent)
-    mask = _attach(agent, data, make_method(method, settings), holding)
-    return PrunedAgent(**vars(agent), engine=holding), mask
-
-
-def _attach(agent: Agent, data: Dataset, method: PruningMethod, engine: Engine) -> Mask:
-    """Let the method choose a mask and the engine hold it."""
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
-    engine.attach(mask)
-    return mask
+    method.initialise(agent, mask)
+    holding.attach(mask)
+    return agent, holding, mask
+
+
+def _name(value: object) -> str:
+    """What was asked for, in words a file can hold."""
+    if isinstance(value, str | Path):
+        return str(value)
+    return "a mask" if isinstance(value, Mask) else getattr(value, "__name__", "given")
+
+
+def _versions() -> dict[str, str]:
+    packages = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium")
+    return {name: version(name) for name in packages}

@@ -45,6 +45,10 @@ class RunSettings:
         engine: What held the zeros.
         device: Where it ran.
         versions: Package → version.
+        average: What was averaged over the scoring mini-batches.
+        float64: Whether scores were taken in double precision.
+        refill: Whether weights that lead nowhere made room for others.
+        rescale: Whether kept weights were scaled for the fan-in that was left.
     """
 
     dataset: str | None
@@ -60,6 +64,10 @@ class RunSettings:
     engine: str
     device: str
     versions: Mapping[str, str]
+    average: str = "gradients"
+    float64: bool = False
+    refill: bool = False
+    rescale: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.topology import Chain
-from offline_prune.compaction.live import columns_of
+from offline_prune.masks.live import columns_of
 
 __all__ = ["Packing", "dense_packings", "sparse_packing"]
 

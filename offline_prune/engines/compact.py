@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.compaction import live_units
 from offline_prune.engines.actor_step import ActorStep
 from offline_prune.engines.forms import Kernels, choose_form
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
@@ -18,6 +17,7 @@ from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
 from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
 from offline_prune.errors import EngineError, MaskError
+from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
 __all__ = ["CompactEngine"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.compaction import fold_constant_units, live_units
-from offline_prune.compaction.live import zero_dead_biases
+from offline_prune.agents.topology import Chain
+from offline_prune.compaction import fold_constant_units
 from offline_prune.engines.optimizers import find_optimizers, is_moment
 from offline_prune.errors import MaskError
+from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
 __all__ = ["check_fits", "hold_at_zero", "impose", "pruned_entries"]
@@ -38,8 +39,8 @@ def impose(agent: Agent, mask: Mask) -> None:
     fold_constant_units(agent.target_chains, mask.nominal)
     _zero(agent, pruned_entries(agent, mask.connected))
     live = live_units(agent.chains, mask.connected)
-    zero_dead_biases(agent.chains, live)
-    zero_dead_biases(agent.target_chains, live)
+    _zero_dead_biases(agent.chains, live)
+    _zero_dead_biases(agent.target_chains, live)
 
 
 def check_fits(agent: Agent, mask: Mask) -> None:
@@ -118,3 +119,14 @@ def _zero(agent: Agent, pruned: Mapping[str, Tensor]) -> None:
         for tensor in tensors:
             if tensor is not None:
                 tensor.masked_fill_(entries, 0.0)
+
+
+@torch.no_grad()
+def _zero_dead_biases(chains: Iterable[Chain], live: Mapping[str, Tensor]) -> None:
+    """Set the biases of dead units to zero; nobody reads those units."""
+    for chain in chains:
+        for stage in chain.stages:
+            for layer in stage.layers:
+                units = live.get(layer.name)
+                if units is not None and layer.module.bias is not None:
+                    layer.module.bias[~units.to(layer.module.bias.device)] = 0.0

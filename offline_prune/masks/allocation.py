@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from offline_prune.errors import SparsityError, UnknownNameError
 
 __all__ = [
     "ALLOCATIONS",
+    "Allocation",
     "allocate",
     "check_sparsity",
     "erk_densities",
@@ -197,24 +199,53 @@ same density in every layer; ``erk``: Erdős–Rényi-kernel layer densities.
 """
 
 
+Allocation: TypeAlias = str | Mapping[str, float]
+"""A key of :data:`ALLOCATIONS`, or weight name → density in [0, 1]."""
+
+
 def allocate(
-    scores: Mapping[str, Tensor], sparsity: float, allocation: str = "global"
+    scores: Mapping[str, Tensor], sparsity: float, allocation: Allocation = "global"
 ) -> dict[str, Tensor]:
     """Keep exactly ``round(N · (1 − s))`` weights of one network.
 
     Args:
         scores: Weight name → score of the weight's shape; higher = keep.
         sparsity: s in [0, 1).
-        allocation: ``"global"``, ``"uniform"`` or ``"erk"``.
+        allocation: ``"global"``, ``"uniform"``, ``"erk"``, or the density of every
+            layer by weight name.
 
     Returns:
         Weight name → boolean mask of the weight's shape, true = kept.
 
     Raises:
-        SparsityError: If the sparsity is outside [0, 1).
+        SparsityError: If the sparsity is outside [0, 1), or given densities do not
+            amount to it within a weight a layer.
         UnknownNameError: If there is no such allocation.
     """
     check_sparsity(sparsity)
+    if isinstance(allocation, Mapping):
+        return _given(scores, sparsity, allocation)
     if allocation not in ALLOCATIONS:
         raise UnknownNameError("allocation", allocation, ALLOCATIONS)
     return ALLOCATIONS[allocation](scores, sparsity)
+
+
+def _given(
+    scores: Mapping[str, Tensor], sparsity: float, densities: Mapping[str, float]
+) -> dict[str, Tensor]:
+    sizes = {name: score.numel() for name, score in scores.items()}
+    missing = [name for name in scores if name not in densities]
+    if missing or not all(0.0 <= densities[name] <= 1.0 for name in scores):
+        raise SparsityError(
+            "Given densities are one number in [0, 1] for every layer;"
+            f" {missing or dict(densities)} is missing or outside."
+        )
+    wanted = {name: size * densities[name] for name, size in sizes.items()}
+    total = kept_count(sum(sizes.values()), sparsity)
+    if abs(sum(wanted.values()) - total) > len(sizes):
+        amounts_to = 1.0 - sum(wanted.values()) / sum(sizes.values())
+        raise SparsityError(
+            f"The given densities amount to sparsity {amounts_to:.4f}, not to the"
+            f" {sparsity} asked for. Ask for {amounts_to:.4f}, or change them."
+        )
+    return _per_layer(scores, _whole_counts(wanted, sizes, total))

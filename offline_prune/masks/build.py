@@ -9,9 +9,10 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.errors import EmptyNetworkError, SparsityError, UnknownNameError
-from offline_prune.masks.allocation import ALLOCATIONS, allocate, check_sparsity
+from offline_prune.masks.allocation import ALLOCATIONS, Allocation, allocate, check_sparsity
 from offline_prune.masks.connectivity import connected_part, has_path
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.refill import refilled
 
 __all__ = [
     "LayerCollapseWarning",
@@ -29,7 +30,7 @@ class LayerCollapseWarning(UserWarning):
 def check_request(
     agent: Agent,
     sparsity: float | Mapping[str, float],
-    allocation: str,
+    allocation: Allocation,
     share_critics: bool = False,
 ) -> dict[str, float]:
     """Check what is asked for before any work is done.
@@ -37,7 +38,7 @@ def check_request(
     Args:
         agent: The agent.
         sparsity: One number for all networks or role → number.
-        allocation: Name of the allocation.
+        allocation: Name of the allocation, or the density of every layer.
         share_critics: Whether all critics share one threshold.
 
     Returns:
@@ -47,9 +48,12 @@ def check_request(
         SparsityError: If a sparsity is outside [0, 1), or critics that share a
             threshold were given different ones.
         EmptyNetworkError: If it would leave a network without a weight.
-        UnknownNameError: If a role or the allocation does not exist.
+        UnknownNameError: If a role, a layer or the allocation does not exist.
     """
-    if allocation not in ALLOCATIONS:
+    if isinstance(allocation, Mapping):
+        if unknown := sorted(set(allocation) - set(agent.weights)):
+            raise UnknownNameError("layer", str(unknown[0]), agent.weights)
+    elif allocation not in ALLOCATIONS:
         raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
     if isinstance(sparsity, Mapping):
         for value in sparsity.values():
@@ -78,9 +82,10 @@ def build_mask(
     agent: Agent,
     scores: Mapping[str, Mapping[str, Tensor]],
     sparsity: Mapping[str, float],
-    allocation: str = "global",
+    allocation: Allocation = "global",
     *,
     share_critics: bool = False,
+    refill: bool = False,
 ) -> Mask:
     """Allocate each network's weights by its own scores.
 
@@ -92,8 +97,11 @@ def build_mask(
         agent: The agent the scores belong to.
         scores: Role → weight name → score; higher = keep.
         sparsity: Role → sparsity in [0, 1).
-        allocation: ``"global"`` within a network, ``"uniform"`` or ``"erk"``.
+        allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
+            density of every layer by weight name.
         share_critics: Whether all critics share one threshold.
+        refill: Whether weights on no path from an input to an output make room for the
+            next best scores (:func:`~offline_prune.masks.refill.refilled`).
 
     Returns:
         The mask: exactly ``round(N · (1 − s))`` weights a network, or over all critics
@@ -104,9 +112,15 @@ def build_mask(
     if share_critics and critics:
         groups.append(critics)
     kept: dict[str, Tensor] = {}
+    groups_of: dict[str, dict[str, Tensor]] = {}
     for group in groups:
         merged = {name: s for role in group for name, s in scores[role].items()}
+        groups_of[group[0]] = merged
         kept |= allocate(merged, sparsity[group[0]], allocation)
+    if refill:
+        chains = [chain for chain in agent.chains if chain.constant_units_fold]
+        for role, merged in groups_of.items():
+            kept |= refilled(chains, kept, merged, sparsity[role], allocation)
     return mask_from_kept(agent, kept)
 
 

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from offline_prune.errors import UnknownNameError
+from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.corrupted import Corrupted
+from offline_prune.methods.expression import Expression, parse
+from offline_prune.methods.fixed_mask import FixedMask
+from offline_prune.methods.initial_weights import Reinitialised, Rescaled
+from offline_prune.methods.inverted import inverted
+from offline_prune.methods.iterative import Force, IterativeSnip, SynFlow
 from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
+from offline_prune.methods.small_dense import SmallDense
 from offline_prune.saliency import SALIENCIES
 
-__all__ = ["METHODS", "PruningMethod", "PruningSettings", "SingleShot", "make_method"]
+__all__ = [
+    "METHODS",
+    "MODIFIERS",
+    "MethodLike",
+    "PruningMethod",
+    "PruningSettings",
+    "SingleShot",
+    "make_method",
+]
 
-METHODS: dict[str, Callable[[PruningSettings], PruningMethod]] = {
-    name: partial(SingleShot, saliency) for name, saliency in SALIENCIES.items()
+MethodLike: TypeAlias = str | Path | Mask | Callable[[PruningSettings], PruningMethod]
+"""A name or expression, a saved mask, a mask, or a function of the settings."""
+
+METHODS: Mapping[str, Callable[..., PruningMethod]] = {
+    **{name: partial(SingleShot, saliency) for name, saliency in SALIENCIES.items()},
+    "iterative_snip": IterativeSnip,
+    "force": Force,
+    "synflow": SynFlow,
+    "small_dense": SmallDense,
 }
-"""Name → method for the settings; every saliency is a single-shot one of its name."""
+"""Name → method of the settings; every saliency is a single-shot one of its name."""
+
+MODIFIERS: Mapping[str, Callable[..., PruningMethod]] = {
+    "shuffled": Shuffled,
+    "reinitialised": Reinitialised,
+    "rescaled": Rescaled,
+    "inverted": inverted,
+    "corrupted": Corrupted,
+}
+"""Name → method around another one; ``"shuffled"`` alone is ``"shuffled(snip)"``."""
 
 
-def make_method(name: str, settings: PruningSettings) -> PruningMethod:
+def make_method(method: MethodLike, settings: PruningSettings) -> PruningMethod:
     """Make a pruning method.
 
     Args:
-        name: A key of :data:`METHODS`.
+        method: A key of :data:`METHODS` or :data:`MODIFIERS`, or an expression of them:
+            ``"force(rounds=20)"``, ``"shuffled(grasp)"``, ``"corrupted(snip, rewards)"``,
+            ``"rescaled(shuffled(snip))"``; a mask, or the path of a saved one or of a
+            saved result; or a function of the settings.
         settings: What the user asked for.
 
     Returns:
@@ -30,7 +68,38 @@ def make_method(name: str, settings: PruningSettings) -> PruningMethod:
 
     Raises:
         UnknownNameError: If there is no such method.
+        InputError: If an expression cannot be read, or its arguments do not fit.
+        MaskError: If a path holds no mask.
     """
-    if name not in METHODS:
-        raise UnknownNameError("pruning method", str(name), METHODS)
-    return METHODS[name](settings)
+    if isinstance(method, Mask):
+        return FixedMask(method, settings)
+    if isinstance(method, Path) or (
+        isinstance(method, str) and "(" not in method and ("/" in method or "." in method)
+    ):
+        path = Path(method)
+        return FixedMask(Mask.load(path / "mask.safetensors" if path.is_dir() else path), settings)
+    if isinstance(method, str):
+        return _evaluate(parse(method), settings)
+    if callable(method):
+        return method(settings)
+    raise InputError(
+        "method is a name, an expression, a mask or the path of one, or a function of"
+        f" PruningSettings, not {type(method).__name__}."
+    )
+
+
+def _evaluate(expression: Expression, settings: PruningSettings) -> PruningMethod:
+    name, arguments = expression.name, list(expression.arguments)
+    options: dict[str, Any] = dict(expression.options)
+    try:
+        if name in METHODS:
+            return METHODS[name](settings, *arguments, **options)
+        if name in MODIFIERS:
+            inner = arguments.pop(0) if arguments else Expression("snip")
+            if not isinstance(inner, Expression):
+                raise InputError(f"{name}(...) takes a method first, not {inner!r}.")
+            plain = [a.name if isinstance(a, Expression) else a for a in arguments]
+            return MODIFIERS[name](_evaluate(inner, settings), *plain, **options)
+    except TypeError as error:
+        raise InputError(f"{name} does not take these arguments: {error}.") from error
+    raise UnknownNameError("pruning method", name, {*METHODS, *MODIFIERS})

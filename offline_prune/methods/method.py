@@ -1,14 +1,17 @@
-"""What every pruning method does: before training, after each step, at the end."""
+"""What every pruning method does, and what most do in the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
+from offline_prune.masks.allocation import Allocation
+from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
+from offline_prune.saliency.objective import Saliency, Scores
+from offline_prune.saliency.scoring import Average, score_networks
 
 __all__ = ["PruningMethod", "PruningSettings"]
 
@@ -19,32 +22,92 @@ class PruningSettings:
 
     Attributes:
         sparsity: Role → fraction of that network's prunable weights to remove.
-        allocation: ``"global"``, ``"uniform"`` or ``"erk"``.
+        allocation: ``"global"``, ``"uniform"``, ``"erk"``, or weight name → density.
         n_batches: Mini-batches of 256 transitions to score on.
         share_critics: Whether all critics share one threshold.
         seed: Of mini-batches, noise and random scores.
         n_steps: Gradient steps that training will take.
+        average: What is averaged over mini-batches, ``"gradients"`` or ``"scores"``.
+        float64: Whether to score in double precision.
+        refill: Whether weights that lead nowhere make room for others.
     """
 
     sparsity: Mapping[str, float]
-    allocation: str = "global"
+    allocation: Allocation = "global"
     n_batches: int = 1
     share_critics: bool = False
     seed: int = 0
     n_steps: int = 0
+    average: Average = "gradients"
+    float64: bool = False
+    refill: bool = False
+
+    def score(self, agent: Agent, data: Dataset, saliency: Saliency) -> dict[str, Scores]:
+        """Score an agent's networks as asked for: role → weight name → score."""
+        return score_networks(
+            agent,
+            data,
+            saliency,
+            n_batches=self.n_batches,
+            seed=self.seed,
+            average=self.average,
+            float64=self.float64,
+        )
+
+    def build(self, agent: Agent, scores: Mapping[str, Scores]) -> Mask:
+        """Make the mask of scores as asked for."""
+        return build_mask(
+            agent,
+            scores,
+            self.sparsity,
+            self.allocation,
+            share_critics=self.share_critics,
+            refill=self.refill,
+        )
+
+    def at(self, sparsity: Mapping[str, float]) -> PruningSettings:
+        """The same at other sparsities."""
+        return replace(self, sparsity=sparsity)
 
 
-class PruningMethod(Protocol):
-    """Decides when connections go. One file a method."""
+class PruningMethod:
+    """Decides when connections go. One file a method.
+
+    A method says at least which mask training starts with; every other moment has a
+    default that does nothing.
+
+    Attributes:
+        mask: The mask in force, once :meth:`before_training` has made one.
+        scores: Role → weight name → score that decided it; None where none did.
+    """
+
+    def __init__(self, settings: PruningSettings) -> None:
+        """Prepare.
+
+        Args:
+            settings: What the user asked for.
+        """
+        self.settings = settings
+        self.mask: Mask | None = None
+        self.scores: dict[str, Scores] | None = None
+
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """Return the agent to prune and train: the given one, or another architecture."""
+        return agent
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Return the mask that training starts with; leave the agent as it is."""
-        ...
+        raise NotImplementedError
+
+    def initialise(self, agent: Agent, mask: Mask) -> None:
+        """Change initial weights before the mask is held; nothing by default."""
 
     def after_step(self, agent: Agent, step: int) -> Mask | None:
         """Return a new mask after gradient step ``step`` (from 1), None to keep it."""
-        ...
+        return None
 
     def finish(self, agent: Agent) -> Mask:
         """Return the final mask."""
-        ...
+        if self.mask is None:
+            raise RuntimeError("before_training has not run.")
+        return self.mask

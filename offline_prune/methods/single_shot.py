@@ -2,61 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
-from offline_prune.methods.method import PruningSettings
+from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.saliency.objective import Saliency
-from offline_prune.saliency.scoring import score_networks
 
 __all__ = ["SingleShot"]
 
 
-@dataclass
-class SingleShot:
+class SingleShot(PruningMethod):
     """Prune once, from the fixed dataset, before the first gradient step.
-
-    Attributes:
-        saliency: What scores the weights.
-        settings: Sparsities, allocation and scoring mini-batches.
-        mask: The mask, once :meth:`before_training` has made it.
 
     References:
         Arnob, Ohib, Plis, Precup 2021, arXiv 2112.15579.
     """
 
-    saliency: Saliency
-    settings: PruningSettings
-    mask: Mask | None = field(default=None, init=False)
+    def __init__(self, saliency: Saliency, settings: PruningSettings) -> None:
+        """Prepare.
+
+        Args:
+            saliency: What scores the weights.
+            settings: Sparsities, allocation and scoring mini-batches.
+        """
+        super().__init__(settings)
+        self.saliency = saliency
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Score every network on its training loss and keep the best weights."""
-        settings = self.settings
-        scores = score_networks(
-            agent,
-            data,
-            self.saliency,
-            n_batches=settings.n_batches,
-            seed=settings.seed,
-        )
-        self.mask = build_mask(
-            agent,
-            scores,
-            settings.sparsity,
-            settings.allocation,
-            share_critics=settings.share_critics,
-        )
-        return self.mask
-
-    def after_step(self, agent: Agent, step: int) -> Mask | None:
-        """Nothing: the mask never changes."""
-        return None
-
-    def finish(self, agent: Agent) -> Mask:
-        """The mask that training started with."""
-        if self.mask is None:
-            raise RuntimeError("before_training has not run.")
+        self.scores = self.settings.score(agent, data, self.saliency)
+        self.mask = self.settings.build(agent, self.scores)
         return self.mask

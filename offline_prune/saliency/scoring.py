@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -13,10 +15,12 @@ from torch import Tensor
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Loss, Network
 from offline_prune.data import Dataset
-from offline_prune.errors import InputError, NonFiniteError
+from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
 from offline_prune.saliency.objective import Objective, Saliency, Scores
 
-__all__ = ["SCORING_BATCH_SIZE", "draw_batches", "score_networks"]
+__all__ = ["SCORING_BATCH_SIZE", "Average", "draw_batches", "score_networks"]
+
+Average: TypeAlias = Literal["gradients", "scores"]
 
 SCORING_BATCH_SIZE = 256
 """Transitions a scoring mini-batch: what the paper's authors score on."""
@@ -65,6 +69,8 @@ def score_networks(
     *,
     n_batches: int,
     seed: int = 0,
+    average: Average = "gradients",
+    float64: bool = False,
 ) -> dict[str, Scores]:
     """Score every prunable weight of an agent; change nothing.
 
@@ -80,23 +86,72 @@ def score_networks(
             the same form.
         n_batches: Number of mini-batches, each of 256 transitions.
         seed: Of the mini-batches and of the noise that losses draw.
+        average: What is averaged over the mini-batches. ``"gradients"``: the loss, so
+            that opposite gradients cancel, and a score is that of the mean; SNIP's is
+            ``|w · mean g|``. ``"scores"``: the scores of single mini-batches, so that
+            nothing cancels; SNIP's is ``mean |w · g|``.
+        float64: Whether to evaluate losses and derivatives in double precision; noise
+            is then another draw.
 
     Returns:
         Role → weight name → score; higher = keep.
 
     Raises:
+        UnknownNameError: If there is no such average.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
+    if average not in get_args(Average):
+        raise UnknownNameError("average", str(average), get_args(Average))
     batches = draw_batches(agent, data, n_batches, seed)
+    if average == "scores":
+        saliency = _mean_of_scores(saliency)
     groups: dict[int, list[Network]] = {}
     for network in agent.networks:
         groups.setdefault(id(network.loss), []).append(network)
     scores: dict[str, Scores] = {}
-    with _full_precision():
+    with _full_precision(), _double_precision(agent) if float64 else nullcontext():
+        if float64:
+            batches = [_to_double(batch) for batch in batches]
         for group in groups.values():
             for role, found in _score_group(group, batches, saliency, seed).items():
                 scores[role] = found
     return {role: scores[role] for role in agent.roles}
+
+
+def _mean_of_scores(saliency: Saliency) -> Saliency:
+    """Score every mini-batch on its own, then take the mean."""
+
+    def mean(objective: Objective) -> Scores:
+        found = [
+            saliency(replace(objective, losses=[loss], seed=objective.seed + i))
+            for i, loss in enumerate(objective.losses)
+        ]
+        return {n: torch.stack([scores[n] for scores in found]).mean(dim=0) for n in found[0]}
+
+    return mean
+
+
+@contextmanager
+def _double_precision(agent: Agent) -> Iterator[None]:
+    """All modules in float64 for a while; the float32 tensors come back untouched."""
+    modules = agent.algo.impl.modules.get_torch_modules().values()
+    tensors = {id(t): t for m in modules for t in (*m.parameters(), *m.buffers())}
+    before = [(t, t.data) for t in tensors.values() if t.dtype == torch.float32]
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        for tensor, data in before:
+            tensor.data = data.double()
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        for tensor, data in before:
+            tensor.data = data
+
+
+def _to_double(batch: TorchMiniBatch) -> TorchMiniBatch:
+    tensors = {n: t.double() for n, t in vars(batch).items() if isinstance(t, Tensor)}
+    return replace(batch, **tensors)
 
 
 def _score_group(

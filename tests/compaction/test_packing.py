@@ -2,8 +2,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offline_prune.compaction import dense_packings, live_units, sparse_packing
+from offline_prune.compaction import dense_packings, sparse_packing
 from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.live import live_units
 from tests.worlds import agent
 
 AGENTS = {(k, a): agent(k, a) for k in ("vector-continuous", "pixel-discrete") for a in ("cql",)}

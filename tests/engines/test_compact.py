@@ -8,11 +8,11 @@ from d3rlpy.models import VectorEncoderFactory
 
 from offline_prune import Agent, CompactEngine, prune
 from offline_prune.agents import build_agent
-from offline_prune.compaction import live_units
 from offline_prune.engines import forms, make_engine, sparse_mlp
 from offline_prune.engines.sparse_mlp import SparseMLP
 from offline_prune.errors import AlgorithmError, EngineError, MaskError, UnknownNameError
 from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.live import live_units
 from tests.worlds import agent, dataset
 
 VECTOR = "vector-continuous"

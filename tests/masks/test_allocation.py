@@ -155,3 +155,21 @@ def test_unknown_allocation_names_the_nearest():
 
 def test_numpy_numbers_are_sparsities():
     assert check_sparsity(np.float64(0.5)) == 0.5
+
+
+def test_given_densities_are_kept():
+    scores = {"a": torch.rand(10, 10), "b": torch.rand(20, 5)}
+    mask = allocate(scores, 0.7, {"a": 0.5, "b": 0.1})
+    assert {name: int(kept.sum()) for name, kept in mask.items()} == {"a": 50, "b": 10}
+
+
+def test_given_densities_must_amount_to_the_sparsity():
+    scores = {"a": torch.rand(10, 10), "b": torch.rand(20, 5)}
+    with pytest.raises(SparsityError, match="amount to sparsity"):
+        allocate(scores, 0.5, {"a": 0.5, "b": 0.1})
+
+
+@pytest.mark.parametrize("densities", [{"a": 0.5}, {"a": 0.5, "b": 1.5}])
+def test_given_densities_are_complete_and_fractions(densities):
+    with pytest.raises(SparsityError, match="every layer"):
+        allocate({"a": torch.rand(4, 4), "b": torch.rand(4, 4)}, 0.5, densities)

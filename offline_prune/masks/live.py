@@ -10,7 +10,7 @@ from torch import Tensor
 from offline_prune.agents.topology import Chain, Stage
 from offline_prune.masks.connectivity import unit_mask
 
-__all__ = ["columns_of", "live_units", "zero_dead_biases"]
+__all__ = ["columns_of", "live_units"]
 
 
 def live_units(chains: Iterable[Chain], connected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -54,19 +54,3 @@ def columns_of(stage: Stage, before: Tensor | None) -> Tensor:
         owned = before.repeat_interleave(stage.repeat)
         columns[: len(owned)] = owned
     return columns
-
-
-@torch.no_grad()
-def zero_dead_biases(chains: Iterable[Chain], live: Mapping[str, Tensor]) -> None:
-    """Set the biases of dead units to zero, in place; nobody reads those units.
-
-    Args:
-        chains: Online or target chains, their constants folded already.
-        live: Weight name → (out,) boolean, true = alive.
-    """
-    for chain in chains:
-        for stage in chain.stages:
-            for layer in stage.layers:
-                units = live.get(layer.name)
-                if units is not None and layer.module.bias is not None:
-                    layer.module.bias[~units.to(layer.module.bias.device)] = 0.0

@@ -1,0 +1,66 @@
+"""Which inputs a pruned network still reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_prune.agents.agent import Agent
+from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.masks.connectivity import unit_mask
+from offline_prune.masks.mask import Mask
+
+__all__ = ["InputUse", "input_use"]
+
+
+@dataclass(frozen=True)
+class InputUse:
+    """How many hidden units read every input.
+
+    Attributes:
+        readers: First layer's weight name → (inputs,) number of connected weights that
+            leave each input dimension (or channel); observation first, then action.
+    """
+
+    readers: Mapping[str, NDArray[np.int64]]
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """First layer's weight name → number of inputs that are still read."""
+        return {name: int((count > 0).sum()) for name, count in self.readers.items()}
+
+    def plot(self, axes: Any | None = None) -> Any:
+        """A line of readers over inputs for every network.
+
+        Args:
+            axes: Matplotlib axes; new ones if None.
+
+        Returns:
+            The axes.
+        """
+        axes = axes_or_new(axes)
+        for name, count in self.readers.items():
+            label = f"{name}: {self.kept[name]} of {len(count)}"
+            axes.plot(count, marker="o", markersize=3, label=label)
+        axes.set(xlabel="input dimension", ylabel="units that read it")
+        axes.legend(fontsize="x-small")
+        return axes
+
+
+def input_use(agent: Agent, mask: Mask) -> InputUse:
+    """Count the readers of every input.
+
+    Args:
+        agent: The agent that the mask belongs to; only its wiring is read.
+        mask: The mask.
+
+    Returns:
+        The counts, one network after the other; networks whose wiring is not known are
+        left out.
+    """
+    first = [chain.stages[0].layers[0].name for chain in agent.chains]
+    return InputUse({n: unit_mask(mask.connected[n]).sum(dim=0).numpy() for n in first})

@@ -1,0 +1,88 @@
+"""What a mask leaves of every layer: density, connected weights, dead units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from offline_prune.agents.agent import Agent
+from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.masks.live import live_units
+from offline_prune.masks.mask import Mask
+
+__all__ = ["LayerReport", "layer_report"]
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One row a layer.
+
+    Attributes:
+        roles: Network of each layer.
+        names: Its weight.
+        weights: Prunable weights.
+        kept: Of them kept by the nominal mask.
+        connected: Of them on a path from an input to an output.
+        units: Output units, or channels.
+        dead_units: Of them without a path; 0 where the wiring is not known.
+    """
+
+    roles: tuple[str, ...]
+    names: tuple[str, ...]
+    weights: tuple[int, ...]
+    kept: tuple[int, ...]
+    connected: tuple[int, ...]
+    units: tuple[int, ...]
+    dead_units: tuple[int, ...]
+
+    @property
+    def densities(self) -> tuple[float, ...]:
+        """Fraction of each layer's weights that the nominal mask keeps."""
+        return tuple(k / n for k, n in zip(self.kept, self.weights, strict=True))
+
+    @property
+    def effective_densities(self) -> tuple[float, ...]:
+        """Fraction of each layer's weights on a path from an input to an output."""
+        return tuple(c / n for c, n in zip(self.connected, self.weights, strict=True))
+
+    def plot(self, axes: Any | None = None) -> Any:
+        """Bars of the densities, nominal behind effective, on a logarithmic axis.
+
+        Args:
+            axes: Matplotlib axes; new ones if None.
+
+        Returns:
+            The axes.
+        """
+        axes = axes_or_new(axes, height=0.6 + 0.3 * len(self.names))
+        labels = [f"{r}: {n}" for r, n in zip(self.roles, self.names, strict=True)]
+        places = range(len(labels))
+        axes.barh(places, self.densities, color="tab:gray", alpha=0.5, label="nominal")
+        axes.barh(places, self.effective_densities, height=0.5, label="effective")
+        axes.set(xscale="log", xlabel="density", yticks=list(places), yticklabels=labels)
+        axes.invert_yaxis()
+        axes.legend()
+        return axes
+
+
+def layer_report(agent: Agent, mask: Mask) -> LayerReport:
+    """Report on every layer of a mask.
+
+    Args:
+        agent: The agent that the mask belongs to; only its wiring is read.
+        mask: The mask.
+
+    Returns:
+        The report, layers in the order of the agent's weights.
+    """
+    live = live_units(agent.chains, mask.connected)
+    names = [(role, name) for role, members in mask.roles.items() for name in members]
+    return LayerReport(
+        roles=tuple(role for role, _ in names),
+        names=tuple(name for _, name in names),
+        weights=tuple(mask.nominal[name].numel() for _, name in names),
+        kept=tuple(int(mask.nominal[name].sum()) for _, name in names),
+        connected=tuple(int(mask.connected[name].sum()) for _, name in names),
+        units=tuple(len(mask.nominal[name]) for _, name in names),
+        dead_units=tuple(int((~live[n]).sum()) if n in live else 0 for _, n in names),
+    )

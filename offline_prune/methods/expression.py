@@ -1,0 +1,64 @@
+"""Read a method's expression, such as ``corrupted(snip, rewards)``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from offline_prune.errors import InputError
+
+__all__ = ["Expression", "parse"]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A name with arguments; words among them are expressions without any.
+
+    Attributes:
+        name: The name.
+        arguments: In order.
+        options: By keyword.
+    """
+
+    name: str
+    arguments: tuple[Expression | str | float, ...] = ()
+    options: Mapping[str, Expression | str | float] = field(default_factory=dict)
+
+
+def parse(text: str) -> Expression:
+    """Read an expression; nothing is executed.
+
+    Args:
+        text: ``name``, or ``name(argument, …, option=value, …)``; an argument is a
+            number, a quoted string or an expression.
+
+    Returns:
+        The expression.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        found = _read(tree)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{text!r} is not a pruning method: {error}. Write a name, or a name with"
+            " arguments such as 'force(rounds=20)' or 'shuffled(snip)'."
+        ) from error
+    if not isinstance(found, Expression):
+        raise InputError(f"{text!r} is not a pruning method but a plain value.")
+    return found
+
+
+def _read(node: ast.expr) -> Expression | str | float:
+    if isinstance(node, ast.Name):
+        return Expression(node.id)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
+        return node.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        arguments = tuple(_read(argument) for argument in node.args)
+        options = {str(keyword.arg): _read(keyword.value) for keyword in node.keywords}
+        return Expression(node.func.id, arguments, options)
+    raise ValueError("only names, numbers, quoted strings and calls are understood")

@@ -1,0 +1,67 @@
+"""Other initial weights for a chosen mask."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from offline_prune.agents.agent import Agent
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.wrapped import WrappedMethod
+
+__all__ = ["Reinitialised", "Rescaled"]
+
+
+class Rescaled(WrappedMethod):
+    """Scale the kept weights of every unit for the fan-in that is left.
+
+    Formula: ``w ← w · sqrt(n / k)`` for a unit of whose n incoming weights k are kept;
+    its pre-activation then has at initialisation the variance that it has in the dense
+    network. Targets are scaled alike; biases stay. ``rescaled(reinitialised(snip))`` is
+    the sparse initialisation of Evci et al.: fresh weights drawn for the kept fan-in.
+
+    References:
+        Evci, Ioannou, Keskin, Dauphin 2022, arXiv 2010.03533.
+    """
+
+    def initialise(self, agent: Agent, mask: Mask) -> None:
+        """Scale weights and target weights in place."""
+        super().initialise(agent, mask)
+        weights, targets = agent.weights, agent.targets
+        for name, kept in mask.nominal.items():
+            for tensor in (weights[name], targets.get(name)):
+                if tensor is not None:
+                    _rescale(tensor, kept.to(tensor.device))
+
+
+@torch.no_grad()
+def _rescale(weight: nn.Parameter, kept: Tensor) -> None:
+    fan_in = kept[0].numel()
+    left = kept.flatten(1).sum(dim=1).clamp(min=1)
+    factor = (fan_in / left).sqrt().to(weight.dtype)
+    weight.mul_(factor.view(-1, *[1] * (weight.dim() - 1)))
+
+
+class Reinitialised(WrappedMethod):
+    """Control: the mask of these initial weights on other ones.
+
+    Every network is drawn anew from another seed after the mask was chosen, targets
+    with it. A mask that is worth more than its shape must beat this one.
+
+    References:
+        Frankle et al. 2021, arXiv 2009.08576.
+    """
+
+    @torch.no_grad()
+    def initialise(self, agent: Agent, mask: Mask) -> None:
+        """Draw all networks anew, in place; no random state is read or changed."""
+        super().initialise(agent, mask)
+        algo = agent.algo
+        fresh = algo.config.create(device=algo.impl.device)
+        cuda = [algo.impl.device] if algo.impl.device.startswith("cuda") else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(self.settings.seed + 1)
+            fresh.create_impl(algo.impl.observation_shape, algo.impl.action_size)
+        drawn = fresh.impl.modules.get_torch_modules()
+        for field, module in algo.impl.modules.get_torch_modules().items():
+            module.load_state_dict(drawn[field].state_dict())

@@ -1,0 +1,36 @@
+"""Control: the same layer densities, other weights."""
+
+from __future__ import annotations
+
+import torch
+
+from offline_prune.agents.agent import Agent
+from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.method import PruningMethod
+from offline_prune.methods.wrapped import WrappedMethod
+
+__all__ = ["Shuffled"]
+
+
+class Shuffled(WrappedMethod):
+    """Shuffle another method's mask within every layer.
+
+    A mask that is worth more than its layer densities must beat this one.
+
+    References:
+        Frankle et al. 2021, arXiv 2009.08576; Su et al. 2020, arXiv 2009.11094.
+    """
+
+    def __init__(self, inner: PruningMethod) -> None:
+        """Wrap a method."""
+        super().__init__(inner)
+        self._generator = torch.Generator().manual_seed(self.settings.seed)
+
+    def change(self, agent: Agent, mask: Mask) -> Mask:
+        """Draw a random order of every layer's entries."""
+        shuffled = {}
+        for name, kept in mask.nominal.items():
+            order = torch.randperm(kept.numel(), generator=self._generator)
+            shuffled[name] = kept.flatten()[order].view(kept.shape)
+        return mask_from_kept(agent, shuffled)

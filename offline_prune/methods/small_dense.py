@@ -1,0 +1,108 @@
+"""Baseline: a dense agent with as many weights as the pruned one keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import d3rlpy
+import torch
+from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEncoderFactory
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset
+from offline_prune.errors import AlgorithmError
+from offline_prune.masks.allocation import kept_count
+from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.method import PruningMethod
+
+__all__ = ["SmallDense"]
+
+_STEPS = 512
+"""Widths are tried in steps of 1/512 of the original ones."""
+
+
+class SmallDense(PruningMethod):
+    """Train narrower networks, nothing pruned.
+
+    All hidden layers (and the filters of convolutions) of an encoder are scaled by one
+    factor, the largest with which the networks that it serves have at most the weights
+    that they would keep at the sparsity asked for. A pruned agent that is worth its
+    sparsity must beat this one.
+    """
+
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """Build the narrower agent, from the same seed."""
+        config = agent.algo.config
+        fields = {f.name for f in dataclasses.fields(config)}
+        served: dict[str, list[str]] = {}
+        for role in agent.roles:
+            own = f"{role.partition('[')[0]}_encoder_factory"
+            served.setdefault(own if own in fields else "encoder_factory", []).append(role)
+        for field, roles in served.items():
+            budget = sum(
+                kept_count(network.n_weights, self.settings.sparsity[network.role])
+                for network in agent.networks
+                if network.role in roles
+            )
+            config = self._narrowed(agent, config, field, roles, budget)
+        d3rlpy.seed(self.settings.seed)
+        return _build(agent, config)
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """Keep everything."""
+        weights = agent.weights.items()
+        self.mask = mask_from_kept(
+            agent, {name: torch.ones(w.shape, dtype=torch.bool) for name, w in weights}
+        )
+        return self.mask
+
+    @staticmethod
+    def _narrowed(agent: Agent, config: Any, field: str, roles: list[str], budget: int) -> Any:
+        """The config with the widest encoder that stays within the budget."""
+        factory = getattr(config, field)
+        found = dataclasses.replace(config, **{field: _scaled(agent, factory, 0.0)})
+        low, high = 0, _STEPS  # low fits, or is the narrowest there is
+        while low < high:
+            middle = (low + high + 1) // 2
+            candidate = dataclasses.replace(
+                config, **{field: _scaled(agent, factory, middle / _STEPS)}
+            )
+            with torch.random.fork_rng(devices=[]):
+                networks = _build(agent, candidate).networks
+            if sum(net.n_weights for net in networks if net.role in roles) <= budget:
+                low, found = middle, candidate
+            else:
+                high = middle - 1
+        return found
+
+
+def _build(agent: Agent, config: Any) -> Agent:
+    algo = config.create(device=agent.algo.impl.device)
+    algo.create_impl(agent.algo.impl.observation_shape, agent.algo.impl.action_size)
+    return Agent.of(algo, agent.name)
+
+
+def _scaled(agent: Agent, factory: Any, scale: float) -> Any:
+    """An encoder factory with every width scaled, at least 1."""
+    if isinstance(factory, DefaultEncoderFactory):
+        is_image = len(tuple(agent.algo.impl.observation_shape)) == 3
+        options = {f.name: getattr(factory, f.name) for f in dataclasses.fields(factory)}
+        factory = (PixelEncoderFactory if is_image else VectorEncoderFactory)(**options)
+    if isinstance(factory, VectorEncoderFactory):
+        return dataclasses.replace(
+            factory, hidden_units=[_width(n, scale) for n in factory.hidden_units]
+        )
+    if isinstance(factory, PixelEncoderFactory):
+        filters = [[_width(n, scale), *shape] for n, *shape in factory.filters]
+        return dataclasses.replace(
+            factory, filters=filters, feature_size=_width(factory.feature_size, scale)
+        )
+    raise AlgorithmError(
+        f"small_dense narrows d3rlpy's vector and pixel encoders, not {type(factory).__name__}."
+    )
+
+
+def _width(units: int, scale: float) -> int:
+    return max(1, round(units * scale))

@@ -1,0 +1,53 @@
+"""A method around another one."""
+
+from __future__ import annotations
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.method import PruningMethod
+
+__all__ = ["WrappedMethod"]
+
+
+class WrappedMethod(PruningMethod):
+    """Does what another method does, changed in one place.
+
+    Attributes:
+        inner: The other method.
+    """
+
+    def __init__(self, inner: PruningMethod) -> None:
+        """Wrap a method.
+
+        Args:
+            inner: The method.
+        """
+        super().__init__(inner.settings)
+        self.inner = inner
+
+    def change(self, agent: Agent, mask: Mask) -> Mask:
+        """Return what becomes of a mask of the inner method; the same by default."""
+        return mask
+
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """The inner method's choice."""
+        return self.inner.choose_agent(agent, data)
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """The inner method's mask, changed."""
+        self.mask = self.change(agent, self.inner.before_training(agent, data))
+        self.scores = self.inner.scores
+        return self.mask
+
+    def initialise(self, agent: Agent, mask: Mask) -> None:
+        """The inner method's initial weights."""
+        self.inner.initialise(agent, mask)
+
+    def after_step(self, agent: Agent, step: int) -> Mask | None:
+        """The inner method's new mask, changed."""
+        mask = self.inner.after_step(agent, step)
+        if mask is not None:
+            self.mask = self.change(agent, mask)
+            return self.mask
+        return None

@@ -1,0 +1,26 @@
+import pytest
+
+from offline_prune.errors import InputError
+from offline_prune.methods.expression import Expression, parse
+
+
+def test_a_name():
+    assert parse(" snip ") == Expression("snip")
+
+
+def test_arguments_and_options():
+    assert parse("force(rounds=20)") == Expression("force", (), {"rounds": 20})
+    found = parse("corrupted(shuffled(grasp), rewards, dataset='lab/arm-v0')")
+    inner = Expression("shuffled", (Expression("grasp"),))
+    assert found == Expression(
+        "corrupted", (inner, Expression("rewards")), {"dataset": "lab/arm-v0"}
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "snip(", "1", "'snip'", "a.b", "a + b", "f(*x)", "f(lambda: 1)", "__import__('os').x"],
+)
+def test_anything_else_is_refused(text):
+    with pytest.raises(InputError, match="pruning method"):
+        parse(text)

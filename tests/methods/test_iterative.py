@@ -1,0 +1,112 @@
+"""What iteration adds: weights that stay away, weights that return, masks that survive."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from offline_prune import score
+from offline_prune.errors import InputError
+from offline_prune.masks.allocation import kept_count
+from offline_prune.masks.build import has_path
+from offline_prune.methods import PruningSettings, make_method
+from offline_prune.methods.iterative import _masked
+from tests.worlds import CASES, agent, dataset, params
+
+VECTOR = "vector-continuous"
+
+
+def rounds_of(name, algo="iql", rounds=5, sparsity=0.9):
+    """The nominal masks of every round, and the agent before and after."""
+    subject, data = agent(VECTOR, algo), dataset(VECTOR)
+    settings = PruningSettings(subject.per_network(sparsity))
+    method = make_method(f"{name}(rounds={rounds})", settings)
+    seen = []
+    scoring = method.score
+
+    def remember(agent, data, original, kept):
+        seen.append({n: m.clone() for n, m in kept.items()})
+        return scoring(agent, data, original, kept)
+
+    method.score = remember
+    mask = method.before_training(subject, data)
+    return [*seen[1:], dict(mask.nominal)], mask, subject
+
+
+@pytest.mark.parametrize("name", ["iterative_snip", "synflow"])
+def test_what_is_pruned_stays_pruned(name):
+    masks, _, _ = rounds_of(name)
+    for before, after in pairwise(masks):
+        for weight in before:
+            assert not (after[weight] & ~before[weight]).any()
+
+
+def test_force_lets_weights_return():
+    masks, _, _ = rounds_of("force")
+    pairs = pairwise(masks)
+    assert any((after[n] & ~before[n]).any() for before, after in pairs for n in before)
+
+
+@pytest.mark.parametrize("name", ["iterative_snip", "force", "synflow"])
+def test_the_schedule_is_exponential_and_ends_where_it_was_asked_to(name):
+    masks, mask, subject = rounds_of(name, rounds=4, sparsity=0.9)
+    for network in subject.networks:
+        for k, kept in enumerate(masks, start=1):
+            count = sum(int(kept[n].sum()) for n in network.weights)
+            asked = 0.9 if k == 4 else 1.0 - 0.1 ** (k / 4)
+            assert count == kept_count(network.n_weights, asked)
+        assert mask[network.role].n_kept == kept_count(network.n_weights, 0.9)
+
+
+def test_one_round_is_one_shot():
+    options = {"algo_params": params(VECTOR, "iql"), "n_batches": 1}
+    once = score(dataset(VECTOR), "iql", 0.9, method="snip", **options)
+    for name in ("iterative_snip", "force"):
+        again = score(dataset(VECTOR), "iql", 0.9, method=f"{name}(rounds=1)", **options)
+        assert again.mask == once.mask
+
+
+def test_force_scores_with_the_original_weights():
+    """At the masked agent SNIP of a pruned weight is 0; FORCE's is not."""
+    subject, data = agent(VECTOR, "bc"), dataset(VECTOR)
+    original = {n: w.detach().clone() for n, w in subject.weights.items()}
+    kept = {n: torch.rand(w.shape) < 0.5 for n, w in original.items()}
+    settings = PruningSettings(subject.per_network(0.5))
+    method = make_method("force", settings)
+    with _masked(subject, kept):
+        scores = method.score(subject, data, original, kept)
+    for name, found in scores["actor"].items():
+        assert (found[~kept[name]] > 0).any()
+
+
+@pytest.mark.parametrize("name", ["iterative_snip", "force", "synflow"])
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_the_agent_comes_back_untouched(kind, algo, name):
+    subject, data = agent(kind, algo), dataset(kind)
+    tensors = {**subject.weights, **{f"target {n}": t for n, t in subject.targets.items()}}
+    before = {n: (t.data_ptr(), t.detach().clone()) for n, t in tensors.items()}
+    method = make_method(f"{name}(rounds=2)", PruningSettings(subject.per_network(0.8)))
+    method.before_training(subject, data)
+    for label, tensor in tensors.items():
+        assert tensor.data_ptr() == before[label][0]
+        assert torch.equal(tensor, before[label][1])
+        assert tensor.grad is None
+
+
+def test_iteration_avoids_the_collapse_of_one_shot():
+    """One shot of magnitude cuts every path here; SynFlow keeps all, and wastes little."""
+    subject = agent(VECTOR, "td3_plus_bc")
+    settings = PruningSettings(subject.per_network(0.98))
+    one_shot, flow = (
+        make_method(name, settings).before_training(subject, dataset(VECTOR))
+        for name in ("magnitude", "synflow")
+    )
+    assert not any(has_path(chain, one_shot.nominal) for chain in subject.chains)
+    assert all(has_path(chain, flow.nominal) for chain in subject.chains)
+    assert flow.n_connected >= 0.9 * flow.n_kept
+
+
+@pytest.mark.parametrize("rounds", [0, -1, 1.5, True])
+def test_rounds_are_positive_whole_numbers(rounds):
+    with pytest.raises(InputError, match="rounds"):
+        make_method(f"force(rounds={rounds})", PruningSettings({}))
