@@ -151,3 +151,50 @@ def test_a_fresh_process_prints_json_and_nothing_else(minari_root):
     assert done.returncode == 0
     assert done.stderr == ""
     assert json.loads(done.stdout)["n_steps"] == 4
+
+
+def test_score_saves_a_mask_that_run_takes(run, tmp_path):
+    out = tmp_path / "grasp"
+    code, printed, _ = run(
+        "score", "pendulum/mixture-v0", "--algo", "iql", "--sparsity", ".9", "--method", "grasp",
+        "--batches", 1, "--out", out, "--json", "--param", "hidden_units=[16, 16]",
+    )  # fmt: skip
+    assert code == 0
+    numbers = json.loads(printed)
+    assert numbers["method"] == "grasp"
+    assert set(numbers["networks"]) == {"actor", "critic[0]", "critic[1]", "value"}
+    assert {file.name for file in out.iterdir()} == {
+        "mask.safetensors", "scores.safetensors", "scoring.json",
+    }  # fmt: skip
+    code, printed, _ = run(
+        "run", "pendulum/mixture-v0", "--algo", "iql", "--sparsity", ".9", "--method", out,
+        "--json", "--param", "hidden_units=[16, 16]", *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    again = json.loads(printed)
+    for role, network in numbers["networks"].items():
+        assert again["networks"][role]["layer_densities"] == network["layer_densities"]
+    code, _, complaint = run(
+        "score", "pendulum/mixture-v0", "--algo", "iql", "--sparsity", ".9", "--out", out,
+    )  # fmt: skip
+    assert code == 2
+    assert "Nothing there was touched" in complaint
+
+
+def test_score_prints_every_layer(run):
+    code, printed, _ = run(
+        "score", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".9", "--batches", 1,
+        "--method", "rescaled(shuffled(snip))", "--average", "scores", "--refill", "--float64",
+    )  # fmt: skip
+    assert code == 0
+    assert "imitator._fc.weight" in printed
+    assert "effective sparsity" in printed
+
+
+def test_an_unreadable_method_is_refused(run):
+    code, _, complaint = run(
+        "run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".9",
+        "--method", "snip(", *QUICK,
+    )  # fmt: skip
+    assert code == 2
+    assert "pruning method" in complaint
