@@ -92,7 +92,7 @@ def run(
         bool, typer.Option("--rescale", help="Scale kept weights for the fan-in left.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    engine: Annotated[str, typer.Option(help="What holds the zeros.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, masked, compact or sparse.")] = "auto",
     episodes: Annotated[int, typer.Option(help="Evaluation episodes; 0 = none.")] = 10,
     param: Annotated[
         list[str] | None, typer.Option(help="Hyperparameter name=value; repeatable.")

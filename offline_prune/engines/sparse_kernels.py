@@ -176,8 +176,15 @@ def _add_dots(
     return signature, generate
 
 
-# No "nnan": a network that diverges must show it.
-_compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "contract", "arcp"})
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile at the first call, and keep the code on disk for the next process."""
+    # No "nnan": a network that diverges must show it.
+    options = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract", "arcp"}}
+    try:
+        found: Callable[..., None] = njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep it in is writable
+        found = njit(**options)(function)
+    return found
 
 
 @_compiled

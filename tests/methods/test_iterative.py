@@ -110,3 +110,19 @@ def test_iteration_avoids_the_collapse_of_one_shot():
 def test_rounds_are_positive_whole_numbers(rounds):
     with pytest.raises(InputError, match="rounds"):
         make_method(f"force(rounds={rounds})", PruningSettings({}))
+
+
+@pytest.mark.parametrize("name", ["iterative_snip", "synflow"])
+def test_a_pruned_weight_ranks_below_a_kept_one_of_score_zero(name):
+    """Dead ReLUs give kept weights a score of zero; a pruned weight must not tie with them."""
+    subject, data = agent(VECTOR, "bc"), dataset(VECTOR)
+    original = {n: w.detach().clone() for n, w in subject.weights.items()}
+    kept = {n: torch.rand(w.shape) < 0.5 for n, w in original.items()}
+    method = make_method(name, PruningSettings(subject.per_network(0.5)))
+    with torch.no_grad():
+        next(iter(subject.weights.values()))[:8] = 0.0
+    with _masked(subject, kept):
+        scores = method.score(subject, data, original, kept)
+    for weight, found in scores["actor"].items():
+        assert (found[kept[weight]] >= 0).all()
+        assert (found[~kept[weight]] < 0).all()
