@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from offline_prune.errors import InputError
 
@@ -25,13 +25,19 @@ class Expression:
     arguments: tuple[Expression | str | float, ...] = ()
     options: Mapping[str, Expression | str | float] = field(default_factory=dict)
 
+    @property
+    def is_name(self) -> bool:
+        """Whether there are no arguments."""
+        return not self.arguments and not self.options
+
 
 def parse(text: str) -> Expression:
     """Read an expression; nothing is executed.
 
     Args:
         text: ``name``, or ``name(argument, …, option=value, …)``; an argument is a
-            number, a quoted string or an expression.
+            number, a quoted string or an expression. A hyphen in a name counts as an
+            underscore: ``small-dense``.
 
     Returns:
         The expression.
@@ -57,6 +63,10 @@ def _read(node: ast.expr) -> Expression | str | float:
         return Expression(node.id)
     if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
         return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+        left, right = _read(node.left), _read(node.right)
+        if isinstance(left, Expression) and isinstance(right, Expression) and left.is_name:
+            return replace(right, name=f"{left.name}_{right.name}")
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         arguments = tuple(_read(argument) for argument in node.args)
         options = {str(keyword.arg): _read(keyword.value) for keyword in node.keywords}

@@ -8,6 +8,14 @@ def test_a_name():
     assert parse(" snip ") == Expression("snip")
 
 
+def test_hyphens_between_letters_are_underscores():
+    assert parse("small-dense") == Expression("small_dense")
+    found = parse("corrupted(iterative-snip, dataset='half-cheetah/x-v0')")
+    assert found == Expression(
+        "corrupted", (Expression("iterative_snip"),), {"dataset": "half-cheetah/x-v0"}
+    )
+
+
 def test_arguments_and_options():
     assert parse("force(rounds=20)") == Expression("force", (), {"rounds": 20})
     found = parse("corrupted(shuffled(grasp), rewards, dataset='lab/arm-v0')")
