@@ -49,6 +49,23 @@ def source(kind: str) -> MDPDataset:
 
 
 @functools.cache
+def long_dataset() -> Dataset:
+    """2 000 transitions of noise: every mini-batch of 256 is another part."""
+    rng = np.random.default_rng(0)
+    n = 2_000
+    terminals = np.zeros(n, dtype=np.float32)
+    terminals[99::100] = 1.0
+    return load_dataset(
+        MDPDataset(
+            rng.normal(size=(n, 5)).astype(np.float32),
+            rng.uniform(-1, 1, (n, 2)).astype(np.float32),
+            rng.normal(size=n).astype(np.float32),
+            terminals,
+        )
+    )
+
+
+@functools.cache
 def dataset(kind: str) -> Dataset:
     """The same, loaded by this package."""
     return load_dataset(source(kind))

@@ -6,14 +6,13 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from d3rlpy.dataset import MDPDataset
 
-from offline_prune import diagnostics, load_dataset
+from offline_prune import diagnostics
 from offline_prune.agents import build_agent
 from offline_prune.errors import InputError, MaskError, OfflinePruneError
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.saliency import magnitude, random, snip
-from tests.worlds import CASES, agent, dataset
+from tests.worlds import CASES, agent, dataset, long_dataset
 
 matplotlib.use("Agg")
 VECTOR = "vector-continuous"
@@ -112,19 +111,7 @@ def test_overlap_of_nothing_is_refused():
 
 @pytest.fixture(scope="module")
 def world():
-    """An agent and a dataset of which every mini-batch is another part."""
-    rng = np.random.default_rng(0)
-    n = 2_000
-    terminals = np.zeros(n, dtype=np.float32)
-    terminals[99::100] = 1.0
-    data = load_dataset(
-        MDPDataset(
-            rng.normal(size=(n, 5)).astype(np.float32),
-            rng.uniform(-1, 1, (n, 2)).astype(np.float32),
-            rng.normal(size=n).astype(np.float32),
-            terminals,
-        )
-    )
+    data = long_dataset()
     return build_agent(data, "iql", algo_params={"hidden_units": [16, 16]}).agent, data
 
 

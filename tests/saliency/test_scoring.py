@@ -1,15 +1,12 @@
 """What is averaged over mini-batches, and in which precision."""
 
-import numpy as np
 import pytest
 import torch
-from d3rlpy.dataset import MDPDataset
 
-from offline_prune import load_dataset
 from offline_prune.agents import build_agent
 from offline_prune.errors import UnknownNameError
 from offline_prune.saliency import SALIENCIES, score_networks, snip
-from tests.worlds import CASES, agent, dataset
+from tests.worlds import CASES, agent, dataset, long_dataset
 
 
 def flat(scores):
@@ -18,19 +15,7 @@ def flat(scores):
 
 @pytest.fixture(scope="module")
 def world():
-    """An agent and a dataset of which every mini-batch is another part."""
-    rng = np.random.default_rng(0)
-    n = 1_000
-    terminals = np.zeros(n, dtype=np.float32)
-    terminals[99::100] = 1.0
-    data = load_dataset(
-        MDPDataset(
-            rng.normal(size=(n, 5)).astype(np.float32),
-            rng.uniform(-1, 1, (n, 2)).astype(np.float32),
-            rng.normal(size=n).astype(np.float32),
-            terminals,
-        )
-    )
+    data = long_dataset()
     return build_agent(data, "bc", algo_params={"hidden_units": [16, 16]}).agent, data
 
 
