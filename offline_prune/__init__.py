@@ -9,6 +9,7 @@ from offline_prune.engines import CompactEngine, MaskedEngine
 from offline_prune.errors import OfflinePruneError
 from offline_prune.evaluation import Evaluation, evaluate
 from offline_prune.masks import Mask
+from offline_prune.online import prune_online
 from offline_prune.pipeline import prune, prune_then_train, score
 from offline_prune.result import PruneResult
 from offline_prune.scored import ScoredAgent
@@ -26,6 +27,7 @@ __all__ = [
     "evaluate",
     "load_dataset",
     "prune",
+    "prune_online",
     "prune_then_train",
     "score",
 ]

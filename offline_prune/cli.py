@@ -81,7 +81,9 @@ def run(
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
     method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
-    allocation: Annotated[str, typer.Option(help="global, uniform or erk.")] = "global",
+    allocation: Annotated[
+        str | None, typer.Option(help="global, uniform or erk; by default the method's own.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
@@ -137,7 +139,9 @@ def score_(
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
     method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
-    allocation: Annotated[str, typer.Option(help="global, uniform or erk.")] = "global",
+    allocation: Annotated[
+        str | None, typer.Option(help="global, uniform or erk; by default the method's own.")
+    ] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
     average: Annotated[str, typer.Option(help=_AVERAGE_HELP)] = "gradients",
     float64: Annotated[bool, typer.Option("--float64", help="Score in double precision.")] = False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.engines import Engine, make_engine
+from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.masks.allocation import Allocation
@@ -20,27 +19,16 @@ from offline_prune.masks.build import check_request, warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, make_method
 from offline_prune.methods.initial_weights import Rescaled
+from offline_prune.pruned_agent import PrunedAgent, hold
 from offline_prune.result import PruneResult, RunSettings, check_output_directory
 from offline_prune.saliency.scoring import Average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
-__all__ = ["DEFAULT_N_BATCHES", "PrunedAgent", "prune", "prune_then_train", "score"]
+__all__ = ["DEFAULT_N_BATCHES", "prune", "prune_then_train", "score"]
 
 DEFAULT_N_BATCHES = 8
 """Scoring mini-batches of 256 transitions."""
-
-
-@dataclass(frozen=True)
-class PrunedAgent(Agent):
-    """An agent whose mask is attached, ready for d3rlpy's ``fit``.
-
-    Attributes:
-        engine: Holds the mask. While it does, ``engine.weights()`` has the current
-            weights; ``engine.detach()`` lets go, and :attr:`weights` has them again.
-    """
-
-    engine: Engine
 
 
 def prune_then_train(
@@ -49,7 +37,7 @@ def prune_then_train(
     sparsity: float | Mapping[str, float],
     *,
     method: MethodLike = "snip",
-    allocation: Allocation = "global",
+    allocation: Allocation | None = None,
     n_steps: int | None = None,
     batch_size: int | None = None,
     n_batches: int | None = None,
@@ -81,12 +69,13 @@ def prune_then_train(
             algorithm.
         sparsity: Fraction of the prunable weights to remove, in [0, 1): one number, or
             role → number (``{"actor": .95, "critic": .8}``; others stay dense).
-        method: A name such as ``"snip"``, ``"grasp"``, ``"synflow"``, ``"force"`` or
-            ``"random"``; an expression such as ``"shuffled(snip)"`` or
-            ``"force(rounds=20)"``; a mask, or the path of a saved one
-            (:func:`~offline_prune.methods.make_method`).
+        method: A name: before training ``"snip"``, ``"grasp"``, ``"synflow"``, ``"force"``,
+            ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``; an expression
+            such as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of
+            a saved one (:func:`~offline_prune.methods.make_method`).
         allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
-            density of every layer by weight name.
+            density of every layer by weight name; None for the method's own: ERK for those
+            that prune while training, else global.
         n_steps: Gradient steps; None takes the recipe's.
         batch_size: Transitions a gradient step; None takes the recipe's.
         n_batches: Scoring mini-batches of 256 transitions; None takes
@@ -146,22 +135,15 @@ def prune_then_train(
     check_epochs(fit_options, n_steps)
     chosen = _method(method, settings, rescale)
     start = time.perf_counter()
-    agent, holding, _ = _hold(agent, data, chosen, engine)
+    pruned = hold(agent, data, chosen, engine)
     scoring_seconds = time.perf_counter() - start
     try:
-        record = train(
-            agent,
-            data,
-            chosen,
-            holding,
-            n_steps,
-            fit_options=fit_options,
-            progress=progress,
-        )
-        mask = chosen.finish(agent)
-        holding.verify()
-    finally:
-        holding.detach()
+        record = train(pruned, data, n_steps, fit_options=fit_options, progress=progress)
+    except BaseException:
+        pruned.engine.detach()
+        raise
+    mask = pruned.finish()
+    agent = Agent.of(pruned.algo, pruned.name)
     evaluation = evaluate_policy(agent.algo, data.metadata, evaluate, seed=seed, progress=progress)
     result = PruneResult(
         algo=agent.algo,
@@ -172,7 +154,7 @@ def prune_then_train(
             algo=agent.name,
             sparsity=dict(settings.sparsity),
             method=_name(method),
-            allocation=_name(allocation),
+            allocation=_name(chosen.settings.allocation),
             n_batches=settings.n_batches,
             share_critics=share_critics,
             n_steps=n_steps,
@@ -201,7 +183,8 @@ def prune(
     sparsity: float | Mapping[str, float],
     *,
     method: MethodLike = "snip",
-    allocation: Allocation = "global",
+    allocation: Allocation | None = None,
+    n_steps: int | None = None,
     batch_size: int | None = None,
     n_batches: int | None = None,
     average: Average = "gradients",
@@ -217,7 +200,9 @@ def prune(
     """Build an agent, score it, and attach its mask; training is up to you.
 
     ``agent.algo.fit(load_dataset(dataset).buffer, n_steps=…)`` then trains with the
-    pruned weights held at zero.
+    pruned weights held at zero. A method that prunes while training needs to know
+    ``n_steps`` and to be called: ``fit(…, callback=agent.callback)``, then
+    ``agent.finish()``.
 
     Args:
         dataset: This and all others as in :func:`prune_then_train`.
@@ -225,6 +210,7 @@ def prune(
         sparsity: Fraction of the prunable weights to remove.
         method: What chooses the mask.
         allocation: How the kept weights are spread over the layers.
+        n_steps: Gradient steps that you will train.
         batch_size: Transitions a gradient step.
         n_batches: Scoring mini-batches.
         average: What is averaged over them.
@@ -250,7 +236,7 @@ def prune(
         algo,
         sparsity,
         allocation=allocation,
-        n_steps=None,
+        n_steps=n_steps,
         batch_size=batch_size,
         n_batches=n_batches,
         average=average,
@@ -261,8 +247,7 @@ def prune(
         share_critics=share_critics,
         device=device,
     )
-    agent, holding, mask = _hold(agent, data, _method(method, settings, rescale), engine)
-    return PrunedAgent(**vars(agent), engine=holding), mask
+    return _held(hold(agent, data, _method(method, settings, rescale), engine))
 
 
 def score(
@@ -271,7 +256,7 @@ def score(
     sparsity: float | Mapping[str, float],
     *,
     method: MethodLike = "snip",
-    allocation: Allocation = "global",
+    allocation: Allocation | None = None,
     n_batches: int | None = None,
     average: Average = "gradients",
     float64: bool = False,
@@ -323,6 +308,11 @@ def score(
         device=device,
     )
     chosen = make_method(method, settings)
+    if chosen.while_training:
+        raise InputError(
+            f"{_name(method)} makes its mask while training: there is nothing to score"
+            " before. Call prune_then_train."
+        )
     start = time.perf_counter()
     agent = chosen.choose_agent(agent, data)
     mask = chosen.before_training(agent, data)
@@ -333,7 +323,7 @@ def score(
         "algo": agent.name,
         "sparsity": dict(settings.sparsity),
         "method": _name(method),
-        "allocation": _name(allocation),
+        "allocation": _name(chosen.settings.allocation),
         "n_batches": settings.n_batches,
         "average": average,
         "float64": float64,
@@ -350,7 +340,7 @@ def _begin(
     algo: Any,
     sparsity: float | Mapping[str, float],
     *,
-    allocation: Allocation,
+    allocation: Allocation | None,
     n_steps: int | None,
     batch_size: int | None,
     n_batches: int | None,
@@ -390,17 +380,10 @@ def _method(method: MethodLike, settings: PruningSettings, rescale: bool) -> Pru
     return Rescaled(chosen) if rescale else chosen
 
 
-def _hold(
-    agent: Agent, data: Dataset, method: PruningMethod, engine: str
-) -> tuple[Agent, Engine, Mask]:
-    """Let the method choose agent, mask and initial weights, and the engine hold them."""
-    agent = method.choose_agent(agent, data)
-    holding = make_engine(engine, agent)
-    mask = method.before_training(agent, data)
-    warn_of_collapse(agent, mask)
-    method.initialise(agent, mask)
-    holding.attach(mask)
-    return agent, holding, mask
+def _held(agent: PrunedAgent) -> tuple[PrunedAgent, Mask]:
+    mask = agent.engine.mask
+    assert mask is not None  # just attached
+    return agent, mask
 
 
 def _name(value: object) -> str:

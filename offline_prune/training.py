@@ -13,12 +13,10 @@ from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import NoopAdapterFactory
 
-from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.engines import Engine
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
-from offline_prune.methods.method import PruningMethod
 from offline_prune.progress import ProgressBar
+from offline_prune.pruned_agent import PrunedAgent
 
 __all__ = [
     "TrainingRecord",
@@ -108,10 +106,8 @@ def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
 
 
 def train(
-    agent: Agent,
+    agent: PrunedAgent,
     data: Dataset,
-    method: PruningMethod,
-    engine: Engine,
     n_steps: int,
     *,
     fit_options: Mapping[str, Any] | None = None,
@@ -122,8 +118,6 @@ def train(
     Args:
         agent: The agent; its mask is attached.
         data: The fixed dataset.
-        method: Is asked for a new mask after each gradient step.
-        engine: Holds the mask.
         n_steps: Gradient steps.
         fit_options: Further keyword arguments of d3rlpy's ``fit``. Without a
             ``logger_adapter`` nothing is written to disk.
@@ -146,15 +140,13 @@ def train(
     with ProgressBar(f"Training {agent.name}", n_steps, "steps", show=progress) as bar:
 
         def after_step(algo: Any, epoch: int, step: int) -> None:
-            mask = method.after_step(agent, step)
-            if mask is not None:
-                engine.update(mask)
+            agent.callback(algo, epoch, step)
             bar.advance()
             if user_callback is not None:
                 user_callback(algo, epoch, step)
 
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
-            _check_finite(agent, engine, step)
+            _check_finite(agent, step)
             if user_epoch_callback is not None:
                 user_epoch_callback(algo, epoch, step)
 
@@ -173,8 +165,8 @@ def train(
     return TrainingRecord(seconds, tuple(rows))
 
 
-def _check_finite(agent: Agent, engine: Engine, step: int) -> None:
-    weights = engine.weights()
+def _check_finite(agent: PrunedAgent, step: int) -> None:
+    weights = agent.engine.weights()
     for network in agent.networks:
         if not all(bool(torch.isfinite(weights[name]).all()) for name in network.weights):
             raise NonFiniteError(

@@ -55,6 +55,8 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     "BCConfig": _IMITATION,
     "DiscreteBCConfig": _IMITATION,
     "TD3PlusBCConfig": _actor_critic(policy_target=True),
+    "TD3Config": _actor_critic(policy_target=True),
+    "SACConfig": _actor_critic(policy_target=False),
     "CQLConfig": _actor_critic(policy_target=False),
     "IQLConfig": (
         *_actor_critic(policy_target=False),
@@ -65,6 +67,8 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
         Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
         Part("imitator", ("vae_encoder", "vae_decoder"), (), losses.vae_loss),
     ),
+    "DQNConfig": _DISCRETE_CRITIC,
+    "DoubleDQNConfig": _DISCRETE_CRITIC,
     "DiscreteCQLConfig": _DISCRETE_CRITIC,
     "DiscreteBCQConfig": (
         *_DISCRETE_CRITIC,

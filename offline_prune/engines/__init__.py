@@ -8,10 +8,21 @@ from functools import partial
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.compact import CompactEngine
 from offline_prune.engines.engine import Engine
+from offline_prune.engines.following import FollowingEngine
 from offline_prune.engines.masked import MaskedEngine
+from offline_prune.engines.regrowing import RegrowingEngine, Regrowth
 from offline_prune.errors import UnknownNameError
 
-__all__ = ["ENGINES", "CompactEngine", "Engine", "MaskedEngine", "make_engine"]
+__all__ = [
+    "ENGINES",
+    "CompactEngine",
+    "Engine",
+    "FollowingEngine",
+    "MaskedEngine",
+    "RegrowingEngine",
+    "Regrowth",
+    "make_engine",
+]
 
 ENGINES: dict[str, Callable[[Agent], Engine]] = {
     "auto": CompactEngine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from offline_prune.errors import MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
-__all__ = ["check_fits", "hold_at_zero", "impose", "pruned_entries"]
+__all__ = ["check_fits", "hold_at_zero", "impose", "pruned_entries", "zero"]
 
 
 def impose(agent: Agent, mask: Mask) -> None:
@@ -34,13 +35,14 @@ def impose(agent: Agent, mask: Mask) -> None:
         MaskError: If the mask belongs to other networks.
     """
     check_fits(agent, mask)
-    _zero(agent, pruned_entries(agent, mask.nominal))
+    zero(agent, pruned_entries(agent, mask.nominal))
     fold_constant_units(agent.chains, mask.nominal)
     fold_constant_units(agent.target_chains, mask.nominal)
-    _zero(agent, pruned_entries(agent, mask.connected))
+    zero(agent, pruned_entries(agent, mask.connected))
     live = live_units(agent.chains, mask.connected)
-    _zero_dead_biases(agent.chains, live)
-    _zero_dead_biases(agent.target_chains, live)
+    states = [wrapper.optim.state for wrapper in find_optimizers(agent.algo)]
+    _zero_dead_biases(agent.chains, live, states)
+    _zero_dead_biases(agent.target_chains, live, states)
 
 
 def check_fits(agent: Agent, mask: Mask) -> None:
@@ -106,14 +108,22 @@ def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:
 
 
 @torch.no_grad()
-def _zero(agent: Agent, pruned: Mapping[str, Tensor]) -> None:
-    """Zero pruned entries of weights, targets, gradients and optimizer moments."""
+def zero(agent: Agent, pruned: Mapping[str, Tensor], *, moments: bool = True) -> None:
+    """Zero pruned entries of weights, targets, gradients and optimizer moments.
+
+    Args:
+        agent: The agent; changed in place.
+        pruned: Weight name → boolean of its shape, true = pruned.
+        moments: Whether gradients and moments too.
+    """
     states = [wrapper.optim.state for wrapper in find_optimizers(agent.algo)]
     weights, targets = agent.weights, agent.targets
     for name, entries in pruned.items():
         weight = weights[name]
-        tensors: list[Tensor | None] = [weight, weight.grad, targets.get(name)]
-        for state in states:
+        tensors: list[Tensor | None] = [weight, targets.get(name)]
+        if moments:
+            tensors.append(weight.grad)
+        for state in states if moments else ():
             # .get: looking a weight up must not create a state for it.
             tensors += [m for m in state.get(weight, {}).values() if is_moment(m, weight)]
         for tensor in tensors:
@@ -122,11 +132,17 @@ def _zero(agent: Agent, pruned: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def _zero_dead_biases(chains: Iterable[Chain], live: Mapping[str, Tensor]) -> None:
-    """Set the biases of dead units to zero; nobody reads those units."""
-    for chain in chains:
-        for stage in chain.stages:
-            for layer in stage.layers:
-                units = live.get(layer.name)
-                if units is not None and layer.module.bias is not None:
-                    layer.module.bias[~units.to(layer.module.bias.device)] = 0.0
+def _zero_dead_biases(
+    chains: Iterable[Chain], live: Mapping[str, Tensor], states: Iterable[Mapping[Tensor, Any]]
+) -> None:
+    """Set the biases of dead units to zero, their moments too; nobody reads those units."""
+    layers = [layer for chain in chains for stage in chain.stages for layer in stage.layers]
+    for layer in layers:
+        units, bias = live.get(layer.name), layer.module.bias
+        if units is None or bias is None:
+            continue
+        dead = ~units.to(bias.device)
+        found = [m for state in states for m in state.get(bias, {}).values() if is_moment(m, bias)]
+        for tensor in (bias, bias.grad, *found):
+            if tensor is not None:
+                tensor[dead] = 0.0

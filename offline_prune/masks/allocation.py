@@ -23,6 +23,7 @@ __all__ = [
     "allocate",
     "check_sparsity",
     "erk_densities",
+    "final_densities",
     "keep_highest",
     "kept_count",
 ]
@@ -134,6 +135,40 @@ def erk_densities(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dic
     return {name: 1.0 if name in dense else epsilon * raw[name] for name in shapes}
 
 
+def final_densities(
+    shapes: Mapping[str, Mapping[str, tuple[int, ...]]],
+    sparsity: Mapping[str, float],
+    allocation: Allocation,
+) -> dict[str, float]:
+    """Layer densities of an allocation that does not look at scores.
+
+    Args:
+        shapes: Role → weight name → shape.
+        sparsity: Role → sparsity in [0, 1).
+        allocation: ``"uniform"``, ``"erk"``, or the density of every layer by weight name.
+
+    Returns:
+        Weight name → density in [0, 1].
+
+    Raises:
+        UnknownNameError: If the allocation fixes no layer densities.
+    """
+    if isinstance(allocation, Mapping):
+        return dict(allocation)
+    found: dict[str, float] = {}
+    for role, layers in shapes.items():
+        if allocation == "erk":
+            found |= erk_densities(layers, sparsity[role])
+        elif allocation == "uniform":
+            found |= dict.fromkeys(layers, 1.0 - sparsity[role])
+        else:
+            raise UnknownNameError("allocation of fixed layer densities", allocation, _FIXED)
+    return found
+
+
+_FIXED = ("erk", "uniform")
+
+
 def _whole_counts(
     wanted: Mapping[str, float], sizes: Mapping[str, int], total: int
 ) -> dict[str, int]:
@@ -242,7 +277,7 @@ def _given(
         )
     wanted = {name: size * densities[name] for name, size in sizes.items()}
     total = kept_count(sum(sizes.values()), sparsity)
-    if abs(sum(wanted.values()) - total) > len(sizes):
+    if abs(sum(wanted.values()) - total) > len(sizes) + 1:  # a rounding a layer and one more
         amounts_to = 1.0 - sum(wanted.values()) / sum(sizes.values())
         raise SparsityError(
             f"The given densities amount to sparsity {amounts_to:.4f}, not to the"

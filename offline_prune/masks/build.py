@@ -30,7 +30,7 @@ class LayerCollapseWarning(UserWarning):
 def check_request(
     agent: Agent,
     sparsity: float | Mapping[str, float],
-    allocation: Allocation,
+    allocation: Allocation | None,
     share_critics: bool = False,
 ) -> dict[str, float]:
     """Check what is asked for before any work is done.
@@ -38,7 +38,8 @@ def check_request(
     Args:
         agent: The agent.
         sparsity: One number for all networks or role → number.
-        allocation: Name of the allocation, or the density of every layer.
+        allocation: Name of the allocation, or the density of every layer; None for the
+            method's own.
         share_critics: Whether all critics share one threshold.
 
     Returns:
@@ -53,7 +54,7 @@ def check_request(
     if isinstance(allocation, Mapping):
         if unknown := sorted(set(allocation) - set(agent.weights)):
             raise UnknownNameError("layer", str(unknown[0]), agent.weights)
-    elif allocation not in ALLOCATIONS:
+    elif allocation is not None and allocation not in ALLOCATIONS:
         raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
     if isinstance(sparsity, Mapping):
         for value in sparsity.values():

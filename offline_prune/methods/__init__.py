@@ -12,13 +12,16 @@ from offline_prune.masks.mask import Mask
 from offline_prune.methods.corrupted import Corrupted
 from offline_prune.methods.expression import Expression, parse
 from offline_prune.methods.fixed_mask import FixedMask
+from offline_prune.methods.gradual_magnitude import GradualMagnitude
 from offline_prune.methods.initial_weights import Reinitialised, Rescaled
 from offline_prune.methods.inverted import inverted
 from offline_prune.methods.iterative import Force, IterativeSnip, SynFlow
 from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.rigl import RigL
 from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
 from offline_prune.methods.small_dense import SmallDense
+from offline_prune.methods.sparse_evolutionary import SparseEvolutionary
 from offline_prune.saliency import SALIENCIES
 
 __all__ = [
@@ -40,6 +43,9 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "force": Force,
     "synflow": SynFlow,
     "small_dense": SmallDense,
+    "gmp": GradualMagnitude,
+    "set": SparseEvolutionary,
+    "rigl": RigL,
 }
 """Name → method of the settings; every saliency is a single-shot one of its name."""
 

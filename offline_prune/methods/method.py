@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
+from offline_prune.engines import FollowingEngine, Regrowth
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
@@ -22,7 +24,8 @@ class PruningSettings:
 
     Attributes:
         sparsity: Role → fraction of that network's prunable weights to remove.
-        allocation: ``"global"``, ``"uniform"``, ``"erk"``, or weight name → density.
+        allocation: ``"global"``, ``"uniform"``, ``"erk"``, or weight name → density; None
+            for the method's own.
         n_batches: Mini-batches of 256 transitions to score on.
         share_critics: Whether all critics share one threshold.
         seed: Of mini-batches, noise and random scores.
@@ -33,7 +36,7 @@ class PruningSettings:
     """
 
     sparsity: Mapping[str, float]
-    allocation: Allocation = "global"
+    allocation: Allocation | None = None
     n_batches: int = 1
     share_critics: bool = False
     seed: int = 0
@@ -60,7 +63,7 @@ class PruningSettings:
             agent,
             scores,
             self.sparsity,
-            self.allocation,
+            self.allocation or "global",
             share_critics=self.share_critics,
             refill=self.refill,
         )
@@ -77,9 +80,18 @@ class PruningMethod:
     default that does nothing.
 
     Attributes:
+        settings: What the user asked for.
         mask: The mask in force, once :meth:`before_training` has made one.
         scores: Role → weight name → score that decided it; None where none did.
+        regrowth: What pruned weights may do while the mask in force is held; a method
+            that prunes while training changes it as it goes on.
     """
+
+    default_allocation: ClassVar[Allocation] = "global"
+    """Allocation where the user names none."""
+
+    while_training: ClassVar[bool] = False
+    """Whether masks change during training; such a method needs no dataset."""
 
     def __init__(self, settings: PruningSettings) -> None:
         """Prepare.
@@ -87,9 +99,12 @@ class PruningMethod:
         Args:
             settings: What the user asked for.
         """
+        if settings.allocation is None:
+            settings = replace(settings, allocation=self.default_allocation)
         self.settings = settings
         self.mask: Mask | None = None
         self.scores: dict[str, Scores] | None = None
+        self.regrowth: Regrowth = "never"
 
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
         """Return the agent to prune and train: the given one, or another architecture."""
@@ -102,8 +117,15 @@ class PruningMethod:
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Change initial weights before the mask is held; nothing by default."""
 
-    def after_step(self, agent: Agent, step: int) -> Mask | None:
-        """Return a new mask after gradient step ``step`` (from 1), None to keep it."""
+    def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
+        """Return a new mask after step ``step`` (from 1), None to keep the one in force.
+
+        Args:
+            agent: The agent.
+            engine: Holds the mask; has the current weights, the dense gradients and
+                the unmasked weights.
+            step: Steps of d3rlpy's training loop that are done.
+        """
         return None
 
     def finish(self, agent: Agent) -> Mask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
+from offline_prune.errors import InputError
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
 
@@ -11,7 +12,7 @@ __all__ = ["WrappedMethod"]
 
 
 class WrappedMethod(PruningMethod):
-    """Does what another method does, changed in one place.
+    """Does what another method does before training, changed in one place.
 
     Attributes:
         inner: The other method.
@@ -21,8 +22,16 @@ class WrappedMethod(PruningMethod):
         """Wrap a method.
 
         Args:
-            inner: The method.
+            inner: The method; one that is done when training starts.
+
+        Raises:
+            InputError: If the method prunes while training.
         """
+        if inner.while_training:
+            raise InputError(
+                f"{type(self).__name__} changes what a method does before training;"
+                f" {type(inner).__name__} prunes while training. Wrap another method."
+            )
         super().__init__(inner.settings)
         self.inner = inner
 
@@ -43,11 +52,3 @@ class WrappedMethod(PruningMethod):
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """The inner method's initial weights."""
         self.inner.initialise(agent, mask)
-
-    def after_step(self, agent: Agent, step: int) -> Mask | None:
-        """The inner method's new mask, changed."""
-        mask = self.inner.after_step(agent, step)
-        if mask is not None:
-            self.mask = self.change(agent, mask)
-            return self.mask
-        return None

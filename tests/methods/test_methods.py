@@ -3,18 +3,25 @@
 import torch
 
 from offline_prune.agents import build_agent
-from offline_prune.engines import MaskedEngine
 from offline_prune.masks.build import mask_from_kept
-from offline_prune.methods import METHODS, PruningSettings, SingleShot, make_method
+from offline_prune.methods import (
+    METHODS,
+    PruningMethod,
+    PruningSettings,
+    SingleShot,
+    make_method,
+)
+from offline_prune.pruned_agent import hold
 from offline_prune.saliency import snip
 from offline_prune.training import train
 from tests.worlds import dataset, params
 
 
-class HalveTwice:
+class HalveTwice(PruningMethod):
     """Keep half the weights, and from step 3 on half of those."""
 
-    def __init__(self):
+    def __init__(self, settings):
+        super().__init__(settings)
         self.steps = []
 
     def _mask(self, agent, stride):
@@ -26,7 +33,7 @@ class HalveTwice:
     def before_training(self, agent, data):
         return self._mask(agent, 2)
 
-    def after_step(self, agent, step):
+    def after_step(self, agent, engine, step):
         self.steps.append(step)
         return self._mask(agent, 4) if step == 3 else None
 
@@ -38,13 +45,12 @@ def test_a_method_may_change_its_mask_while_d3rlpy_trains():
     data = dataset("vector-continuous")
     params_ = params("vector-continuous", "iql")
     agent = build_agent(data, "iql", algo_params=params_).agent
-    method, engine = HalveTwice(), MaskedEngine(agent)
-    engine.attach(method.before_training(agent, data))
-    train(agent, data, method, engine, 6)
+    method = HalveTwice(PruningSettings(agent.per_network(0.5)))
+    held = hold(agent, data, method, "auto")
+    train(held, data, 6)
     assert method.steps == [1, 2, 3, 4, 5, 6]
-    engine.verify()
-    final = method.finish(agent)
-    assert engine.mask == final
+    final = held.finish()
+    assert held.engine.mask is None
     for name, weight in agent.weights.items():
         assert not weight[~final.connected[name]].any()
 
@@ -56,7 +62,7 @@ def test_single_shot_keeps_its_mask():
     assert isinstance(method, SingleShot)
     assert method.saliency is snip
     mask = method.before_training(agent, data)
-    assert method.after_step(agent, 1) is None
+    assert method.after_step(agent, None, 1) is None
     assert method.finish(agent) is mask
 
 

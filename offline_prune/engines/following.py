@@ -1,0 +1,104 @@
+"""Follow a mask that changes during training with the engine that fits it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.engines.engine import Engine
+from offline_prune.engines.regrowing import RegrowingEngine, Regrowth
+from offline_prune.errors import MaskError
+from offline_prune.masks.mask import Mask
+
+__all__ = ["FollowingEngine"]
+
+
+class FollowingEngine:
+    """Hold what may come back openly, and what is gone for good by the settled engine.
+
+    While pruned weights may return (:data:`~offline_prune.engines.regrowing.Regrowth`) a
+    :class:`~offline_prune.engines.regrowing.RegrowingEngine` holds the mask. From the
+    moment on when they may not, the settled engine does: the compact one then takes dead
+    units out, with the optimizers' state, and does so again at every later mask.
+    """
+
+    def __init__(self, agent: Agent, settled: Engine) -> None:
+        """Prepare an engine; nothing changes before :meth:`attach`.
+
+        Args:
+            agent: The agent to hold.
+            settled: Holds masks whose pruned weights are gone for good.
+        """
+        self._agent = agent
+        self._settled = settled
+        self._open = RegrowingEngine(agent)
+        self._regrowth: Regrowth = "never"
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask being held; None while detached."""
+        return self._current.mask
+
+    @property
+    def _current(self) -> Engine:
+        return self._settled if self._regrowth == "never" else self._open
+
+    def attach(self, mask: Mask, regrowth: Regrowth = "never") -> None:
+        """Zero what the mask prunes and keep it zero.
+
+        Args:
+            mask: A mask of this agent.
+            regrowth: What pruned weights may still do.
+
+        Raises:
+            MaskError: If the mask belongs to other networks or one is attached.
+        """
+        if self.mask is not None:
+            raise MaskError("A mask is attached already: call update(mask) or detach().")
+        self._regrowth = regrowth
+        if regrowth == "never":
+            self._settled.attach(mask)
+        else:
+            self._open.attach(mask, regrowth)
+
+    def update(self, mask: Mask, regrowth: Regrowth = "never") -> None:
+        """Hold another mask from now on.
+
+        Args:
+            mask: A mask of this agent.
+            regrowth: What pruned weights may do from now on.
+
+        Raises:
+            MaskError: If the mask belongs to other networks.
+        """
+        if regrowth == self._regrowth:
+            self._current.update(mask)
+            return
+        if self._regrowth == "any_step":
+            self._open.update(mask)  # what returns does so with its value
+        self._current.detach()
+        self.attach(mask, regrowth)
+
+    def detach(self) -> None:
+        """Let go: plain dense weights of the original shapes, with exact zeros."""
+        self._current.detach()
+
+    def verify(self) -> None:
+        """Raise a :class:`~offline_prune.errors.MaskError` unless the mask is held."""
+        self._current.verify()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Weight name → its value now, of the original shape, whatever is trained."""
+        return self._current.weights()
+
+    def targets(self) -> dict[str, Tensor]:
+        """The same for the target networks."""
+        return self._current.targets()
+
+    def unmasked(self) -> dict[str, Tensor]:
+        """Weight name → what the last optimizer step made of it, before it was masked."""
+        return self._open.unmasked() if self._regrowth == "any_step" else self.weights()
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Weight name → the last step's dense gradient, while weights may return."""
+        return self._open.gradients()

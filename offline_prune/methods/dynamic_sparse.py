@@ -1,0 +1,132 @@
+"""Dynamic sparse training: sparse from the start, connections exchanged on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset
+from offline_prune.engines import FollowingEngine
+from offline_prune.errors import InputError
+from offline_prune.masks.allocation import Allocation, keep_highest
+from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.schedules import check_window, cosine_fraction, update_interval
+
+__all__ = ["DynamicSparse", "exchange"]
+
+
+def exchange(weight: Tensor, kept: Tensor, growth: Tensor, fraction: float) -> Tensor:
+    """Drop the smallest kept weights of a layer and grow as many others.
+
+    Of n kept weights the ``k = ⌊f·n⌋`` of the smallest magnitude leave; of all that are
+    not kept then, those just dropped among them, the k with the highest growth score come.
+
+    Args:
+        weight: The layer's weight.
+        kept: Boolean of its shape, true = kept.
+        growth: Growth score of its shape, from 0 on; higher = grow.
+        fraction: f, in [0, 1].
+
+    Returns:
+        The new boolean mask, with as many kept weights.
+
+    References:
+        Evci et al. 2020, arXiv 1911.11134, section 3.
+    """
+    n_kept = int(kept.sum())
+    n_exchanged = int(fraction * n_kept)
+    if n_exchanged == 0:
+        return kept
+    stays = keep_highest(weight.abs().masked_fill(~kept, -1.0), n_kept - n_exchanged)
+    return stays | keep_highest(growth.masked_fill(stays, -1.0), n_exchanged)
+
+
+class DynamicSparse(PruningMethod):
+    """Train sparse from a random mask and exchange connections at intervals.
+
+    Every layer keeps its density, Erdős–Rényi-kernel's by default. Every ``interval``
+    steps :func:`exchange` replaces a fraction of each layer's connections; the fraction
+    falls to 0 as a cosine (:func:`~offline_prune.methods.schedules.cosine_fraction`) at
+    ``end``, after which the mask is fixed. Connections that grow start at 0. A subclass
+    says what grows.
+    """
+
+    default_allocation: ClassVar[Allocation] = "erk"
+    while_training: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: PruningSettings,
+        fraction: float = 0.3,
+        interval: int | None = None,
+        end: float = 0.75,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: Sparsities, allocation, seed and length of the run.
+            fraction: α, of each layer's connections, exchanged at first.
+            interval: Steps between exchanges; None for 100, or a twentieth of the time to
+                ``end`` where that is less.
+            end: When connections are exchanged for the last time, as a fraction of the
+                run.
+
+        Raises:
+            InputError: If a number is out of range, or ``refill`` is asked for.
+        """
+        super().__init__(settings)
+        check_window(0.0, end)
+        if not 0.0 <= fraction <= 1.0:
+            raise InputError(f"fraction is a number in [0, 1], not {fraction!r}.")
+        if settings.refill:
+            raise InputError("refill serves masks that are made before training.")
+        self.fraction = fraction
+        self.end = round(end * settings.n_steps)
+        self.interval = update_interval(self.end, interval, 100)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+
+    def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
+        """Weight name → growth score of the weight's shape, from 0 on; higher = grow."""
+        raise NotImplementedError
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """Draw a random mask."""
+        noise = self.noise(agent)
+        self.mask = self.settings.build(
+            agent, {net.role: {n: noise[n] for n in net.weights} for net in agent.networks}
+        )
+        self.regrowth = "at_updates"
+        return self.mask
+
+    def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
+        """Exchange connections, if it is time."""
+        if self.regrowth == "never" or self.mask is None:
+            return None
+        if step >= self.end:
+            self.regrowth = "never"
+            return self.mask
+        if step % self.interval:
+            return None
+        fraction = cosine_fraction(step, self.fraction, self.end)
+        weights, growth = engine.weights(), self.growth(agent, engine)
+        if not growth:
+            return None  # online, before the first gradient step
+        kept = {
+            name: exchange(weights[name], old.to(weights[name].device), growth[name], fraction)
+            for name, old in self.mask.nominal.items()
+        }
+        self.mask = mask_from_kept(agent, kept)
+        return self.mask
+
+    def noise(self, agent: Agent) -> dict[str, Tensor]:
+        """Weight name → uniform noise in [0, 1) of the weight's shape and device."""
+        return {
+            name: torch.rand(weight.shape, generator=self.generator).to(weight.device)
+            for name, weight in agent.weights.items()
+        }

@@ -1,0 +1,115 @@
+"""Gradual magnitude pruning: the smallest weights leave, little by little."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset
+from offline_prune.engines import FollowingEngine
+from offline_prune.errors import InputError
+from offline_prune.masks.allocation import Allocation, final_densities
+from offline_prune.masks.build import build_mask, mask_from_kept
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
+
+__all__ = ["GradualMagnitude"]
+
+
+class GradualMagnitude(PruningMethod):
+    """Keep the largest weights of every layer, ever fewer of them.
+
+    Training starts dense. From ``begin`` to ``end`` (fractions of the run) the sparsity of
+    every layer follows its final value times the cubic of
+    :func:`~offline_prune.methods.schedules.cubic_sparsity`; then the mask is fixed. Until
+    then gradients and moments stay dense, and what the last optimizer step made of a
+    pruned weight competes with the others at the next mask, so that it may come back.
+
+    Final layer densities are Erdős–Rényi-kernel's by default. With ``allocation="global"``
+    one threshold runs through the whole network at every mask.
+
+    References:
+        Zhu, Gupta 2017, arXiv 1710.01878; Obando-Ceron, Courville, Castro 2024,
+        arXiv 2402.12479.
+    """
+
+    default_allocation: ClassVar[Allocation] = "erk"
+    while_training: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: PruningSettings,
+        begin: float = 0.2,
+        end: float = 0.8,
+        interval: int | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: Sparsities, allocation and length of the run.
+            begin: When the first weights leave, as a fraction of the run.
+            end: When the last ones do.
+            interval: Steps between two masks; None for 1 000, or a twentieth of the time
+                between ``begin`` and ``end`` where that is less.
+
+        Raises:
+            InputError: If a number is out of range, or ``refill`` is asked for.
+        """
+        super().__init__(settings)
+        check_window(begin, end)
+        if settings.refill:
+            raise InputError("refill serves masks that are made before training.")
+        self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
+        self.interval = update_interval(self.end - self.begin, interval, 1000)
+        self._densities: dict[str, float] | None = None
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """Keep everything."""
+        if self.settings.allocation != "global":
+            self._densities = final_densities(
+                {
+                    net.role: {n: tuple(w.shape) for n, w in net.weights.items()}
+                    for net in agent.networks
+                },
+                self.settings.sparsity,
+                self.settings.allocation or "erk",
+            )
+        self.mask = mask_from_kept(
+            agent,
+            {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()},
+        )
+        self.regrowth = "any_step"
+        return self.mask
+
+    def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
+        """Keep the largest weights at the schedule's sparsity."""
+        if self.regrowth == "never" or step < self.begin:
+            return None
+        if step >= self.end:
+            self.regrowth = "never"
+        elif (step - self.begin) % self.interval:
+            return None
+        values = engine.unmasked()
+        self.mask = build_mask(
+            agent,
+            {
+                network.role: {name: values[name].abs() for name in network.weights}
+                for network in agent.networks
+            },
+            {
+                role: cubic_sparsity(step, final, self.begin, self.end)
+                for role, final in self.settings.sparsity.items()
+            },
+            self._allocation(step),
+            share_critics=self.settings.share_critics,
+        )
+        return self.mask
+
+    def _allocation(self, step: int) -> Allocation:
+        if self._densities is None:
+            return "global"
+        progress = cubic_sparsity(step, 1.0, self.begin, self.end)
+        return {name: 1.0 - (1.0 - final) * progress for name, final in self._densities.items()}

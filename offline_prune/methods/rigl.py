@@ -1,0 +1,34 @@
+"""RigL: what grows is where the gradient is steepest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.engines import FollowingEngine
+from offline_prune.methods.dynamic_sparse import DynamicSparse
+
+__all__ = ["RigL"]
+
+
+class RigL(DynamicSparse):
+    """Drop the smallest weights and grow those whose loss gradient is largest.
+
+    The gradient is the dense one of the last gradient step, of the network's own loss.
+
+    References:
+        Evci, Gale, Menick, Castro, Elsen 2020, arXiv 1911.11134.
+    """
+
+    def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
+        """``|g|``; 0 for a weight that has had no gradient yet."""
+        gradients = engine.gradients()
+        if not gradients:
+            return {}
+        weights = engine.weights()
+        return {
+            name: gradients[name].abs() if name in gradients else weights[name].new_zeros(w.shape)
+            for name, w in weights.items()
+        }

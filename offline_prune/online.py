@@ -1,0 +1,100 @@
+"""prune_online: the same methods around d3rlpy's online training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import d3rlpy
+from d3rlpy.algos import QLearningAlgoBase
+from d3rlpy.base import LearnableConfig
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.build import d3rlpy_device
+from offline_prune.data import Dataset, load_dataset
+from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.masks.allocation import Allocation
+from offline_prune.masks.build import check_request
+from offline_prune.masks.mask import Mask
+from offline_prune.methods import MethodLike, PruningSettings, make_method
+from offline_prune.pruned_agent import PrunedAgent, hold
+
+__all__ = ["prune_online"]
+
+
+def prune_online(
+    environment: Any,
+    algo: Any,
+    sparsity: float | Mapping[str, float],
+    *,
+    n_steps: int,
+    method: MethodLike = "gmp",
+    dataset: Any = None,
+    allocation: Allocation | None = None,
+    seed: int = 0,
+    engine: str = "auto",
+    share_critics: bool = False,
+    device: str = "cpu",
+) -> tuple[PrunedAgent, Mask]:
+    """Build an agent for an environment and attach its mask; training is up to you.
+
+    The agent's callback lets the mask change while d3rlpy trains::
+
+        agent, _ = prune_online(env, DQNConfig(), 0.95, n_steps=100_000)
+        agent.algo.fit_online(env, n_steps=100_000, callback=agent.callback)
+        mask = agent.finish()
+
+    Args:
+        environment: The gymnasium environment to train in.
+        algo: A d3rlpy config (``DQNConfig()``, ``SACConfig()``, …) or algorithm; a built
+            one keeps its weights.
+        sparsity: Fraction of the prunable weights to remove, in [0, 1): one number, or
+            role → number.
+        n_steps: Environment steps that you will train: schedules are fractions of it.
+        method: As in :func:`~offline_prune.pipeline.prune_then_train`; without a dataset
+            one that prunes while training.
+        dataset: What to score on, for a method that scores before training.
+        allocation: How the kept weights are spread over the layers.
+        seed: Of the initial weights and of everything after.
+        engine: What holds the zeros.
+        share_critics: Whether twin critics share one threshold.
+        device: Where the networks are.
+
+    Returns:
+        The agent and the mask it starts with, as a pair.
+
+    Raises:
+        InputError: If an argument is wrong.
+    """
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
+        raise InputError(f"n_steps is a whole number from 1 on, not {n_steps!r}.")
+    if isinstance(algo, LearnableConfig):
+        algo = algo.create(device=d3rlpy_device(device))
+    if not isinstance(algo, QLearningAlgoBase):
+        raise AlgorithmError(
+            "algo is a d3rlpy config or a d3rlpy Q-learning algorithm, not"
+            f" {type(algo).__name__}."
+        )
+    d3rlpy.seed(seed)
+    if algo.impl is None:
+        algo.build_with_env(environment)
+    agent = Agent.of(algo)
+    settings = PruningSettings(
+        sparsity=check_request(agent, sparsity, allocation, share_critics),
+        allocation=allocation,
+        share_critics=share_critics,
+        seed=seed,
+        n_steps=n_steps,
+    )
+    chosen = make_method(method, settings)
+    if dataset is None and not chosen.while_training:
+        raise InputError(
+            f"{method} makes its mask before training, from a dataset. Pass dataset=…, or a"
+            " method that prunes while training, such as 'gmp', 'set' or 'rigl'."
+        )
+    # Methods that prune while training look at no dataset.
+    data = cast(Dataset, None) if dataset is None else load_dataset(dataset)
+    held = hold(agent, data, chosen, engine)
+    mask = held.engine.mask
+    assert mask is not None  # just attached
+    return held, mask
