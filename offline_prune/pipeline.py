@@ -70,9 +70,9 @@ def prune_then_train(
         sparsity: Fraction of the prunable weights to remove, in [0, 1): one number, or
             role → number (``{"actor": .95, "critic": .8}``; others stay dense).
         method: A name: before training ``"snip"``, ``"grasp"``, ``"synflow"``, ``"force"``,
-            ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``; an expression
-            such as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of
-            a saved one (:func:`~offline_prune.methods.make_method`).
+            ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``, ``"gates"``; an
+            expression such as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or
+            the path of a saved one (:func:`~offline_prune.methods.make_method`).
         allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
             density of every layer by weight name; None for the method's own: ERK for those
             that prune while training, else global.
@@ -140,7 +140,7 @@ def prune_then_train(
     try:
         record = train(pruned, data, n_steps, fit_options=fit_options, progress=progress)
     except BaseException:
-        pruned.engine.detach()
+        pruned.release()
         raise
     mask = pruned.finish()
     agent = Agent.of(pruned.algo, pruned.name)

@@ -56,10 +56,15 @@ class PrunedAgent(Agent):
             mask = self.method.finish(self)
             self.engine.verify()
         finally:
-            self.engine.detach()
+            self.release()
         if self.method.while_training:
             warn_of_collapse(self, mask)
         return mask
+
+    def release(self) -> None:
+        """Let go of the agent, whatever the state of the run."""
+        self.engine.detach()
+        self.method.release(self)
 
 
 def hold(agent: Agent, data: Dataset, method: PruningMethod, engine: str) -> PrunedAgent:

@@ -12,6 +12,7 @@ from offline_prune.masks.mask import Mask
 from offline_prune.methods.corrupted import Corrupted
 from offline_prune.methods.expression import Expression, parse
 from offline_prune.methods.fixed_mask import FixedMask
+from offline_prune.methods.gates import BernoulliGates
 from offline_prune.methods.gradual_magnitude import GradualMagnitude
 from offline_prune.methods.initial_weights import Reinitialised, Rescaled
 from offline_prune.methods.inverted import inverted
@@ -46,6 +47,7 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "gmp": GradualMagnitude,
     "set": SparseEvolutionary,
     "rigl": RigL,
+    "gates": BernoulliGates,
 }
 """Name → method of the settings; every saliency is a single-shot one of its name."""
 

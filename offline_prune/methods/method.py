@@ -128,6 +128,9 @@ class PruningMethod:
         """
         return None
 
+    def release(self, agent: Agent) -> None:
+        """Take away whatever was put on the agent; also called when training fails."""
+
     def finish(self, agent: Agent) -> Mask:
         """Return the final mask."""
         if self.mask is None:

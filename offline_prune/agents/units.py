@@ -1,0 +1,211 @@
+"""Units that leave whole: what each one reads and who reads it.
+
+A unit of a hidden layer, or a channel of a convolution, owns a row of its own weight and
+columns of the weights that read it. A :class:`UnitGraph` says so for all units of some
+networks, whatever their wiring: stacks of layers, or layers that read all earlier ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from offline_prune.agents.topology import Chain
+
+__all__ = ["Segment", "UnitGraph", "UnitLayer", "WeightOfUnits", "chain_units", "merge_units"]
+
+
+@dataclass(frozen=True)
+class UnitLayer:
+    """A hidden layer whose units may leave.
+
+    Attributes:
+        name: Name of the weight whose rows the units are.
+        size: Number of units.
+    """
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Neighbouring columns of a weight that read the same layer.
+
+    Attributes:
+        layer: Number of the unit layer; None for inputs of the network.
+        columns: How many; a multiple of the layer's size, a unit's columns side by side.
+    """
+
+    layer: int | None
+    columns: int
+
+
+@dataclass(frozen=True)
+class WeightOfUnits:
+    """A weight, seen as unit × unit.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape.
+        rows: Number of the unit layer that its rows are; None for outputs.
+        segments: What its columns read, in order.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    rows: int | None
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class UnitGraph:
+    """Units and the weights between them.
+
+    Attributes:
+        layers: The unit layers.
+        weights: Every weight that units own a part of.
+    """
+
+    layers: tuple[UnitLayer, ...]
+    weights: tuple[WeightOfUnits, ...]
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights while every unit is there."""
+        return sum(math.prod(weight.shape) for weight in self.weights)
+
+    def expected_weights(self, probabilities: Sequence[Tensor]) -> Tensor:
+        """Expected number of weights when unit j is there with probability θ_j.
+
+        Formula: ``P(θ) = Σ_W k_W · (Σ_{rows of W} θ) · (Σ_{columns of W} θ)``, with k_W
+        the entries of a kernel and θ = 1 for inputs and outputs. Units are independent
+        and none is both row and column of a weight, so P is multilinear in θ.
+
+        Args:
+            probabilities: θ of each layer, (size,).
+
+        Returns:
+            Scalar P(θ).
+        """
+        total = probabilities[0].new_zeros(())
+        for weight in self.weights:
+            rows, columns = self._sums(weight, probabilities)
+            total = total + math.prod(weight.shape[2:]) * rows * columns
+        return total
+
+    def expected_weights_gradient(self, probabilities: Sequence[Tensor]) -> list[Tensor]:
+        """``∂P/∂θ_j``: weights that come and go with unit j; exact, P being multilinear.
+
+        Args:
+            probabilities: θ of each layer, (size,).
+
+        Returns:
+            The derivative for each layer, (size,); equal for units of one layer.
+        """
+        costs = [p.new_zeros(()) for p in probabilities]
+        for weight in self.weights:
+            rows, columns = self._sums(weight, probabilities)
+            kernel = math.prod(weight.shape[2:])
+            if weight.rows is not None:
+                costs[weight.rows] = costs[weight.rows] + kernel * columns
+            for segment in weight.segments:
+                if segment.layer is not None:
+                    repeat = segment.columns // self.layers[segment.layer].size
+                    costs[segment.layer] = costs[segment.layer] + kernel * repeat * rows
+        return [c.expand_as(p) for c, p in zip(costs, probabilities, strict=True)]
+
+    def kept_weights(self, units: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Masks of the weights whose two units are both there.
+
+        Args:
+            units: (size,) boolean of each layer, true = there.
+
+        Returns:
+            Weight name → boolean mask of the weight's shape.
+        """
+        kept = {}
+        for weight in self.weights:
+            rows = torch.ones(weight.shape[0], dtype=torch.bool)
+            if weight.rows is not None:
+                rows = units[weight.rows].cpu()
+            columns = torch.cat([self._columns(segment, units) for segment in weight.segments])
+            both = rows[:, None] & columns[None, :]
+            ones = [1] * (len(weight.shape) - 2)
+            kept[weight.name] = both.reshape(*both.shape, *ones).expand(weight.shape).clone()
+        return kept
+
+    def _columns(self, segment: Segment, units: Sequence[Tensor]) -> Tensor:
+        if segment.layer is None:
+            return torch.ones(segment.columns, dtype=torch.bool)
+        repeat = segment.columns // self.layers[segment.layer].size
+        return units[segment.layer].cpu().repeat_interleave(repeat)
+
+    def _sums(
+        self, weight: WeightOfUnits, probabilities: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        one = probabilities[0].new_ones(())
+        rows = one * weight.shape[0] if weight.rows is None else probabilities[weight.rows].sum()
+        columns = one * 0
+        for segment in weight.segments:
+            if segment.layer is None:
+                columns = columns + segment.columns
+            else:
+                repeat = segment.columns // self.layers[segment.layer].size
+                columns = columns + repeat * probabilities[segment.layer].sum()
+        return rows, columns
+
+
+def chain_units(chain: Chain) -> UnitGraph:
+    """Units of a stack of layers: every hidden layer's.
+
+    Args:
+        chain: The chain.
+
+    Returns:
+        Its units; layer i is the chain's stage i.
+    """
+    layers: list[UnitLayer] = []
+    weights: list[WeightOfUnits] = []
+    for number, stage in enumerate(chain.stages):
+        is_last = stage is chain.stages[-1]
+        for layer in stage.layers:
+            shape = tuple(layer.module.weight.shape)
+            segments = [Segment(None, shape[1])]
+            if number:
+                owned = layers[number - 1].size * stage.repeat
+                segments = [Segment(number - 1, owned), Segment(None, shape[1] - owned)]
+            kept = tuple(segment for segment in segments if segment.columns)
+            weights.append(WeightOfUnits(layer.name, shape, None if is_last else number, kept))
+        if not is_last:
+            (only,) = stage.layers
+            layers.append(UnitLayer(only.name, only.module.weight.shape[0]))
+    return UnitGraph(tuple(layers), tuple(weights))
+
+
+def merge_units(graphs: Iterable[UnitGraph]) -> UnitGraph:
+    """Several graphs as one; layers are numbered through.
+
+    Args:
+        graphs: Of different networks.
+
+    Returns:
+        One graph.
+    """
+    layers: list[UnitLayer] = []
+    weights: list[WeightOfUnits] = []
+    for graph in graphs:
+        first = len(layers)
+        layers += graph.layers
+        for weight in graph.weights:
+            segments = tuple(
+                Segment(None if s.layer is None else s.layer + first, s.columns)
+                for s in weight.segments
+            )
+            rows = None if weight.rows is None else weight.rows + first
+            weights.append(WeightOfUnits(weight.name, weight.shape, rows, segments))
+    return UnitGraph(tuple(layers), tuple(weights))

@@ -1,0 +1,349 @@
+"""Bernoulli gates: which units stay is learned together with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.topology import Chain
+from offline_prune.agents.units import UnitGraph, chain_units, merge_units
+from offline_prune.data import Dataset
+from offline_prune.engines import FollowingEngine
+from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.gates import GatedLayer, choose_units, step_probabilities
+from offline_prune.masks.allocation import kept_count
+from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
+
+__all__ = ["BernoulliGates"]
+
+
+@dataclass
+class _Group:
+    """Networks whose units are paid for from one budget.
+
+    Attributes:
+        graph: Their units.
+        layers: The gates of each unit layer.
+        sparsity: Of the weights of all of them, at the end.
+        chains: Online and target chains with the number of their first unit layer.
+        momentum: Running mean of the gradient of θ.
+        received: Estimates since the last step of θ, and how many.
+        multiplier: ν of the last step.
+    """
+
+    graph: UnitGraph
+    layers: list[GatedLayer]
+    sparsity: float
+    chains: list[tuple[Chain, int]]
+    momentum: list[Tensor] = field(default_factory=list)
+    received: list[Tensor] = field(default_factory=list)
+    n_received: int = 0
+    multiplier: float = 0.0
+
+    @property
+    def probabilities(self) -> list[Tensor]:
+        return [layer.probability.detach() for layer in self.layers]
+
+    @property
+    def alive(self) -> list[Tensor]:
+        return [layer.alive for layer in self.layers]
+
+
+class BernoulliGates(PruningMethod):
+    """Put a 0/1 gate on every hidden unit and learn the gates' probabilities.
+
+    Weights and probabilities are trained together on ``E_ξ[L(W, ξ)]``, ξ_j ~ Bernoulli(θ_j)
+    (:func:`~offline_prune.gates.bernoulli.bernoulli_gate`): θ by d3rlpy's own backward
+    passes, on its own projected steps
+    (:func:`~offline_prune.gates.budget.step_probabilities`). What a unit costs is the exact
+    derivative of the expected number of weights, ν·∂P/∂θ_j. The coefficient ν is at every
+    step the one with which the expected number of weights follows the cubic schedule down
+    to the sparsity asked for. With a given ``cost`` ν is no higher than that, and less may
+    be pruned.
+
+    θ stays 1 until ``begin``. A unit whose θ falls under ``tolerance`` is gone for good;
+    the compact engine takes it out while training goes on. At ``end`` the likeliest units
+    within the budget stay, each one's θ moves into the weights that read it, and a
+    deterministic network trains on.
+
+    Units leave whole: the mask keeps at most ``round(N · (1 − s))`` weights a network, not
+    exactly as many. Networks that share an encoder share its gates and their budgets.
+
+    References:
+        Guenter, Sideris 2025, arXiv 2507.11975, whose constants are not public; schedule,
+        estimator and the search for ν are this package's own.
+    """
+
+    while_training: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: PruningSettings,
+        cost: float | None = None,
+        begin: float = 0.2,
+        end: float = 0.8,
+        tolerance: float = 0.01,
+        learning_rate: float | None = None,
+        interval: int = 10,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: Sparsities and length of the run.
+            cost: The most that ν may be, loss a weight; None to let the sparsity asked for
+                decide.
+            begin: When θ begins to move, as a fraction of the run.
+            end: When the gates are decided.
+            tolerance: θ under which a unit is gone for good.
+            learning_rate: η of θ's steps, whose gradient has a root mean square of 1;
+                None for 10 over the number of steps, at most .1.
+            interval: Gradient steps between two of θ.
+
+        Raises:
+            InputError: If a number is out of range, or ``refill`` is asked for.
+        """
+        super().__init__(settings)
+        check_window(begin, end)
+        if settings.refill:
+            raise InputError("refill serves masks that are made before training.")
+        if not 0.0 < tolerance < 0.5 or (cost is not None and cost < 0.0):
+            raise InputError(
+                f"tolerance is a probability in (0, .5) and cost at least 0, not {tolerance!r}"
+                f" and {cost!r}."
+            )
+        self.cost, self.tolerance = cost, tolerance
+        self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
+        self.interval = update_interval(settings.n_steps, interval, interval)
+        n_updates = max(1, (self.end - self.begin) // self.interval)
+        self.learning_rate = learning_rate or min(0.1, 10.0 / n_updates)
+        self._mask_interval = update_interval(self.end - self.begin, None, 1000)
+        self._groups: list[_Group] = []
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def probabilities(self) -> dict[str, Tensor]:
+        """Weight name → θ of the units that are its rows, (units,), on the CPU."""
+        return {
+            unit_layer.name: layer.probability.detach().cpu().clone()
+            for group in self._groups
+            for unit_layer, layer in zip(group.graph.layers, group.layers, strict=True)
+        }
+
+    @property
+    def multipliers(self) -> tuple[float, ...]:
+        """ν of the last step, for each group of networks with one budget."""
+        return tuple(group.multiplier for group in self._groups)
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """Keep everything.
+
+        Raises:
+            AlgorithmError: If it is not known which units a network's weights belong to.
+        """
+        self._groups = self._find_groups(agent)
+        self.mask = mask_from_kept(
+            agent, {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
+        )
+        return self.mask
+
+    def initialise(self, agent: Agent, mask: Mask) -> None:
+        """Put the gates between units and who reads them."""
+        for group in self._groups:
+            for chain, first in group.chains:
+                for number, stage in enumerate(chain.stages[1:]):
+                    for layer in stage.layers:
+                        group.layers[first + number].read_by(layer.module, stage.repeat)
+        stepped = {
+            id(parameter): wrapper.optim
+            for wrapper in find_optimizers(agent.algo)
+            for param_group in wrapper.optim.param_groups
+            for parameter in param_group["params"]
+        }
+        for optimizer in dict.fromkeys(stepped.values()):
+            own = [
+                (group, number)
+                for group in self._groups
+                for number, unit_layer in enumerate(group.graph.layers)
+                if stepped.get(id(agent.weights[unit_layer.name])) is optimizer
+            ]
+            if own:
+                hook = self._receive(own)
+                self._handles.append(optimizer.register_step_pre_hook(hook))
+
+    def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
+        """Move θ, if it is time; take dead units out, now and then; decide, at the end."""
+        if not self._handles or step < self.begin:
+            return None
+        if step >= self.end:
+            return self._decide(agent, engine)
+        if step % self.interval == 0:
+            for group in self._groups:
+                self._step(group, step)
+        if (step - self.begin) % self._mask_interval:
+            return None
+        return self._prune(agent)
+
+    def release(self, agent: Agent) -> None:
+        """Take the gates away."""
+        for handle in self._handles:
+            handle.remove()
+        for group in self._groups:
+            for layer in group.layers:
+                layer.remove()
+        self._handles.clear()
+
+    def _find_groups(self, agent: Agent) -> list[_Group]:
+        targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
+        role_of = {n: net.role for net in agent.networks for n in net.weights}
+        covered = {name for chain in agent.chains for name in chain.weight_names}
+        asked = [role for role in agent.roles if self.settings.sparsity[role] > 0]
+        unknown = [n for n, role in role_of.items() if role in asked and n not in covered]
+        if unknown:
+            raise AlgorithmError(
+                f"It is not known which units {unknown[0]!r} connects: gates take d3rlpy's"
+                " vector and pixel encoders and OFENet."
+            )
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        groups = []
+        for chains in _sharing_roles(agent.chains, role_of):
+            graphs = [chain_units(chain) for chain in chains]
+            graph = merge_units(graphs)
+            roles = {role_of[weight.name] for weight in graph.weights}
+            kept = sum(
+                kept_count(network.n_weights, self.settings.sparsity[network.role])
+                for network in agent.networks
+                if network.role in roles
+            )
+            if not graph.layers or kept >= graph.n_weights:
+                continue
+            device = agent.weights[graph.layers[0].name].device
+            layers = [GatedLayer(units.size, device, generator) for units in graph.layers]
+            placed, first = [], 0
+            for chain, own in zip(chains, graphs, strict=True):
+                placed.append((chain, first))
+                if target := targets.get(chain.weight_names[0]):
+                    placed.append((target, first))
+                first += len(own.layers)
+            groups.append(_Group(graph, layers, 1.0 - kept / graph.n_weights, placed))
+        return groups
+
+    def _receive(self, own: list[tuple[_Group, int]]) -> Any:
+        """Take the estimates of an optimizer's own networks; drop those of others.
+
+        The loss of an actor runs through its critics' gates too, whose θ it must not move.
+        """
+
+        def receive(*_: Any) -> None:
+            for group, number in own:
+                gradient = group.layers[number].probability.grad
+                if gradient is not None:
+                    if not group.received:
+                        group.received = [torch.zeros_like(p) for p in group.probabilities]
+                    group.received[number] += gradient
+                    group.n_received += number == 0
+            for group in self._groups:
+                for layer in group.layers:
+                    layer.probability.grad = None
+
+        return receive
+
+    def _step(self, group: _Group, step: int) -> None:
+        if not group.n_received:
+            return
+        mean = [total / group.n_received for total in group.received]
+        old = group.momentum or mean
+        group.momentum = [0.9 * m + 0.1 * g for m, g in zip(old, mean, strict=True)]
+        group.received, group.n_received = [], 0
+        found, group.multiplier = step_probabilities(
+            group.graph,
+            group.probabilities,
+            group.momentum,
+            group.alive,
+            self.learning_rate,
+            budget=self._budget(group, step),
+            cost=self.cost,
+        )
+        with torch.no_grad():
+            for layer, probability in zip(group.layers, found, strict=True):
+                layer.probability.copy_(probability)
+
+    def _budget(self, group: _Group, step: int) -> float:
+        """Weights that may be expected now."""
+        now = cubic_sparsity(step, group.sparsity, self.begin, self.end)
+        return group.graph.n_weights * (1.0 - now)
+
+    def _prune(self, agent: Agent) -> Mask | None:
+        """Let units go whose probability is next to nothing; the likeliest one stays."""
+        changed = False
+        for group in self._groups:
+            for layer in group.layers:
+                probability = layer.probability.detach()
+                gone = layer.alive & (probability < self.tolerance)
+                gone[probability.where(layer.alive, -1.0).argmax()] = False
+                if gone.any():
+                    changed = True
+                    layer.alive = layer.alive & ~gone
+                    probability[gone] = 0.0
+        return self._masked(agent, [group.alive for group in self._groups]) if changed else None
+
+    def _decide(self, agent: Agent, engine: FollowingEngine) -> Mask:
+        """Keep the likeliest units within the budget, for certain."""
+        chosen = [
+            choose_units(
+                group.graph,
+                group.probabilities,
+                group.alive,
+                group.graph.n_weights * (1.0 - group.sparsity)
+                if self.cost is None
+                else float(group.graph.expected_weights(group.probabilities)),
+            )
+            for group in self._groups
+        ]
+        self.release(agent)
+        engine.detach()  # the whole weights, to move θ into them
+        for group in self._groups:
+            for chain, first in group.chains:
+                _scale_readers(chain, group.probabilities[first:])
+        return self._masked(agent, chosen)
+
+    def _masked(self, agent: Agent, units: Iterable[list[Tensor]]) -> Mask:
+        kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
+        for group, there in zip(self._groups, units, strict=True):
+            kept |= group.graph.kept_weights(there)
+        self.mask = mask_from_kept(agent, kept)
+        return self.mask
+
+
+def _sharing_roles(chains: Iterable[Chain], role_of: dict[str, str]) -> list[list[Chain]]:
+    """Chains grouped so that the weights of a role are in one group."""
+    groups: list[tuple[set[str], list[Chain]]] = []
+    for chain in chains:
+        roles = {role_of[name] for name in chain.weight_names}
+        members = [chain]
+        for other in [g for g in groups if g[0] & roles]:
+            groups.remove(other)
+            roles, members = roles | other[0], other[1] + members
+        groups.append((roles, members))
+    return [members for _, members in groups]
+
+
+@torch.no_grad()
+def _scale_readers(chain: Chain, probabilities: list[Tensor]) -> None:
+    """Move θ into the weights that read the units: the expected network, unchanged."""
+    for stage, probability in zip(chain.stages[1:], probabilities, strict=False):
+        for layer in stage.layers:
+            weight = layer.module.weight
+            owned = probability.repeat_interleave(stage.repeat)
+            columns = torch.ones(weight.shape[1], device=weight.device)
+            columns[: len(owned)] = owned
+            weight *= columns.reshape(1, -1, *[1] * (weight.dim() - 2))
