@@ -11,6 +11,7 @@ from typing import Any
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.data import Dataset, load_dataset
+from offline_prune.diagnostics import NetworkDiagnostics
 from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
@@ -51,6 +52,7 @@ def prune_then_train(
     algo_params: Mapping[str, Any] | None = None,
     share_critics: bool = False,
     device: str = "cpu",
+    diagnostics: bool = False,
     output_dir: str | Path | None = None,
     progress: bool = True,
     **fit_options: Any,
@@ -97,6 +99,9 @@ def prune_then_train(
         share_critics: Whether twin critics share one threshold; apart by default,
             because a shared one can starve a head.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+        diagnostics: Whether to measure the networks after every epoch, into the history
+            and d3rlpy's loggers: dormant units, srank, norms, Q values, sparsity
+            (:class:`~offline_prune.diagnostics.NetworkDiagnostics`).
         output_dir: Where to save the result; a new or empty folder.
         progress: Whether to show progress bars.
         **fit_options: Passed on to d3rlpy's ``fit``: ``logger_adapter``,
@@ -137,6 +142,9 @@ def prune_then_train(
     start = time.perf_counter()
     pruned = hold(agent, data, chosen, engine)
     scoring_seconds = time.perf_counter() - start
+    if diagnostics:
+        measured = NetworkDiagnostics(data, seed=seed).evaluators(pruned.algo)
+        fit_options["evaluators"] = measured | (fit_options.get("evaluators") or {})
     try:
         record = train(pruned, data, n_steps, fit_options=fit_options, progress=progress)
     except BaseException:

@@ -1,22 +1,39 @@
-"""Diagnostics of masks and scores: plain data, each with a plot. One file a question."""
+"""Diagnostics: plain data about masks and scores, and of networks while they train.
+
+Those of masks and scores come with a plot. One file a question.
+"""
 
 from __future__ import annotations
 
+from offline_prune.diagnostics.dormant import dormant_fraction
+from offline_prune.diagnostics.effective_rank import srank
 from offline_prune.diagnostics.inputs import InputUse, input_use
 from offline_prune.diagnostics.layers import LayerReport, layer_report
+from offline_prune.diagnostics.log_adapter import DiagnosticsAdapterFactory
+from offline_prune.diagnostics.over_training import NetworkDiagnostics
 from offline_prune.diagnostics.overlap import Overlap, overlap
+from offline_prune.diagnostics.parameters import measured_sparsity, parameter_norm
+from offline_prune.diagnostics.q_values import q_norm, q_variance
 from offline_prune.diagnostics.signal import GradientSignal, gradient_signal
 from offline_prune.diagnostics.stability import Stability, score_stability
 
 __all__ = [
+    "DiagnosticsAdapterFactory",
     "GradientSignal",
     "InputUse",
     "LayerReport",
+    "NetworkDiagnostics",
     "Overlap",
     "Stability",
+    "dormant_fraction",
     "gradient_signal",
     "input_use",
     "layer_report",
+    "measured_sparsity",
     "overlap",
+    "parameter_norm",
+    "q_norm",
+    "q_variance",
     "score_stability",
+    "srank",
 ]

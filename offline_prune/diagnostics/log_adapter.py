@@ -1,0 +1,77 @@
+"""Diagnostics in the logs of training loops that know no evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from d3rlpy.logging import LoggerAdapter, LoggerAdapterFactory
+
+__all__ = ["DiagnosticsAdapterFactory"]
+
+Measure = Callable[[Any], dict[str, float]]
+
+
+class DiagnosticsAdapterFactory(LoggerAdapterFactory):  # type: ignore[misc]
+    """Adds diagnostics to what another logger of d3rlpy writes.
+
+    Whenever d3rlpy commits its metrics, at the end of an epoch or every
+    ``logging_steps``, the diagnostics are measured and written next to them: with
+    ``FileAdapterFactory`` one CSV file each, with ``TensorboardAdapterFactory`` one
+    curve each. In ``fit_online``, which takes no evaluators, this is the way; in ``fit``
+    evaluators do the same and the history that it returns has them too. One of the two
+    is enough: both would write every value twice.
+    """
+
+    def __init__(self, inner: LoggerAdapterFactory, diagnostics: Measure) -> None:
+        """Wrap a logger.
+
+        Args:
+            inner: Makes the logger that writes: ``FileAdapterFactory(...)``,
+                ``CombineAdapterFactory([...])``, …
+            diagnostics: Algorithm → name → value, a
+                :class:`~offline_prune.diagnostics.NetworkDiagnostics`.
+        """
+        self._inner, self._diagnostics = inner, diagnostics
+
+    def create(self, algo: Any, experiment_name: str, n_steps_per_epoch: int) -> LoggerAdapter:
+        """Make the logger of one training; d3rlpy calls it.
+
+        Args:
+            algo: The algorithm that is trained.
+            experiment_name: Name of the run.
+            n_steps_per_epoch: Steps an epoch.
+
+        Returns:
+            The logger.
+        """
+        inner = self._inner.create(algo, experiment_name, n_steps_per_epoch)
+        return _DiagnosticsAdapter(inner, algo, self._diagnostics)
+
+
+class _DiagnosticsAdapter(LoggerAdapter):  # type: ignore[misc]
+    def __init__(self, inner: LoggerAdapter, algo: Any, diagnostics: Measure) -> None:
+        self._inner, self._algo, self._diagnostics = inner, algo, diagnostics
+
+    def write_params(self, params: dict[str, Any]) -> None:
+        self._inner.write_params(params)
+
+    def before_write_metric(self, epoch: int, step: int) -> None:
+        self._inner.before_write_metric(epoch, step)
+
+    def write_metric(self, epoch: int, step: int, name: str, value: float) -> None:
+        self._inner.write_metric(epoch, step, name, value)
+
+    def after_write_metric(self, epoch: int, step: int) -> None:
+        for name, value in self._diagnostics(self._algo).items():
+            self._inner.write_metric(epoch, step, name, value)
+        self._inner.after_write_metric(epoch, step)
+
+    def save_model(self, epoch: int, algo: Any) -> None:
+        self._inner.save_model(epoch, algo)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def watch_model(self, epoch: int, step: int) -> None:
+        self._inner.watch_model(epoch, step)
