@@ -4,10 +4,14 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
 
 - ``hidden_units``: widths of every network's hidden layers; ``actor_hidden_units``,
   ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set one.
+- ``encoder``: ``"impala"``, ``"nature"`` or ``"small"``: every network's image encoder,
+  described in :func:`offline_prune.encoders.encoder_factory`; ``encoder_width``
+  multiplies its number of filters.
 - ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``.
 - ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
   by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
 - ``actor_learning_rate_decay``: ``"cosine"`` (to 0 over the run) or ``"none"``.
+- ``adam_eps``: Adam's ε, of every optimizer.
 
 Without an ``action_scaler`` of its own a recipe's algorithm scales a bounded action
 space that is not [−1, 1] to it, with the bounds of the space and never those of the
@@ -36,9 +40,12 @@ from d3rlpy.preprocessing import (
 )
 
 from offline_prune.data import Dataset
+from offline_prune.encoders import check_image_fits, encoder_factory
 from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["configure"]
+
+_SHORT_FORMS = {"adam_eps", "encoder", "encoder_width", "hidden_units"}
 
 _REWARD_SCALERS: dict[str, Callable[..., Any]] = {
     scaler.get_type(): scaler
@@ -77,10 +84,13 @@ def configure(
         values["action_scaler"] = _action_scaler(data)
     try:
         for name, value in hyperparameters.items():
-            values |= _expand(name, value, fields, data, n_steps)
+            values |= _expand(name, value, hyperparameters, fields, data, n_steps)
         if data.metadata.action_kind == "discrete":
             values.pop("action_scaler", None)
-        return config_class(**values)
+        config = config_class(**values)
+        for name in _ending("encoder_factory", fields):
+            check_image_fits(getattr(config, name), data.metadata.observation_shape)
+        return config
     except InputError:
         raise
     except (TypeError, ValueError, AssertionError) as error:
@@ -89,29 +99,61 @@ def configure(
         ) from error
 
 
-def _expand(name: str, value: Any, fields: set[str], data: Dataset, n_steps: int) -> dict[str, Any]:
-    """The config fields that one hyperparameter stands for."""
+def _expand(
+    name: str,
+    value: Any,
+    given: Mapping[str, Any],
+    fields: set[str],
+    data: Dataset,
+    n_steps: int,
+) -> dict[str, Any]:
+    """The config fields that one hyperparameter stands for, beside the others given."""
     if name == "hidden_units":
-        factories = [f for f in sorted(fields) if f.endswith("encoder_factory")]
-        return {f: VectorEncoderFactory(list(value)) for f in factories}
+        return {f: VectorEncoderFactory(list(value)) for f in _ending("encoder_factory", fields)}
     encoder = f"{name.removesuffix('_hidden_units')}_encoder_factory"
     if name.endswith("_hidden_units") and encoder in fields:
         return {encoder: VectorEncoderFactory(list(value))}
+    if name == "encoder":
+        width = given.get("encoder_width", 1)
+        factory = encoder_factory(value, width, data.metadata.observation_shape)
+        return dict.fromkeys(_ending("encoder_factory", fields), factory)
+    if name == "encoder_width":
+        if "encoder" not in given:
+            raise InputError(
+                "encoder_width widens a named image encoder; name it as well:"
+                " encoder='impala', 'nature' or 'small'."
+            )
+        return {}
+    if name == "adam_eps":
+        return {f: _adam(f, given, n_steps) for f in _ending("optim_factory", fields)}
     if name == "actor_learning_rate_decay" and "actor_optim_factory" in fields:
         if value == "none":
             return {}
         if value != "cosine":
             raise UnknownNameError("learning rate decay", str(value), ["cosine", "none"])
-        decay = CosineAnnealingLRFactory(T_max=n_steps)
-        return {"actor_optim_factory": AdamFactory(lr_scheduler_factory=decay)}
+        return {"actor_optim_factory": _adam("actor_optim_factory", given, n_steps)}
     if name not in fields:
-        known = (fields | {"hidden_units"}) - {"compile_graph"}
+        known = (fields | _SHORT_FORMS) - {"compile_graph"}
         raise UnknownNameError("hyperparameter", name, known)
     if name == "observation_scaler":
         return {name: _observation_scaler(value, data)}
     if name == "reward_scaler":
         return {name: _reward_scaler(value)}
     return {name: value}
+
+
+def _ending(suffix: str, fields: set[str]) -> list[str]:
+    return [name for name in sorted(fields) if name.endswith(suffix)]
+
+
+def _adam(field: str, given: Mapping[str, Any], n_steps: int) -> AdamFactory:
+    """Adam for one optimizer, as all short forms together want it."""
+    options: dict[str, Any] = {}
+    if "adam_eps" in given:
+        options["eps"] = float(given["adam_eps"])
+    if field == "actor_optim_factory" and given.get("actor_learning_rate_decay") == "cosine":
+        options["lr_scheduler_factory"] = CosineAnnealingLRFactory(T_max=n_steps)
+    return AdamFactory(**options)
 
 
 def _observation_scaler(value: Any, data: Dataset) -> Any:

@@ -1,4 +1,4 @@
-"""Collect the embedded datasets: scripted controllers in real environments."""
+"""Collect the embedded datasets: scripted controllers and learned policies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from minari import MinariDataset
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from numpy.typing import NDArray
 
+from offline_prune.data.environment import make_registered
+from offline_prune.data.learned_behaviour import ImageQNetwork, epsilon_greedy
 from offline_prune.data.minari_source import open_minari
 from offline_prune.data.recipes import DatasetRecipe
 from offline_prune.data.store import write_dataset
+from offline_prune.shipped_files import shipped
 
 __all__ = ["CONTROLLERS", "collect", "cut_dataset", "measure_references"]
 
@@ -79,6 +82,14 @@ CONTROLLERS: dict[str, Controller] = {
 """Name in a recipe → controller."""
 
 
+def _controller(recipe: DatasetRecipe) -> Controller:
+    """The scripted controller that a recipe names, or the policy in a bundled file."""
+    if "policy" in recipe.collection:
+        path = shipped("datasets") / "bundled" / recipe.collection["policy"]
+        return epsilon_greedy(ImageQNetwork.load(path))
+    return CONTROLLERS[recipe.collection["controller"]]
+
+
 def _episode(
     environment: gymnasium.Env[Any, Any],
     act: Callable[[NDArray[Any]], Any],
@@ -108,16 +119,22 @@ def collect(recipe: DatasetRecipe) -> MinariDataset:
     """Make a generated dataset, the same on every machine.
 
     Args:
-        recipe: Of kind ``"generated"``; its ``collection`` names the ``controller``,
-            the ``seed`` and, level by level, the ``noise`` and number of ``episodes``.
+        recipe: Of kind ``"generated"``; its ``collection`` names the ``controller``
+            (one of :data:`CONTROLLERS`) or a ``policy`` (a file of
+            ``datasets/bundled``), the ``seed`` and, level by level, the ``noise`` and
+            number of ``episodes``.
 
     Returns:
         The dataset, in Minari's local root.
+
+    Raises:
+        EnvironmentUnavailableError: If the environment cannot be made here.
     """
     plan = recipe.collection
-    controller = CONTROLLERS[plan["controller"]]
+    behaviour = plan["policy" if "policy" in plan else "controller"]
+    controller = _controller(recipe)
     rng = np.random.default_rng(plan["seed"])
-    environment = gymnasium.make(recipe.environment)
+    environment = make_registered(recipe.environment)
     episodes: list[EpisodeBuffer] = []
     for noise, count in zip(plan["noise"], plan["episodes"], strict=True):
 
@@ -133,7 +150,7 @@ def collect(recipe: DatasetRecipe) -> MinariDataset:
         action_space=environment.action_space,
         env_spec=environment.spec,
         metadata={
-            "algorithm_name": f"{plan['controller']} with noise {plan['noise']}",
+            "algorithm_name": f"{behaviour} with noise {plan['noise']}",
             "description": recipe.description,
             "ref_min_score": recipe.reference_min,
             "ref_max_score": recipe.reference_max,
@@ -153,8 +170,8 @@ def measure_references(recipe: DatasetRecipe, seeds: Sequence[int]) -> tuple[flo
     Returns:
         Mean return of uniformly random actions, and of the controller without noise.
     """
-    controller = CONTROLLERS[recipe.collection["controller"]]
-    environment = gymnasium.make(recipe.environment)
+    controller = _controller(recipe)
+    environment = make_registered(recipe.environment)
     environment.action_space.seed(seeds[0])
     rng = np.random.default_rng(seeds[0])
     policies = (
