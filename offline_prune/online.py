@@ -17,6 +17,7 @@ from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import check_request
 from offline_prune.masks.mask import Mask
 from offline_prune.methods import MethodLike, PruningSettings, make_method
+from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
 from offline_prune.pruned_agent import PrunedAgent, hold
 
 __all__ = ["prune_online"]
@@ -30,6 +31,7 @@ def prune_online(
     n_steps: int,
     method: MethodLike = "gmp",
     dataset: Any = None,
+    buffer: Any = None,
     allocation: Allocation | None = None,
     seed: int = 0,
     engine: str = "auto",
@@ -54,6 +56,8 @@ def prune_online(
         method: As in :func:`~offline_prune.pipeline.prune_then_train`; without a dataset
             one that prunes while training.
         dataset: What to score on, for a method that scores before training.
+        buffer: The replay buffer that ``fit_online`` will fill; needed by an agent with an
+            OFENet, whose features are trained on it.
         allocation: How the kept weights are spread over the layers.
         seed: Of the initial weights and of everything after.
         engine: What holds the zeros.
@@ -72,12 +76,13 @@ def prune_online(
         algo = algo.create(device=d3rlpy_device(device))
     if not isinstance(algo, QLearningAlgoBase):
         raise AlgorithmError(
-            "algo is a d3rlpy config or a d3rlpy Q-learning algorithm, not"
-            f" {type(algo).__name__}."
+            f"algo is a d3rlpy config or a d3rlpy Q-learning algorithm, not {type(algo).__name__}."
         )
     d3rlpy.seed(seed)
     if algo.impl is None:
         algo.build_with_env(environment)
+    if find_readers(algo):
+        share_ofenet(algo)
     agent = Agent.of(algo)
     settings = PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
@@ -92,9 +97,14 @@ def prune_online(
             f"{method} makes its mask before training, from a dataset. Pass dataset=…, or a"
             " method that prunes while training, such as 'gmp', 'set' or 'rigl'."
         )
+    if buffer is None and find_ofenet(algo) is not None:
+        raise InputError(
+            "This agent's OFENet is trained on the replay buffer: pass the same"
+            " buffer=… here and to fit_online."
+        )
     # Methods that prune while training look at no dataset.
     data = cast(Dataset, None) if dataset is None else load_dataset(dataset)
-    held = hold(agent, data, chosen, engine)
+    held = hold(agent, data, chosen, engine, transitions=buffer)
     mask = held.engine.mask
     assert mask is not None  # just attached
     return held, mask

@@ -53,6 +53,7 @@ def prune_then_train(
     share_critics: bool = False,
     device: str = "cpu",
     diagnostics: bool = False,
+    feature_steps: int = 0,
     output_dir: str | Path | None = None,
     progress: bool = True,
     **fit_options: Any,
@@ -102,6 +103,8 @@ def prune_then_train(
         diagnostics: Whether to measure the networks after every epoch, into the history
             and d3rlpy's loggers: dormant units, srank, norms, Q values, sparsity
             (:class:`~offline_prune.diagnostics.NetworkDiagnostics`).
+        feature_steps: Auxiliary steps that train an OFENet's features before anything is
+            scored or pruned; with ``algo_params={"encoder": "ofenet"}``.
         output_dir: Where to save the result; a new or empty folder.
         progress: Whether to show progress bars.
         **fit_options: Passed on to d3rlpy's ``fit``: ``logger_adapter``,
@@ -140,7 +143,7 @@ def prune_then_train(
     check_epochs(fit_options, n_steps)
     chosen = _method(method, settings, rescale)
     start = time.perf_counter()
-    pruned = hold(agent, data, chosen, engine)
+    pruned = hold(agent, data, chosen, engine, feature_steps=feature_steps)
     scoring_seconds = time.perf_counter() - start
     if diagnostics:
         measured = NetworkDiagnostics(data, seed=seed).evaluators(pruned.algo)

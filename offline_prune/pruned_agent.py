@@ -11,6 +11,7 @@ from offline_prune.engines import FollowingEngine, make_engine
 from offline_prune.masks.build import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
+from offline_prune.ofenet import OFENetTrainer, find_ofenet
 
 __all__ = ["PrunedAgent", "hold"]
 
@@ -23,15 +24,20 @@ class PrunedAgent(Agent):
         engine: Holds the mask. While it does, ``engine.weights()`` has the current
             weights; ``engine.detach()`` lets go, and :attr:`weights` has them again.
         method: Decides when connections go.
+        features: Trains the OFENet whose features the networks read, on mini-batches of
+            the algorithm's size; None without one, or if it had a trainer before, which
+            its owner goes on calling.
     """
 
     engine: FollowingEngine
     method: PruningMethod
+    features: OFENetTrainer | None = None
 
     def callback(self, algo: Any, epoch: int, step: int) -> None:
         """Ask the method for a new mask: ``fit(…, callback=agent.callback)``.
 
-        Needed by methods that prune while training; harmless with the others.
+        Needed by methods that prune while training and by agents with an OFENet, which
+        takes a step of its own; harmless with the others.
 
         Args:
             algo: The algorithm; d3rlpy passes it.
@@ -39,6 +45,8 @@ class PrunedAgent(Agent):
             step: Steps of d3rlpy's loop that are done: gradient steps of ``fit``,
                 environment steps of ``fit_online``.
         """
+        if self.features is not None:
+            self.features(algo, epoch, step)
         mask = self.method.after_step(self, self.engine, step)
         if mask is not None:
             self.engine.update(mask, self.method.regrowth)
@@ -65,9 +73,19 @@ class PrunedAgent(Agent):
         """Let go of the agent, whatever the state of the run."""
         self.engine.detach()
         self.method.release(self)
+        if self.features is not None:
+            self.features.ofenet.optimizer = None
 
 
-def hold(agent: Agent, data: Dataset, method: PruningMethod, engine: str) -> PrunedAgent:
+def hold(
+    agent: Agent,
+    data: Dataset,
+    method: PruningMethod,
+    engine: str,
+    *,
+    transitions: Any = None,
+    feature_steps: int = 0,
+) -> PrunedAgent:
     """Let a method choose agent, mask and initial weights, and an engine hold them.
 
     Args:
@@ -75,15 +93,24 @@ def hold(agent: Agent, data: Dataset, method: PruningMethod, engine: str) -> Pru
         data: The fixed dataset.
         method: The method.
         engine: Name of the engine.
+        transitions: What an OFENet is trained on, if not the dataset.
+        feature_steps: Auxiliary steps of an OFENet before the method looks at the agent.
 
     Returns:
         The agent, its mask attached.
     """
     agent = method.choose_agent(agent, data)
+    features = None
+    ofenet = find_ofenet(agent.algo)
+    if ofenet is not None and ofenet.optimizer is None:  # else its trainer is somebody else's
+        source = data if transitions is None else transitions
+        size = max(2, agent.algo.batch_size)
+        features = OFENetTrainer(agent.algo, source, batch_size=size, seed=method.settings.seed)
+        features.pretrain(feature_steps)
     holding = FollowingEngine(agent, make_engine(engine, agent))
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
     method.initialise(agent, mask)
     holding.attach(mask, method.regrowth)
     fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
-    return PrunedAgent(**fields, engine=holding, method=method)
+    return PrunedAgent(**fields, engine=holding, method=method, features=features)

@@ -19,6 +19,7 @@ from offline_prune.atomic import written_aside_directory
 from offline_prune.errors import OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.masks.mask import Mask
+from offline_prune.ofenet import find_readers, share_ofenet
 
 __all__ = ["PruneResult", "RunSettings", "check_output_directory"]
 
@@ -246,6 +247,8 @@ class PruneResult:
             algo = config.create(device=d3rlpy_device(device))
         # d3rlpy reads it with torch.load, which since torch 2.6 takes tensors alone.
         algo.load_model(str(directory / _MODEL))
+        if find_readers(algo):
+            share_ofenet(algo)
         algo.set_grad_step(content["settings"]["n_steps"])
         evaluation = content["evaluation"]
         if evaluation["returns"] is not None:

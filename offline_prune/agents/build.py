@@ -19,6 +19,7 @@ from offline_prune.agents.networks import LAYOUTS
 from offline_prune.agents.recipes import find_recipe
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.ofenet import find_readers, share_ofenet
 
 __all__ = ["BuiltAgent", "build_agent", "d3rlpy_config_class", "d3rlpy_device"]
 
@@ -141,6 +142,8 @@ def build_agent(
     build_scalers_with_transition_picker(made, data.buffer)
     if made.impl is None:
         made.build_with_dataset(data.buffer)
+    if find_readers(made):
+        share_ofenet(made)
     return BuiltAgent(Agent.of(made, name), n_steps)
 
 

@@ -6,7 +6,9 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
   ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set one.
 - ``encoder``: ``"impala"``, ``"nature"`` or ``"small"``: every network's image encoder,
   described in :func:`offline_prune.encoders.encoder_factory`; ``encoder_width``
-  multiplies its number of filters.
+  multiplies its number of filters. Or ``"ofenet"``: an OFENet for vectors, of the sizes
+  of its paper where it has the environment, with ``hidden_units`` on top; ``ofenet =
+  {n_layers = 6, units = 40}`` sets others. BCQ's imitator keeps a plain encoder.
 - ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``.
 - ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
   by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
@@ -20,6 +22,7 @@ data: d3rlpy's policies put out actions in [−1, 1].
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,10 +45,11 @@ from d3rlpy.preprocessing import (
 from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits, encoder_factory
 from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.ofenet import OFENetEncoderFactory
 
 __all__ = ["configure"]
 
-_SHORT_FORMS = {"adam_eps", "encoder", "encoder_width", "hidden_units"}
+_SHORT_FORMS = {"adam_eps", "encoder", "encoder_width", "hidden_units", "ofenet"}
 
 _REWARD_SCALERS: dict[str, Callable[..., Any]] = {
     scaler.get_type(): scaler
@@ -108,6 +112,11 @@ def _expand(
     n_steps: int,
 ) -> dict[str, Any]:
     """The config fields that one hyperparameter stands for, beside the others given."""
+    if given.get("encoder") == "ofenet" and name in ("encoder", "hidden_units", "ofenet"):
+        factory = _ofenet(given, data)
+        plain = VectorEncoderFactory(factory.hidden_units)
+        factories = _ending("encoder_factory", fields)
+        return {f: plain if "imitator" in f else factory for f in factories}
     if name == "hidden_units":
         return {f: VectorEncoderFactory(list(value)) for f in _ending("encoder_factory", fields)}
     encoder = f"{name.removesuffix('_hidden_units')}_encoder_factory"
@@ -140,6 +149,18 @@ def _expand(
     if name == "reward_scaler":
         return {name: _reward_scaler(value)}
     return {name: value}
+
+
+def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
+    """The factory that ``encoder``, ``ofenet`` and ``hidden_units`` stand for together."""
+    hidden_units = list(given.get("hidden_units", (256, 256)))
+    if "ofenet" in given:
+        return OFENetEncoderFactory(**given["ofenet"], hidden_units=hidden_units)
+    spec = data.metadata.env_spec
+    if spec is not None:
+        with contextlib.suppress(UnknownNameError):
+            return OFENetEncoderFactory.for_environment(spec.id, hidden_units)
+    return OFENetEncoderFactory(hidden_units=hidden_units)
 
 
 def _ending(suffix: str, fields: set[str]) -> list[str]:

@@ -30,7 +30,7 @@ class Network:
 
     Attributes:
         role: In d3rlpy's words: ``"actor"``, ``"critic[0]"``, ``"critic[1]"``,
-            ``"value"`` or ``"imitator"``.
+            ``"value"`` or ``"imitator"``; ``"features"`` for an OFENet.
         weights: Qualified name (as in d3rlpy's ``impl.modules``) → prunable weight.
         targets: Name of the online weight → its twin in the target network; empty
             where the algorithm keeps no target of this network.

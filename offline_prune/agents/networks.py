@@ -5,6 +5,7 @@ One entry of :data:`LAYOUTS` an algorithm. A new algorithm is one new entry.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from offline_prune.agents import losses
 from offline_prune.agents.network import Network, is_prunable
 from offline_prune.errors import AlgorithmError
+from offline_prune.ofenet import auxiliary_batch_loss, find_ofenet
 
 __all__ = ["LAYOUTS", "Part", "find_networks"]
 
@@ -117,7 +119,8 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
         algo: A d3rlpy algorithm whose ``impl`` is built.
 
     Returns:
-        The networks, in the order actor, critics, value or imitator.
+        The networks, in the order actor, critics, value or imitator, and last the OFENet
+        whose features they share, as ``"features"``.
 
     Raises:
         AlgorithmError: If the algorithm is not built or not one of :data:`LAYOUTS`, or
@@ -160,4 +163,9 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
                         if name.startswith(f"{prefix}.")
                     }
             networks.append(Network(role, weights, targets, loss))
+    ofenet = find_ofenet(algo)
+    if ofenet is not None and ofenet.prediction is not None:
+        features = _prunable({"ofenet": ofenet}, seen)
+        loss = functools.partial(auxiliary_batch_loss, ofenet)
+        networks.append(Network("features", features, {}, loss))
     return tuple(networks)

@@ -31,6 +31,8 @@ from d3rlpy.models.torch.encoders import (
 from d3rlpy.torch_utility import Swish
 from torch import Tensor, nn
 
+from offline_prune.ofenet.encoder import OFENetReader
+
 __all__ = ["Chain", "Layer", "Stage", "find_chains"]
 
 _HEADED = (
@@ -120,6 +122,8 @@ class Chain:
 
 
 def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
+    if isinstance(encoder, OFENetReader):
+        return list(encoder._layers)  # the features are their inputs
     if isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
         return list(encoder._layers)
     if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):

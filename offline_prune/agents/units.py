@@ -119,6 +119,27 @@ class UnitGraph:
                     costs[segment.layer] = costs[segment.layer] + kernel * repeat * rows
         return [c.expand_as(p) for c, p in zip(costs, probabilities, strict=True)]
 
+    def columns(self, weight: WeightOfUnits, units: Sequence[Tensor]) -> Tensor:
+        """Spread a number a unit over the columns of a weight that reads the units.
+
+        Args:
+            weight: A weight of this graph, or of another network that reads its units.
+            units: (size,) of each layer, all of one type.
+
+        Returns:
+            (columns,); 1 for columns that read inputs of the network.
+        """
+        return torch.cat(
+            [
+                units[0].new_ones(segment.columns)
+                if segment.layer is None
+                else units[segment.layer].repeat_interleave(
+                    segment.columns // self.layers[segment.layer].size
+                )
+                for segment in weight.segments
+            ]
+        )
+
     def kept_weights(self, units: Sequence[Tensor]) -> dict[str, Tensor]:
         """Masks of the weights whose two units are both there.
 
@@ -133,17 +154,10 @@ class UnitGraph:
             rows = torch.ones(weight.shape[0], dtype=torch.bool)
             if weight.rows is not None:
                 rows = units[weight.rows].cpu()
-            columns = torch.cat([self._columns(segment, units) for segment in weight.segments])
-            both = rows[:, None] & columns[None, :]
+            both = rows[:, None] & self.columns(weight, units).cpu()[None, :]
             ones = [1] * (len(weight.shape) - 2)
             kept[weight.name] = both.reshape(*both.shape, *ones).expand(weight.shape).clone()
         return kept
-
-    def _columns(self, segment: Segment, units: Sequence[Tensor]) -> Tensor:
-        if segment.layer is None:
-            return torch.ones(segment.columns, dtype=torch.bool)
-        repeat = segment.columns // self.layers[segment.layer].size
-        return units[segment.layer].cpu().repeat_interleave(repeat)
 
     def _sums(
         self, weight: WeightOfUnits, probabilities: Sequence[Tensor]

@@ -19,6 +19,7 @@ from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned
 from offline_prune.errors import EngineError, MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
+from offline_prune.ofenet.sharing import find_ofenet
 
 __all__ = ["CompactEngine"]
 
@@ -165,6 +166,8 @@ class CompactEngine:
             raise MaskError("No mask is attached: call attach(mask) first.")
         modules = self._agent.algo.impl.modules.get_torch_modules().values()
         present = {id(p) for module in modules for p in module.parameters()}
+        if (ofenet := find_ofenet(self._agent.algo)) is not None:
+            present |= {id(p) for p in ofenet.parameters()}
         trained = [r.small for r in self._surgery.replacements]
         if any(id(p) not in present for p in (*trained, *(h.parameter for h in self._held))):
             raise MaskError(

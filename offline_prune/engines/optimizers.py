@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,10 +11,20 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from offline_prune.ofenet.sharing import find_ofenet
+
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
 
 __all__ = ["SwappedOptimizer", "find_optimizers", "is_moment"]
+
+
+@dataclass
+class _FeatureOptimizer:
+    """An OFENet's optimizer, in the form of d3rlpy's wrappers."""
+
+    optim: Optimizer
+    _params: list[nn.Parameter]
 
 
 def find_optimizers(algo: Any) -> list[Any]:
@@ -23,10 +34,15 @@ def find_optimizers(algo: Any) -> list[Any]:
         algo: The algorithm; its ``impl`` is built.
 
     Returns:
-        The wrappers; each has the torch optimizer as ``optim``.
+        The wrappers; each has the torch optimizer as ``optim``. The last one is that of
+        a trained OFENet, if there is one.
     """
     fields = vars(algo.impl.modules).values()
-    return [value for value in fields if isinstance(getattr(value, "optim", None), Optimizer)]
+    found = [value for value in fields if isinstance(getattr(value, "optim", None), Optimizer)]
+    ofenet = find_ofenet(algo)
+    if ofenet is not None and ofenet.optimizer is not None:
+        found.append(_FeatureOptimizer(ofenet.optimizer, list(ofenet.parameters())))
+    return found
 
 
 def is_moment(value: object, parameter: Tensor) -> bool:

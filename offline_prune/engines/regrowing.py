@@ -12,7 +12,13 @@ from torch.utils.hooks import RemovableHandle
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.actor_step import ActorStep
 from offline_prune.engines.optimizers import find_optimizers
-from offline_prune.engines.zeros import check_fits, hold_at_zero, pruned_entries, zero
+from offline_prune.engines.zeros import (
+    check_fits,
+    hold_at_zero,
+    hook_gradient,
+    pruned_entries,
+    zero,
+)
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
 
@@ -88,7 +94,7 @@ class RegrowingEngine:
             for name, weight in weights.items():
                 # Hooks run in the order of registration: noted first, then masked.
                 hook = self._note_gradient(name)
-                self._handles.append(weight.register_post_accumulate_grad_hook(hook))
+                self._handles.append(hook_gradient(weight, hook))
                 if name in self._pruned:
                     self._handles.append(hold_at_zero(weight, self._pruned[name]))
         self._actor_step = ActorStep.of(self._agent.algo)

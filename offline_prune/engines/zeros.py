@@ -17,7 +17,7 @@ from offline_prune.errors import MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
-__all__ = ["check_fits", "hold_at_zero", "impose", "pruned_entries", "zero"]
+__all__ = ["check_fits", "hold_at_zero", "hook_gradient", "impose", "pruned_entries", "zero"]
 
 
 def impose(agent: Agent, mask: Mask) -> None:
@@ -94,7 +94,23 @@ def hold_at_zero(weight: nn.Parameter, pruned: Tensor) -> RemovableHandle:
     Returns:
         The hook's handle.
     """
-    handle: RemovableHandle = weight.register_post_accumulate_grad_hook(_gradient_mask(pruned))
+    return hook_gradient(weight, _gradient_mask(pruned))
+
+
+def hook_gradient(weight: nn.Parameter, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    """Call a function whenever a gradient of a weight has been accumulated.
+
+    Args:
+        weight: The weight; an OFENet's is frozen but in its own steps.
+        hook: Gets the weight.
+
+    Returns:
+        The hook's handle.
+    """
+    wanted = weight.requires_grad
+    weight.requires_grad_(True)  # torch takes hooks of such tensors alone, and keeps them
+    handle: RemovableHandle = weight.register_post_accumulate_grad_hook(hook)
+    weight.requires_grad_(wanted)
     return handle
 
 

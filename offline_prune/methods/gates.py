@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.feature_units import feature_blocks, feature_readers, feature_units
 from offline_prune.agents.topology import Chain
-from offline_prune.agents.units import UnitGraph, chain_units, merge_units
+from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.engines.optimizers import find_optimizers, is_moment
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.gates import GatedLayer, choose_units, step_probabilities
 from offline_prune.masks.allocation import kept_count
@@ -23,6 +24,7 @@ from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
+from offline_prune.ofenet import DenseBlock, find_ofenet
 
 __all__ = ["BernoulliGates"]
 
@@ -36,6 +38,8 @@ class _Group:
         layers: The gates of each unit layer.
         sparsity: Of the weights of all of them, at the end.
         chains: Online and target chains with the number of their first unit layer.
+        blocks: The blocks of an OFENet, one a unit layer.
+        readers: Weights of other networks that read the units.
         momentum: Running mean of the gradient of θ.
         received: Estimates since the last step of θ, and how many.
         multiplier: ν of the last step.
@@ -44,7 +48,9 @@ class _Group:
     graph: UnitGraph
     layers: list[GatedLayer]
     sparsity: float
-    chains: list[tuple[Chain, int]]
+    chains: list[tuple[Chain, int]] = field(default_factory=list)
+    blocks: list[DenseBlock] = field(default_factory=list)
+    readers: tuple[WeightOfUnits, ...] = ()
     momentum: list[Tensor] = field(default_factory=list)
     received: list[Tensor] = field(default_factory=list)
     n_received: int = 0
@@ -57,6 +63,41 @@ class _Group:
     @property
     def alive(self) -> list[Tensor]:
         return [layer.alive for layer in self.layers]
+
+    def put_gates(self) -> None:
+        for chain, first in self.chains:
+            for number, stage in enumerate(chain.stages[1:]):
+                for reader in stage.layers:
+                    self.layers[first + number].read_by(reader.module, stage.repeat)
+        for layer, block in zip(self.layers, self.blocks, strict=False):
+            layer.put_out_by(block.gate)
+
+    def kept_weights(self, units: list[Tensor]) -> dict[str, Tensor]:
+        """Masks of its own weights and of those that read its units."""
+        kept = self.graph.kept_weights(units)
+        for weight in self.readers:
+            columns = self.graph.columns(weight, units).cpu()
+            kept[weight.name] = columns.expand(weight.shape)
+        return kept
+
+    @torch.no_grad()
+    def move_into_readers(self, agent: Agent) -> None:
+        """Move θ into the weights that read the units: the expected network, unchanged."""
+        for weight in (*self.graph.weights, *self.readers):
+            for tensor in (agent.weights[weight.name], agent.targets.get(weight.name)):
+                if tensor is not None:
+                    columns = self.graph.columns(weight, self.probabilities)
+                    tensor.mul_(columns.reshape(1, -1, *[1] * (tensor.dim() - 2)))
+
+    @torch.no_grad()
+    def silence(self, units: list[Tensor], optimizers: Iterable[Any]) -> None:
+        """Make an OFENet's lost units put out 0 for good: swish of a norm scaled by 0."""
+        for block, there in zip(self.blocks, units, strict=False):
+            for parameter in block.norm.parameters():
+                states = [wrapper.optim.state.get(parameter, {}) for wrapper in optimizers]
+                moments = [m for s in states for m in s.values() if is_moment(m, parameter)]
+                for tensor in (parameter, *moments):
+                    tensor[~there] = 0.0
 
 
 class BernoulliGates(PruningMethod):
@@ -159,10 +200,7 @@ class BernoulliGates(PruningMethod):
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Put the gates between units and who reads them."""
         for group in self._groups:
-            for chain, first in group.chains:
-                for number, stage in enumerate(chain.stages[1:]):
-                    for layer in stage.layers:
-                        group.layers[first + number].read_by(layer.module, stage.repeat)
+            group.put_gates()
         stepped = {
             id(parameter): wrapper.optim
             for wrapper in find_optimizers(agent.algo)
@@ -206,6 +244,9 @@ class BernoulliGates(PruningMethod):
         targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
         role_of = {n: net.role for net in agent.networks for n in net.weights}
         covered = {name for chain in agent.chains for name in chain.weight_names}
+        ofenet = find_ofenet(agent.algo)
+        if ofenet is not None:
+            covered |= {weight.name for weight in feature_units(ofenet).weights}
         asked = [role for role in agent.roles if self.settings.sparsity[role] > 0]
         unknown = [n for n, role in role_of.items() if role in asked and n not in covered]
         if unknown:
@@ -235,6 +276,22 @@ class BernoulliGates(PruningMethod):
                     placed.append((target, first))
                 first += len(own.layers)
             groups.append(_Group(graph, layers, 1.0 - kept / graph.n_weights, placed))
+        if ofenet is not None and self.settings.sparsity["features"] > 0:
+            graph = feature_units(ofenet)
+            kept = kept_count(graph.n_weights, self.settings.sparsity["features"])
+            device = agent.weights[graph.layers[0].name].device
+            layers = [GatedLayer(units.size, device, generator) for units in graph.layers]
+            blocks = [b for branch in feature_blocks(ofenet).values() for b in branch]
+            readers = feature_readers(agent, ofenet)
+            groups.append(
+                _Group(
+                    graph,
+                    layers,
+                    1.0 - kept / graph.n_weights,
+                    blocks=blocks,
+                    readers=readers,
+                )
+            )
         return groups
 
     def _receive(self, own: list[tuple[_Group, int]]) -> Any:
@@ -312,14 +369,16 @@ class BernoulliGates(PruningMethod):
         self.release(agent)
         engine.detach()  # the whole weights, to move θ into them
         for group in self._groups:
-            for chain, first in group.chains:
-                _scale_readers(chain, group.probabilities[first:])
+            group.move_into_readers(agent)
         return self._masked(agent, chosen)
 
     def _masked(self, agent: Agent, units: Iterable[list[Tensor]]) -> Mask:
         kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
+        optimizers = find_optimizers(agent.algo)
         for group, there in zip(self._groups, units, strict=True):
-            kept |= group.graph.kept_weights(there)
+            group.silence(there, optimizers)
+            for name, mask in group.kept_weights(there).items():
+                kept[name] &= mask
         self.mask = mask_from_kept(agent, kept)
         return self.mask
 
@@ -335,15 +394,3 @@ def _sharing_roles(chains: Iterable[Chain], role_of: dict[str, str]) -> list[lis
             roles, members = roles | other[0], other[1] + members
         groups.append((roles, members))
     return [members for _, members in groups]
-
-
-@torch.no_grad()
-def _scale_readers(chain: Chain, probabilities: list[Tensor]) -> None:
-    """Move θ into the weights that read the units: the expected network, unchanged."""
-    for stage, probability in zip(chain.stages[1:], probabilities, strict=False):
-        for layer in stage.layers:
-            weight = layer.module.weight
-            owned = probability.repeat_interleave(stage.repeat)
-            columns = torch.ones(weight.shape[1], device=weight.device)
-            columns[: len(owned)] = owned
-            weight *= columns.reshape(1, -1, *[1] * (weight.dim() - 2))

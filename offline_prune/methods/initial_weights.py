@@ -46,7 +46,8 @@ class Reinitialised(WrappedMethod):
     """Control: the mask of these initial weights on other ones.
 
     Every network is drawn anew from another seed after the mask was chosen, targets
-    with it. A mask that is worth more than its shape must beat this one.
+    with it; but for an OFENet, which may have been trained before. A mask that is worth
+    more than its shape must beat this one.
 
     References:
         Frankle et al. 2021, arXiv 2009.08576.
@@ -64,4 +65,6 @@ class Reinitialised(WrappedMethod):
             fresh.create_impl(algo.impl.observation_shape, algo.impl.action_size)
         drawn = fresh.impl.modules.get_torch_modules()
         for field, module in algo.impl.modules.get_torch_modules().items():
-            module.load_state_dict(drawn[field].state_dict())
+            # The extra state is an encoder's OFENet.
+            own = {n: t for n, t in module.state_dict().items() if n.endswith("_extra_state")}
+            module.load_state_dict({**drawn[field].state_dict(), **own})

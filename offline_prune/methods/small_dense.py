@@ -16,6 +16,7 @@ from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
+from offline_prune.ofenet import find_ofenet
 
 __all__ = ["SmallDense"]
 
@@ -33,7 +34,16 @@ class SmallDense(PruningMethod):
     """
 
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
-        """Build the narrower agent, from the same seed."""
+        """Build the narrower agent, from the same seed.
+
+        Raises:
+            AlgorithmError: If the agent has encoders whose widths are not known here.
+        """
+        if find_ofenet(agent.algo) is not None:
+            raise AlgorithmError(
+                "small_dense does not narrow an OFENet. Make the small agent with a smaller"
+                " OFENetEncoderFactory(n_layers, units, hidden_units)."
+            )
         config = agent.algo.config
         fields = {f.name for f in dataclasses.fields(config)}
         served: dict[str, list[str]] = {}

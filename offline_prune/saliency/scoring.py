@@ -16,6 +16,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Loss, Network
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
+from offline_prune.ofenet.sharing import find_ofenet
 from offline_prune.saliency.objective import Objective, Saliency, Scores
 
 __all__ = ["SCORING_BATCH_SIZE", "Average", "draw_batches", "score_networks"]
@@ -109,7 +110,8 @@ def score_networks(
     for network in agent.networks:
         groups.setdefault(id(network.loss), []).append(network)
     scores: dict[str, Scores] = {}
-    with _full_precision(), _double_precision(agent) if float64 else nullcontext():
+    precision = _double_precision(agent) if float64 else nullcontext()
+    with _full_precision(), _requiring_gradients(agent), precision:
         if float64:
             batches = [_to_double(batch) for batch in batches]
         for group in groups.values():
@@ -132,9 +134,24 @@ def _mean_of_scores(saliency: Saliency) -> Saliency:
 
 
 @contextmanager
+def _requiring_gradients(agent: Agent) -> Iterator[None]:
+    """Let every weight have a gradient; an OFENet's are frozen outside its own steps."""
+    frozen = [weight for weight in agent.weights.values() if not weight.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+
+
+@contextmanager
 def _double_precision(agent: Agent) -> Iterator[None]:
     """All modules in float64 for a while; the float32 tensors come back untouched."""
-    modules = agent.algo.impl.modules.get_torch_modules().values()
+    modules = list(agent.algo.impl.modules.get_torch_modules().values())
+    if (ofenet := find_ofenet(agent.algo)) is not None:
+        modules.append(ofenet)
     tensors = {id(t): t for m in modules for t in (*m.parameters(), *m.buffers())}
     before = [(t, t.data) for t in tensors.values() if t.dtype == torch.float32]
     dtype = torch.get_default_dtype()
