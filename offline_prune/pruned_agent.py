@@ -7,7 +7,7 @@ from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.engines import FollowingEngine, make_engine
+from offline_prune.engines import FollowingEngine, make_following_engine
 from offline_prune.masks.build import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
@@ -107,7 +107,7 @@ def hold(
         size = max(2, agent.algo.batch_size)
         features = OFENetTrainer(agent.algo, source, batch_size=size, seed=method.settings.seed)
         features.pretrain(feature_steps)
-    holding = FollowingEngine(agent, make_engine(engine, agent))
+    holding = make_following_engine(engine, agent)
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
     method.initialise(agent, mask)

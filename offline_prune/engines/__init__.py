@@ -22,6 +22,7 @@ __all__ = [
     "RegrowingEngine",
     "Regrowth",
     "make_engine",
+    "make_following_engine",
 ]
 
 ENGINES: dict[str, Callable[[Agent], Engine]] = {
@@ -50,3 +51,28 @@ def make_engine(name: str, agent: Agent) -> Engine:
     if name not in ENGINES:
         raise UnknownNameError("engine", str(name), ENGINES)
     return ENGINES[name](agent)
+
+
+_KEEPING_UNITS: dict[str, Callable[[Agent], Engine]] = {
+    "auto": partial(CompactEngine, keep_units=True),
+    "masked": RegrowingEngine,
+    "compact": partial(CompactEngine, kernels="dense", keep_units=True),
+    "sparse": partial(CompactEngine, kernels="sparse", keep_units=True),
+}
+
+
+def make_following_engine(name: str, agent: Agent) -> FollowingEngine:
+    """Make an engine for a mask that may change during training.
+
+    Args:
+        name: A key of :data:`ENGINES`.
+        agent: The agent to hold.
+
+    Returns:
+        The engine, nothing attached.
+
+    Raises:
+        UnknownNameError: If there is no such engine.
+        EngineError: If it cannot run here.
+    """
+    return FollowingEngine(agent, make_engine(name, agent), _KEEPING_UNITS[name](agent))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -15,7 +16,7 @@ from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
-from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
+from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries, zero
 from offline_prune.errors import EngineError, MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
@@ -56,13 +57,18 @@ class CompactEngine:
     or whose wiring is not known, is held as by the masked engine.
     """
 
-    def __init__(self, agent: Agent, kernels: Kernels = "auto") -> None:
+    def __init__(
+        self, agent: Agent, kernels: Kernels = "auto", *, keep_units: bool = False
+    ) -> None:
         """Prepare an engine; nothing changes before :meth:`attach`.
 
         Args:
             agent: The agent to hold.
             kernels: ``"dense"``; ``"sparse"`` wherever it fits; ``"auto"`` where it is
                 also the faster one.
+            keep_units: Whether units that lost their inputs or their readers stay, with
+                all their kept weights, because a later mask may connect them again: the
+                nominal mask is held.
 
         Raises:
             EngineError: If sparse kernels are asked for and numba is not installed.
@@ -74,6 +80,7 @@ class CompactEngine:
             )
         self._agent = agent
         self._kernels = kernels
+        self._keep_units = keep_units
         self._mask: Mask | None = None
         self._surgery = Surgery()
         self._optimizers: list[SwappedOptimizer] = []
@@ -98,9 +105,16 @@ class CompactEngine:
         if self._mask is not None:
             raise MaskError("A mask is attached already: call update(mask) or detach().")
         agent = self._agent
-        impose(agent, mask)
-        pruned = pruned_entries(agent, mask.connected)
-        live = live_units(agent.chains, mask.connected)
+        if self._keep_units:
+            check_fits(agent, mask)
+            kept = mask.nominal
+            zero(agent, pruned_entries(agent, kept))
+            live = {n: torch.ones(len(m), dtype=torch.bool) for n, m in kept.items()}
+        else:
+            impose(agent, mask)
+            kept = mask.connected
+            live = live_units(agent.chains, kept)
+        pruned = pruned_entries(agent, kept)
         targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
         owners = {
             id(owner): (owner, parameter_names(owner), list(owner.state_dict()))
@@ -109,11 +123,11 @@ class CompactEngine:
         }
         for chain in agent.chains:
             target = targets.get(chain.weight_names[0])
-            form = choose_form(chain, target, live, mask.connected, agent.algo, self._kernels)
+            form = choose_form(chain, target, live, kept, agent.algo, self._kernels)
             twins = [(chain, True), *([(target, False)] if target else [])]
             for twin, trained in twins:
                 if form == "sparse":
-                    self._surgery.make_sparse(twin, live, mask.connected, trained=trained)
+                    self._surgery.make_sparse(twin, live, kept, trained=trained)
                 elif form == "dense":
                     self._surgery.shrink(twin, live, trained=trained)
         if self._surgery.replacements:

@@ -16,22 +16,27 @@ __all__ = ["FollowingEngine"]
 class FollowingEngine:
     """Hold what may come back openly, and what is gone for good by the settled engine.
 
-    While pruned weights may return (:data:`~offline_prune.engines.regrowing.Regrowth`) a
-    :class:`~offline_prune.engines.regrowing.RegrowingEngine` holds the mask. From the
-    moment on when they may not, the settled engine does: the compact one then takes dead
-    units out, with the optimizers' state, and does so again at every later mask.
+    What pruned weights may still do (:data:`~offline_prune.engines.regrowing.Regrowth`)
+    decides who holds the mask:
+
+    - ``"never"``: the settled engine. The compact one takes dead units out, with the
+      optimizers' state, and does so again at every later mask.
+    - ``"at_updates"``: the engine that keeps units. The compact one then trains kept
+      weights alone wherever its sparse kernels fit.
+    - ``"at_next_update"`` and ``"any_step"``, which want dense gradients: a
+      :class:`~offline_prune.engines.regrowing.RegrowingEngine`.
     """
 
-    def __init__(self, agent: Agent, settled: Engine) -> None:
+    def __init__(self, agent: Agent, settled: Engine, keeping_units: Engine) -> None:
         """Prepare an engine; nothing changes before :meth:`attach`.
 
         Args:
             agent: The agent to hold.
             settled: Holds masks whose pruned weights are gone for good.
+            keeping_units: Holds nominal masks; gives up no unit.
         """
-        self._agent = agent
-        self._settled = settled
-        self._open = RegrowingEngine(agent)
+        self._dense = RegrowingEngine(agent)
+        self._settled, self._keeping_units = settled, keeping_units
         self._regrowth: Regrowth = "never"
 
     @property
@@ -41,7 +46,9 @@ class FollowingEngine:
 
     @property
     def _current(self) -> Engine:
-        return self._settled if self._regrowth == "never" else self._open
+        if self._regrowth == "never":
+            return self._settled
+        return self._keeping_units if self._regrowth == "at_updates" else self._dense
 
     def attach(self, mask: Mask, regrowth: Regrowth = "never") -> None:
         """Zero what the mask prunes and keep it zero.
@@ -56,10 +63,10 @@ class FollowingEngine:
         if self.mask is not None:
             raise MaskError("A mask is attached already: call update(mask) or detach().")
         self._regrowth = regrowth
-        if regrowth == "never":
-            self._settled.attach(mask)
+        if self._current is self._dense:
+            self._dense.attach(mask, regrowth)
         else:
-            self._open.attach(mask, regrowth)
+            self._current.attach(mask)
 
     def update(self, mask: Mask, regrowth: Regrowth = "never") -> None:
         """Hold another mask from now on.
@@ -75,7 +82,7 @@ class FollowingEngine:
             self._current.update(mask)
             return
         if self._regrowth == "any_step":
-            self._open.update(mask)  # what returns does so with its value
+            self._dense.update(mask)  # what returns does so with its value
         self._current.detach()
         self.attach(mask, regrowth)
 
@@ -97,8 +104,8 @@ class FollowingEngine:
 
     def unmasked(self) -> dict[str, Tensor]:
         """Weight name → what the last optimizer step made of it, before it was masked."""
-        return self._open.unmasked() if self._regrowth == "any_step" else self.weights()
+        return self._dense.unmasked() if self._regrowth == "any_step" else self.weights()
 
     def gradients(self) -> dict[str, Tensor]:
-        """Weight name → the last step's dense gradient, while weights may return."""
-        return self._open.gradients()
+        """Weight name → the last step's dense gradient; empty where none was noted."""
+        return self._dense.gradients()

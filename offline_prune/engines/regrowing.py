@@ -24,12 +24,13 @@ from offline_prune.masks.mask import Mask
 
 __all__ = ["RegrowingEngine", "Regrowth"]
 
-Regrowth = Literal["never", "at_updates", "any_step"]
+Regrowth = Literal["never", "at_updates", "at_next_update", "any_step"]
 """What pruned weights may still do.
 
 ``"never"``: they are gone for good. ``"at_updates"``: a later mask may take them back,
-starting from 0. ``"any_step"``: the optimizer goes on stepping them, and a later mask may
-take them back with the value they got.
+starting from 0. ``"at_next_update"``: the next one may, and wants their gradients.
+``"any_step"``: the optimizer goes on stepping them, and a later mask may take them back
+with the value they got.
 """
 
 
@@ -43,8 +44,8 @@ class RegrowingEngine:
     - with regrowth ``"any_step"`` the optimizers step all weights and keep their moments;
       a hook on each optimizer then sets the pruned ones to zero before anything reads
       them. :meth:`unmasked` has what the last step had made of them.
-    - with ``"at_updates"`` the gradient is noted, then masked, as the masked engine does:
-      optimizers leave the zeros alone. :meth:`gradients` has the last dense ones.
+    - otherwise the gradient is noted, then masked, as the masked engine does: optimizers
+      leave the zeros alone. :meth:`gradients` has the last dense ones.
     """
 
     def __init__(self, agent: Agent) -> None:
@@ -72,7 +73,7 @@ class RegrowingEngine:
 
         Args:
             mask: A mask of this agent; its nominal part is held.
-            regrowth: ``"at_updates"`` or ``"any_step"``.
+            regrowth: ``"any_step"``, or one that lets weights return at a mask alone.
 
         Raises:
             MaskError: If the mask belongs to other networks or one is attached.
@@ -104,7 +105,7 @@ class RegrowingEngine:
 
         Args:
             mask: A mask of this agent. Weights that return have the value of
-                :meth:`unmasked`, or 0 with regrowth ``"at_updates"``.
+                :meth:`unmasked` with regrowth ``"any_step"``, else 0.
 
         Raises:
             MaskError: If the mask belongs to other networks.
@@ -116,8 +117,9 @@ class RegrowingEngine:
                     self._agent.weights[name].copy_(value)
             self._hold(mask)
         else:
+            regrowth = self._regrowth
             self.detach()
-            self.attach(mask, "at_updates")
+            self.attach(mask, regrowth)
 
     def detach(self) -> None:
         """Let go: plain dense weights, the pruned ones exactly zero, no hooks left."""

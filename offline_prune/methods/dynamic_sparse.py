@@ -10,7 +10,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.engines import FollowingEngine
+from offline_prune.engines import FollowingEngine, Regrowth
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation, keep_highest
 from offline_prune.masks.build import mask_from_kept
@@ -59,6 +59,8 @@ class DynamicSparse(PruningMethod):
 
     default_allocation: ClassVar[Allocation] = "erk"
     while_training: ClassVar[bool] = True
+    wants_gradients: ClassVar[bool] = False
+    """Whether growth looks at the dense gradients of the step before."""
 
     def __init__(
         self,
@@ -89,10 +91,14 @@ class DynamicSparse(PruningMethod):
         self.fraction = fraction
         self.end = round(end * settings.n_steps)
         self.interval = update_interval(self.end, interval, 100)
+        self._is_due = False
         self.generator = torch.Generator().manual_seed(settings.seed)
 
     def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
-        """Weight name → growth score of the weight's shape, from 0 on; higher = grow."""
+        """Weight name → growth score of the weight's shape, from 0 on; higher = grow.
+
+        Nothing where it cannot be told yet: the exchange then waits for the next step.
+        """
         raise NotImplementedError
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
@@ -101,7 +107,7 @@ class DynamicSparse(PruningMethod):
         self.mask = self.settings.build(
             agent, {net.role: {n: noise[n] for n in net.weights} for net in agent.networks}
         )
-        self.regrowth = "at_updates"
+        self.regrowth = self._next_regrowth(0)
         return self.mask
 
     def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
@@ -111,18 +117,27 @@ class DynamicSparse(PruningMethod):
         if step >= self.end:
             self.regrowth = "never"
             return self.mask
-        if step % self.interval:
-            return None
-        fraction = cosine_fraction(step, self.fraction, self.end)
-        weights, growth = engine.weights(), self.growth(agent, engine)
+        self._is_due |= step % self.interval == 0
+        if not self._is_due:
+            now, self.regrowth = self.regrowth, self._next_regrowth(step)
+            return self.mask if now != self.regrowth else None
+        growth = self.growth(agent, engine)
         if not growth:
-            return None  # online, before the first gradient step
+            return None  # online there are steps without a gradient
+        self._is_due, self.regrowth = False, self._next_regrowth(step)
+        fraction = cosine_fraction(step, self.fraction, self.end)
+        weights = engine.weights()
         kept = {
             name: exchange(weights[name], old.to(weights[name].device), growth[name], fraction)
             for name, old in self.mask.nominal.items()
         }
         self.mask = mask_from_kept(agent, kept)
         return self.mask
+
+    def _next_regrowth(self, step: int) -> Regrowth:
+        """Dense gradients are wanted in the step before an exchange alone."""
+        is_before = (step + 1) % self.interval == 0
+        return "at_next_update" if self.wants_gradients and is_before else "at_updates"
 
     def noise(self, agent: Agent) -> dict[str, Tensor]:
         """Weight name → uniform noise in [0, 1) of the weight's shape and device."""

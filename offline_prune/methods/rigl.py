@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,10 +18,13 @@ class RigL(DynamicSparse):
     """Drop the smallest weights and grow those whose loss gradient is largest.
 
     The gradient is the dense one of the last gradient step, of the network's own loss.
+    It is computed for that step alone; in between only kept weights are trained.
 
     References:
         Evci, Gale, Menick, Castro, Elsen 2020, arXiv 1911.11134.
     """
+
+    wants_gradients: ClassVar[bool] = True
 
     def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
         """``|g|``; 0 for a weight that has had no gradient yet."""
