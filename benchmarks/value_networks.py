@@ -31,10 +31,9 @@ RESULTS = Path(__file__).parent / "results" / "value_networks.md"
 COMMAND = "python benchmarks/value_networks.py --runs runs/value_networks"
 DATASET = "minatar/breakout-v0"
 WIDTHS, SPARSITIES, SEEDS = (1, 3), (0.0, 0.9, 0.95, 0.99), (0, 1, 2)
-N_STEPS = 10_000
-# The paper's setting, but for learning rate and target updates, which are for long runs:
-# see the table's text.
-PARAMS = {"learning_rate": 2.5e-4, "target_update_interval": 500, "alpha": 0.1}
+N_STEPS = 6_000
+# The paper's setting is for long runs; this one lets dense networks learn in a short one.
+PARAMS = {"learning_rate": 2.5e-4, "target_update_interval": 500, "alpha": 1.0}
 EPOCH, CURVE_EPISODES, FINAL_EPISODES = 1_000, 10, 50
 WINDOW = 3
 """Epochs at the end whose returns are averaged, beside the final evaluation."""
@@ -107,8 +106,8 @@ def table(done: Finished) -> str:
         "the run. Hyperparameters: "
         + ", ".join(f"{name} {value:g}" for name, value in PARAMS.items())
         + ", and the rest the recipe's",
-        "(the paper's learning rate of 5e-5 and target updates every 2 000 steps learn next to",
-        "nothing in a run of this length). Returns: the last weights over"
+        "(the paper's, learning rate 5e-5, alpha 0.1 and target updates every 2 000 steps, learn",
+        "next to nothing in a run of this length). Returns: the last weights over"
         f" {FINAL_EPISODES} episodes, and the",
         f"mean of the last {WINDOW} epochs of {EPOCH:,} steps over {CURVE_EPISODES} episodes"
         " each; mean ± standard deviation",
