@@ -144,6 +144,33 @@ def test_options_of_fit_pass_through():
     assert [row["step"] for row in result.history] == [2, 4, 6]
 
 
+def test_networks_are_measured_while_they_train_if_asked():
+    def run(**options):
+        return prune_then_train(
+            "pendulum/mixture-v0",
+            "bc",
+            0.8,
+            method="gmp",
+            n_steps=500,
+            evaluate=0,
+            progress=False,
+            **options,
+        )
+
+    plain = run()
+    measured = run(diagnostics=True, evaluators={"mine": lambda algo, dataset: 1.0})
+    assert "sparsity_actor" not in plain.history[0]
+    last = measured.history[-1]
+    assert last["sparsity_actor"] == pytest.approx(measured.mask.effective_sparsity)
+    assert last["mine"] == 1.0
+    for ours, theirs in zip(
+        measured.algo.impl.modules.imitator.parameters(),
+        plain.algo.impl.modules.imitator.parameters(),
+        strict=True,
+    ):
+        assert torch.equal(ours, theirs)
+
+
 def test_any_number_of_steps_is_trained():
     """d3rlpy trains whole epochs only; 1 013 is prime."""
     seen = []

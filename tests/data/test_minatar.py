@@ -154,9 +154,9 @@ def test_recipes_give_images_the_impala_encoder(data, algo):
     assert config.encoder_factory == ImpalaEncoderFactory()
     assert config.observation_scaler.get_type() == "pixel"
     if algo == "cql":
-        assert (config.alpha, config.learning_rate, config.batch_size) == (0.1, 5e-5, 32)
+        assert (config.alpha, config.learning_rate, config.batch_size) == (1.0, 2.5e-4, 32)
         assert (config.optim_factory.eps, config.gamma) == (3.125e-4, 0.99)
-        assert built.n_steps == 100_000
+        assert built.n_steps == 10_000
 
 
 def test_natures_network_is_refused(data):

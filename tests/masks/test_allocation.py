@@ -12,6 +12,7 @@ from offline_prune.masks.allocation import (
     allocate,
     check_sparsity,
     erk_densities,
+    final_densities,
     keep_highest,
     kept_count,
 )
@@ -173,3 +174,15 @@ def test_given_densities_must_amount_to_the_sparsity():
 def test_given_densities_are_complete_and_fractions(densities):
     with pytest.raises(SparsityError, match="every layer"):
         allocate({"a": torch.rand(4, 4), "b": torch.rand(4, 4)}, 0.5, densities)
+
+
+def test_final_densities():
+    shapes = {"actor": {"a": (256, 17), "b": (256, 256), "c": (6, 256)}, "critic": {"d": (4, 4)}}
+    sparsity = {"actor": 0.9, "critic": 0.0}
+    erk = final_densities(shapes, sparsity, "erk")
+    assert [1 - erk[n] for n in "abc"] == pytest.approx([0.5519, 0.9442, 0.0], abs=1e-4)
+    assert erk["d"] == 1.0
+    assert final_densities(shapes, sparsity, "uniform")["b"] == pytest.approx(0.1)
+    assert final_densities(shapes, sparsity, {"a": 0.5}) == {"a": 0.5}
+    with pytest.raises(UnknownNameError, match="fixed layer densities"):
+        final_densities(shapes, sparsity, "global")

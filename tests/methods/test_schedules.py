@@ -21,9 +21,7 @@ def test_the_cubic_at_the_papers_points(percent, expected):
     assert found == pytest.approx(expected, abs=5e-4)
 
 
-@given(
-    st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1, width=32)
-)
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1, width=32))
 def test_the_cubic_never_falls_and_never_passes_its_end(a, b, step, final):
     begin, end = sorted((a, b))
     now, later = (cubic_sparsity(t, final, begin, end) for t in (step, step + 1))
