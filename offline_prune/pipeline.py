@@ -178,6 +178,7 @@ def prune_then_train(
             float64=float64,
             refill=refill,
             rescale=rescale,
+            feature_steps=feature_steps,
         ),
         scoring_seconds=scoring_seconds,
         training_seconds=record.seconds,

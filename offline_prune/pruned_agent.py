@@ -8,6 +8,7 @@ from typing import Any
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, make_following_engine
+from offline_prune.errors import InputError
 from offline_prune.masks.build import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
@@ -61,7 +62,7 @@ class PrunedAgent(Agent):
             MaskError: If something overwrote the weights meanwhile.
         """
         try:
-            mask = self.method.finish(self)
+            mask = self.method.finish(self, self.engine)
             self.engine.verify()
         finally:
             self.release()
@@ -98,7 +99,15 @@ def hold(
 
     Returns:
         The agent, its mask attached.
+
+    Raises:
+        InputError: If the method cannot work with this agent.
     """
+    if method.while_training and agent.algo.compiled:
+        raise InputError(
+            "CUDA graphs hold on to the tensors they were captured with; this method changes"
+            " them while training. Make the algorithm with compile_graph=False."
+        )
     agent = method.choose_agent(agent, data)
     features = None
     ofenet = find_ofenet(agent.algo)

@@ -50,6 +50,7 @@ class RunSettings:
         float64: Whether scores were taken in double precision.
         refill: Whether weights that lead nowhere made room for others.
         rescale: Whether kept weights were scaled for the fan-in that was left.
+        feature_steps: Auxiliary steps of an OFENet before scoring.
     """
 
     dataset: str | None
@@ -69,6 +70,7 @@ class RunSettings:
     float64: bool = False
     refill: bool = False
     rescale: bool = False
+    feature_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,12 @@ class BernoulliGates(PruningMethod):
                 layer.remove()
         self._handles.clear()
 
+    def finish(self, agent: Agent, engine: FollowingEngine) -> Mask:
+        """The final mask; decided now if training stopped before ``end``."""
+        if self._handles:
+            engine.update(self._decide(agent, engine))
+        return super().finish(agent, engine)
+
     def _find_groups(self, agent: Agent) -> list[_Group]:
         targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
         role_of = {n: net.role for net in agent.networks for n in net.weights}

@@ -131,8 +131,13 @@ class PruningMethod:
     def release(self, agent: Agent) -> None:
         """Take away whatever was put on the agent; also called when training fails."""
 
-    def finish(self, agent: Agent) -> Mask:
-        """Return the final mask."""
+    def finish(self, agent: Agent, engine: FollowingEngine) -> Mask:
+        """Return the final mask, which the engine holds by then.
+
+        Args:
+            agent: The agent.
+            engine: Holds the mask in force.
+        """
         if self.mask is None:
             raise RuntimeError("before_training has not run.")
         return self.mask

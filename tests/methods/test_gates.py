@@ -134,6 +134,20 @@ def test_the_decision_keeps_the_expected_network():
     assert all(torch.equal(units[name], there) for name, there in keep.items())
 
 
+def test_a_run_that_stops_early_is_decided_then():
+    subject = begun("vector-continuous", "iql", 100)
+    fit(subject, "vector-continuous", 50)
+    theta = subject.method.probabilities
+    assert any(bool(((p > 0.0) & (p < 1.0)).any()) for p in theta.values())
+    mask = subject.finish()
+    assert all(mask[role].sparsity >= 0.8 for role in mask)
+    for name, weight in subject.weights.items():
+        assert not weight[~mask.nominal[name]].any()
+        assert weight[mask.connected[name]].any()
+    for module in subject.algo.impl.modules.get_torch_modules().values():
+        assert not any(part._forward_pre_hooks for part in module.modules())
+
+
 def test_a_critics_gates_learn_from_the_critics_loss_alone():
     """An actor's loss runs through the critics; it must not move their probabilities."""
     subject = begun("vector-continuous", "iql", 1000)

@@ -37,7 +37,7 @@ class HalveTwice(PruningMethod):
         self.steps.append(step)
         return self._mask(agent, 4) if step == 3 else None
 
-    def finish(self, agent):
+    def finish(self, agent, engine):
         return self._mask(agent, 4)
 
 
@@ -63,7 +63,7 @@ def test_single_shot_keeps_its_mask():
     assert method.saliency is snip
     mask = method.before_training(agent, data)
     assert method.after_step(agent, None, 1) is None
-    assert method.finish(agent) is mask
+    assert method.finish(agent, None) is mask
 
 
 def test_every_saliency_is_a_method():

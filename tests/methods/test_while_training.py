@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from offline_prune import prune, prune_online, prune_then_train, score
 from offline_prune.agents import build_agent
+from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.engines.sparse_mlp import SparseMLP
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import erk_densities, kept_count
@@ -397,6 +398,26 @@ def test_online_actor_critics(config):
     assert mask["critic[0]"].sparsity == 0.0
 
 
+def test_images_online():
+    env = gymnasium.make("offline_prune/MinAtar-Breakout-v0")
+    config = d3rlpy.algos.DQNConfig(
+        encoder_factory=ImpalaEncoderFactory(filters=[4, 4], feature_size=16),
+        observation_scaler=d3rlpy.preprocessing.PixelObservationScaler(),
+        batch_size=8,
+    )
+    subject, _ = prune_online(env, config, 0.9, n_steps=60, method="gmp")
+    subject.algo.fit_online(
+        env,
+        n_steps=60,
+        n_steps_per_epoch=60,
+        logger_adapter=NoopAdapterFactory(),
+        show_progress=False,
+        callback=subject.callback,
+    )
+    mask = subject.finish()
+    assert mask.n_kept == kept_count(mask.n_weights, 0.9)
+
+
 def test_wrong_requests_are_refused():
     data, small = dataset("vector-continuous"), params("vector-continuous", "bc")
     env = gymnasium.make("Pendulum-v1")
@@ -440,3 +461,11 @@ def test_an_interrupted_run_lets_go_of_the_agent():
         assert not weight._post_accumulate_grad_hooks
     hooks = built.algo.impl.modules.optim.optim._optimizer_step_post_hooks
     assert not hooks
+
+
+def test_cuda_graphs_are_refused(monkeypatch):
+    built = agent("vector-continuous", "bc").algo
+    monkeypatch.setattr(type(built), "compiled", True)  # as on a GPU with compile_graph=True
+    with pytest.raises(InputError, match="compile_graph"):
+        prune_then_train(dataset("vector-continuous"), built, 0.5, method="gmp", n_steps=5,
+                         evaluate=0, progress=False)  # fmt: skip
