@@ -65,10 +65,8 @@ def perform(run: Run) -> Run:
 
 def units(result: PruneResult, role: str) -> list[int]:
     """Units of the hidden layers that still have a weight."""
-    return [
-        int(result.mask.nominal[name].flatten(1).any(dim=1).sum())
-        for name in result.mask.roles[role][:2]
-    ]
+    left = result.mask.layer_units
+    return [left[name][0] for name in result.mask.roles[role][:2]]
 
 
 def table(dataset: str, runs: list[Run]) -> str:

@@ -136,6 +136,7 @@ class PruneResult:
                     "sparsity": mask.sparsity,
                     "effective_sparsity": mask.effective_sparsity,
                     "layer_densities": mask.layer_densities,
+                    "layer_units": mask.layer_units,
                 }
                 for role, mask in ((role, self.mask[role]) for role in self.mask)
             },

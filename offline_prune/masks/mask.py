@@ -147,6 +147,14 @@ class Mask:
         return {name: float(mask.float().mean()) for name, mask in self.nominal.items()}
 
     @property
+    def layer_units(self) -> dict[str, tuple[int, int]]:
+        """Weight name → units (rows) with a connected weight, and all units of the layer."""
+        return {
+            name: (int(mask.flatten(1).any(dim=1).sum()), len(mask))
+            for name, mask in self.connected.items()
+        }
+
+    @property
     def empty_layers(self) -> tuple[str, ...]:
         """Names of the layers of which the nominal mask keeps nothing."""
         return tuple(name for name, mask in self.nominal.items() if not mask.any())

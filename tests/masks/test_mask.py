@@ -36,6 +36,15 @@ def test_counts_and_sparsities():
     assert list(mask) == ["actor", "critic[0]", "critic[1]"]
 
 
+def test_units_left_are_those_with_a_connected_weight():
+    kernel = torch.zeros(3, 2, 2, 2, dtype=torch.bool)
+    kernel[1, 0, 1, 1] = True
+    nominal = {"a": kernel, "b": torch.ones(2, 3, dtype=torch.bool)}
+    connected = {"a": kernel, "b": torch.tensor([[False, True, False], [False] * 3])}
+    mask = Mask(nominal, connected, {"actor": ("a", "b")})
+    assert mask.layer_units == {"a": (1, 3), "b": (1, 2)}
+
+
 def test_unknown_network():
     with pytest.raises(UnknownNameError, match=r"critic\[0\]"):
         make_mask()["value"]
