@@ -24,7 +24,10 @@ from offline_prune.saliency.scoring import Average
 
 __all__ = ["app", "main"]
 
-_METHOD_HELP = "snip, grasp, synflow, force, …; 'shuffled(snip)'; or a saved mask."
+_METHOD_HELP = (
+    "snip, grasp, synflow, force, …; while training gmp, set, rigl, gates;"
+    " 'shuffled(snip)'; or a saved mask."
+)
 _AVERAGE_HELP = "Over mini-batches: gradients or scores."
 _REFILL_HELP = "Weights that lead nowhere make room for the next best."
 
@@ -102,6 +105,12 @@ def run(
     share_critics: Annotated[
         bool, typer.Option("--share-critics", help="One threshold for all critics.")
     ] = False,
+    diagnostics: Annotated[
+        bool, typer.Option("--diagnostics", help="Measure the networks after every epoch.")
+    ] = False,
+    feature_steps: Annotated[
+        int, typer.Option(help="Steps of an OFENet (--param encoder=ofenet) beforehand.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<index>.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="New folder for the result.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
@@ -126,6 +135,8 @@ def run(
         evaluate=episodes,
         algo_params=_params(param or []),
         share_critics=share_critics,
+        diagnostics=diagnostics,
+        feature_steps=feature_steps,
         device=device,
         output_dir=out,
         progress=not (quiet or as_json),

@@ -50,6 +50,21 @@ def test_run_and_show(run, tmp_path):
     assert "critic[1]" in table
 
 
+def test_features_diagnostics_and_a_method_that_prunes_while_training(run, tmp_path):
+    out = tmp_path / "run"
+    code, _, _ = run(
+        "run", "pendulum/mixture-v0", "--algo", "iql", "--sparsity", ".5", "--method", "gates",
+        "--param", "encoder=ofenet", "--param", 'ofenet={"n_layers": 2, "units": 4}',
+        "--param", "hidden_units=[8, 8]", "--param", "batch_size=16", "--feature-steps", 3,
+        "--diagnostics", "--out", out, *QUICK,
+    )  # fmt: skip
+    assert code == 0
+    assert "dormant_actor" in (out / "history.csv").read_text().splitlines()[0]
+    result = json.loads((out / "result.json").read_text())
+    assert result["settings"]["feature_steps"] == 3
+    assert result["networks"]["features"]["sparsity"] >= 0.5
+
+
 def test_sparsity_by_network(run):
     code, printed, _ = run(
         "run", "cartpole/mixture-v0", "--algo", "bcq", "--sparsity", "critic=.9", *QUICK, "--json"
