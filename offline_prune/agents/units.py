@@ -8,7 +8,7 @@ networks, whatever their wiring: stacks of layers, or layers that read all earli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -118,6 +118,33 @@ class UnitGraph:
                     repeat = segment.columns // self.layers[segment.layer].size
                     costs[segment.layer] = costs[segment.layer] + kernel * repeat * rows
         return [c.expand_as(p) for c, p in zip(costs, probabilities, strict=True)]
+
+    def norms(self, values: Mapping[str, Tensor], order: int) -> list[Tensor]:
+        """Norm of all weights that a unit owns: its rows, and the columns that read it.
+
+        Formula: ``(Σ |w|^p)^(1/p)`` over them.
+
+        Args:
+            values: Weight name → value.
+            order: p, 1 or 2.
+
+        Returns:
+            (size,) of each layer.
+        """
+        device = values[self.weights[0].name].device
+        sums = [torch.zeros(layer.size, device=device) for layer in self.layers]
+        for weight in self.weights:
+            powers = values[weight.name].detach().abs() ** order
+            if weight.rows is not None:
+                sums[weight.rows] += powers.flatten(1).sum(dim=1)
+            columns = powers.transpose(0, 1).flatten(1).sum(dim=1)
+            for segment, part in zip(
+                weight.segments, columns.split([s.columns for s in weight.segments]), strict=True
+            ):
+                if segment.layer is not None:
+                    size = self.layers[segment.layer].size
+                    sums[segment.layer] += part.reshape(size, -1).sum(dim=1)
+        return [total ** (1.0 / order) for total in sums]
 
     def columns(self, weight: WeightOfUnits, units: Sequence[Tensor]) -> Tensor:
         """Spread a number a unit over the columns of a weight that reads the units.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from offline_prune.gates.bernoulli import bernoulli_gate, gate_weight
-from offline_prune.gates.budget import choose_units, step_probabilities
+from offline_prune.gates.budget import step_probabilities
 from offline_prune.gates.layer import GatedLayer
 
 __all__ = [
     "GatedLayer",
     "bernoulli_gate",
-    "choose_units",
     "gate_weight",
     "step_probabilities",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from offline_prune.agents.units import UnitGraph
 
-__all__ = ["choose_units", "step_probabilities"]
+__all__ = ["step_probabilities"]
 
 _BISECTIONS = 30
 
@@ -66,42 +66,3 @@ def step_probabilities(
             high = middle
     multiplier = high if cost is None else min(cost, high)
     return moved(multiplier), multiplier
-
-
-@torch.no_grad()
-def choose_units(
-    graph: UnitGraph, probabilities: Sequence[Tensor], alive: Sequence[Tensor], budget: float
-) -> list[Tensor]:
-    """Keep the likeliest units, as many as a budget pays for.
-
-    Every layer keeps its likeliest unit, whatever that costs.
-
-    Args:
-        graph: The units.
-        probabilities: θ of each layer, (size,).
-        alive: (size,) boolean of each layer; dead units are not chosen.
-        budget: Weights.
-
-    Returns:
-        (size,) boolean of each layer, true = kept: all units from the lowest threshold
-        on with which the kept weights are within the budget.
-    """
-    sizes = [len(p) for p in probabilities]
-    marked = [p.where(a, -1.0).cpu() for p, a in zip(probabilities, alive, strict=True)]
-    flat = torch.cat(marked)
-    always = torch.cat([torch.arange(len(p)) == int(p.argmax()) for p in marked])
-    order = torch.argsort(flat, descending=True, stable=True)
-
-    def kept(count: int) -> list[Tensor]:
-        chosen = always.clone()
-        chosen[order[:count]] = True
-        return list((chosen & (flat >= 0)).split(sizes))
-
-    low, high = 0, len(flat)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if float(graph.expected_weights([k.float() for k in kept(middle)])) <= budget:
-            low = middle
-        else:
-            high = middle - 1
-    return kept(low)

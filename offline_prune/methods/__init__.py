@@ -23,6 +23,7 @@ from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
 from offline_prune.methods.small_dense import SmallDense
 from offline_prune.methods.sparse_evolutionary import SparseEvolutionary
+from offline_prune.methods.structured import Structured
 from offline_prune.saliency import SALIENCIES
 
 __all__ = [
@@ -48,6 +49,7 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "set": SparseEvolutionary,
     "rigl": RigL,
     "gates": BernoulliGates,
+    "structured": Structured,
 }
 """Name → method of the settings; every saliency is a single-shot one of its name."""
 

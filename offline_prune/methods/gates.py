@@ -11,20 +11,21 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.feature_units import feature_blocks, feature_readers, feature_units
-from offline_prune.agents.topology import Chain
-from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
+from offline_prune.agents.feature_units import feature_blocks
+from offline_prune.agents.unit_groups import UnitGroup, unit_groups
+from offline_prune.agents.units import UnitGraph
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
 from offline_prune.engines.optimizers import find_optimizers, is_moment
 from offline_prune.errors import AlgorithmError, InputError
-from offline_prune.gates import GatedLayer, choose_units, step_probabilities
+from offline_prune.gates import GatedLayer, step_probabilities
 from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.unit_choice import choose_units
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
-from offline_prune.ofenet import DenseBlock, find_ofenet
+from offline_prune.ofenet import DenseBlock
 
 __all__ = ["BernoulliGates"]
 
@@ -34,27 +35,27 @@ class _Group:
     """Networks whose units are paid for from one budget.
 
     Attributes:
-        graph: Their units.
+        units: Their units.
         layers: The gates of each unit layer.
         sparsity: Of the weights of all of them, at the end.
-        chains: Online and target chains with the number of their first unit layer.
         blocks: The blocks of an OFENet, one a unit layer.
-        readers: Weights of other networks that read the units.
         momentum: Running mean of the gradient of θ.
         received: Estimates since the last step of θ, and how many.
         multiplier: ν of the last step.
     """
 
-    graph: UnitGraph
+    units: UnitGroup
     layers: list[GatedLayer]
     sparsity: float
-    chains: list[tuple[Chain, int]] = field(default_factory=list)
     blocks: list[DenseBlock] = field(default_factory=list)
-    readers: tuple[WeightOfUnits, ...] = ()
     momentum: list[Tensor] = field(default_factory=list)
     received: list[Tensor] = field(default_factory=list)
     n_received: int = 0
     multiplier: float = 0.0
+
+    @property
+    def graph(self) -> UnitGraph:
+        return self.units.graph
 
     @property
     def probabilities(self) -> list[Tensor]:
@@ -65,25 +66,17 @@ class _Group:
         return [layer.alive for layer in self.layers]
 
     def put_gates(self) -> None:
-        for chain, first in self.chains:
+        for chain, first in self.units.chains:
             for number, stage in enumerate(chain.stages[1:]):
                 for reader in stage.layers:
                     self.layers[first + number].read_by(reader.module, stage.repeat)
         for layer, block in zip(self.layers, self.blocks, strict=False):
             layer.put_out_by(block.gate)
 
-    def kept_weights(self, units: list[Tensor]) -> dict[str, Tensor]:
-        """Masks of its own weights and of those that read its units."""
-        kept = self.graph.kept_weights(units)
-        for weight in self.readers:
-            columns = self.graph.columns(weight, units).cpu()
-            kept[weight.name] = columns.expand(weight.shape)
-        return kept
-
     @torch.no_grad()
     def move_into_readers(self, agent: Agent) -> None:
         """Move θ into the weights that read the units: the expected network, unchanged."""
-        for weight in (*self.graph.weights, *self.readers):
+        for weight in (*self.graph.weights, *self.units.readers):
             for tensor in (agent.weights[weight.name], agent.targets.get(weight.name)):
                 if tensor is not None:
                     columns = self.graph.columns(weight, self.probabilities)
@@ -247,57 +240,28 @@ class BernoulliGates(PruningMethod):
         return super().finish(agent, engine)
 
     def _find_groups(self, agent: Agent) -> list[_Group]:
-        targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
-        role_of = {n: net.role for net in agent.networks for n in net.weights}
-        covered = {name for chain in agent.chains for name in chain.weight_names}
-        ofenet = find_ofenet(agent.algo)
-        if ofenet is not None:
-            covered |= {weight.name for weight in feature_units(ofenet).weights}
-        asked = [role for role in agent.roles if self.settings.sparsity[role] > 0]
-        unknown = [n for n, role in role_of.items() if role in asked and n not in covered]
-        if unknown:
-            raise AlgorithmError(
-                f"It is not known which units {unknown[0]!r} connects: gates take d3rlpy's"
-                " vector and pixel encoders and OFENet."
-            )
         generator = torch.Generator().manual_seed(self.settings.seed)
         groups = []
-        for chains in _sharing_roles(agent.chains, role_of):
-            graphs = [chain_units(chain) for chain in chains]
-            graph = merge_units(graphs)
-            roles = {role_of[weight.name] for weight in graph.weights}
+        for found in unit_groups(agent):
             kept = sum(
                 kept_count(network.n_weights, self.settings.sparsity[network.role])
                 for network in agent.networks
-                if network.role in roles
+                if network.role in found.roles
             )
-            if not graph.layers or kept >= graph.n_weights:
+            if kept >= found.graph.n_weights:
                 continue
-            device = agent.weights[graph.layers[0].name].device
-            layers = [GatedLayer(units.size, device, generator) for units in graph.layers]
-            placed, first = [], 0
-            for chain, own in zip(chains, graphs, strict=True):
-                placed.append((chain, first))
-                if target := targets.get(chain.weight_names[0]):
-                    placed.append((target, first))
-                first += len(own.layers)
-            groups.append(_Group(graph, layers, 1.0 - kept / graph.n_weights, placed))
-        if ofenet is not None and self.settings.sparsity["features"] > 0:
-            graph = feature_units(ofenet)
-            kept = kept_count(graph.n_weights, self.settings.sparsity["features"])
-            device = agent.weights[graph.layers[0].name].device
-            layers = [GatedLayer(units.size, device, generator) for units in graph.layers]
-            blocks = [b for branch in feature_blocks(ofenet).values() for b in branch]
-            readers = feature_readers(agent, ofenet)
-            groups.append(
-                _Group(
-                    graph,
-                    layers,
-                    1.0 - kept / graph.n_weights,
-                    blocks=blocks,
-                    readers=readers,
+            if not found.chains and found.ofenet is None:
+                raise AlgorithmError(
+                    f"It is not known where the units of {', '.join(found.roles)} are read:"
+                    " gates take d3rlpy's vector and pixel encoders and OFENet. Use"
+                    " 'structured', or 'gmp'."
                 )
-            )
+            device = agent.weights[found.graph.layers[0].name].device
+            layers = [GatedLayer(units.size, device, generator) for units in found.graph.layers]
+            blocks: list[DenseBlock] = []
+            if found.ofenet is not None:
+                blocks = [b for own in feature_blocks(found.ofenet).values() for b in own]
+            groups.append(_Group(found, layers, 1.0 - kept / found.graph.n_weights, blocks))
         return groups
 
     def _receive(self, own: list[tuple[_Group, int]]) -> Any:
@@ -383,20 +347,7 @@ class BernoulliGates(PruningMethod):
         optimizers = find_optimizers(agent.algo)
         for group, there in zip(self._groups, units, strict=True):
             group.silence(there, optimizers)
-            for name, mask in group.kept_weights(there).items():
+            for name, mask in group.units.kept_weights(there).items():
                 kept[name] &= mask
         self.mask = mask_from_kept(agent, kept)
         return self.mask
-
-
-def _sharing_roles(chains: Iterable[Chain], role_of: dict[str, str]) -> list[list[Chain]]:
-    """Chains grouped so that the weights of a role are in one group."""
-    groups: list[tuple[set[str], list[Chain]]] = []
-    for chain in chains:
-        roles = {role_of[name] for name in chain.weight_names}
-        members = [chain]
-        for other in [g for g in groups if g[0] & roles]:
-            groups.remove(other)
-            roles, members = roles | other[0], other[1] + members
-        groups.append((roles, members))
-    return [members for _, members in groups]

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offline_prune.agents.units import Segment, UnitGraph, UnitLayer, WeightOfUnits
-from offline_prune.gates import choose_units, step_probabilities
+from offline_prune.gates import step_probabilities
+from offline_prune.masks.unit_choice import choose_units
 
 GRAPH = UnitGraph(
     (UnitLayer("a", 6), UnitLayer("b", 4)),

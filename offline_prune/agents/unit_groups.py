@@ -1,0 +1,140 @@
+"""All units of an agent, in groups that are paid for together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from d3rlpy.models.torch import VAEDecoder
+from d3rlpy.models.torch.encoders import EncoderWithAction
+from torch import Tensor, nn
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.feature_units import feature_readers, feature_units
+from offline_prune.agents.topology import Chain
+from offline_prune.agents.traced_units import traced_units
+from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
+from offline_prune.ofenet import OFENet, find_ofenet
+
+__all__ = ["UnitGroup", "unit_groups"]
+
+
+@dataclass(frozen=True)
+class UnitGroup:
+    """Units of networks that share some: twin critics are two, a shared encoder is one.
+
+    Attributes:
+        graph: The units.
+        roles: The networks whose weights they own.
+        chains: Online and target chains, each with the number of its first unit layer;
+            none where the wiring was found by tracing.
+        ofenet: The OFENet whose units these are.
+        readers: Weights of other networks that read the units.
+    """
+
+    graph: UnitGraph
+    roles: tuple[str, ...]
+    chains: tuple[tuple[Chain, int], ...] = ()
+    ofenet: OFENet | None = None
+    readers: tuple[WeightOfUnits, ...] = ()
+
+    def kept_weights(self, units: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Masks of the weights whose units are there, and of those that read them.
+
+        Args:
+            units: (size,) boolean of each layer, true = there.
+
+        Returns:
+            Weight name → boolean mask of the weight's shape.
+        """
+        kept = self.graph.kept_weights(units)
+        for weight in self.readers:
+            kept[weight.name] = self.graph.columns(weight, units).cpu().expand(weight.shape)
+        return kept
+
+
+def unit_groups(agent: Agent) -> list[UnitGroup]:
+    """Find the units of every network of an agent.
+
+    Units of stacks of layers and of an OFENet are known; those of other encoders are
+    found by tracing (:func:`~offline_prune.agents.traced_units.traced_units`).
+
+    Args:
+        agent: The agent.
+
+    Returns:
+        The groups; no weight is in two of them.
+
+    Raises:
+        AlgorithmError: If the units of a network cannot be told apart, or it has to be
+            traced and Torch-Pruning is missing.
+    """
+    role_of = {n: net.role for net in agent.networks for n in net.weights}
+    targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
+    parts: list[tuple[UnitGraph, Chain | None]] = [(chain_units(c), c) for c in agent.chains]
+    covered = {weight.name for graph, _ in parts for weight in graph.weights}
+    names = {id(w): n for n, w in agent.weights.items()}
+    for module in _tops(agent.algo):
+        own = {names[id(p)] for p in module.parameters() if id(p) in names}
+        if own and not own & covered:
+            parts.append((_trace(module, agent, names), None))
+            covered |= own
+    groups = []
+    for members in _sharing_roles(parts, role_of):
+        placed, first = [], 0
+        for graph, chain in members:
+            if chain is not None:
+                placed.append((chain, first))
+                if target := targets.get(chain.weight_names[0]):
+                    placed.append((target, first))
+            first += len(graph.layers)
+        graph = merge_units(graph for graph, _ in members)
+        roles = dict.fromkeys(role_of[weight.name] for weight in graph.weights)
+        groups.append(UnitGroup(graph, tuple(roles), tuple(placed)))
+    ofenet = find_ofenet(agent.algo)
+    if ofenet is not None:
+        groups.append(
+            UnitGroup(
+                feature_units(ofenet),
+                ("features",),
+                ofenet=ofenet,
+                readers=feature_readers(agent, ofenet),
+            )
+        )
+    return groups
+
+
+def _tops(algo: Any) -> list[nn.Module]:
+    """Policies and Q functions, one by one."""
+    found: list[nn.Module] = []
+    for module in algo.impl.modules.get_torch_modules().values():
+        found += list(module) if isinstance(module, nn.ModuleList) else [module]
+    return found
+
+
+def _trace(module: nn.Module, agent: Agent, names: Mapping[int, str]) -> UnitGraph:
+    encoder: Any = module._encoder
+    impl = agent.algo.impl
+    inputs: list[Tensor] = [torch.zeros(2, *impl.observation_shape, device=impl.device)]
+    if isinstance(encoder, EncoderWithAction):
+        size = impl.action_size * (2 if isinstance(module, VAEDecoder) else 1)
+        inputs.append(torch.zeros(2, size, device=impl.device))
+    heads = [child for child in module.children() if child is not encoder]
+    return traced_units(module, inputs, heads, names)
+
+
+def _sharing_roles(
+    parts: list[tuple[UnitGraph, Chain | None]], role_of: Mapping[str, str]
+) -> list[list[tuple[UnitGraph, Chain | None]]]:
+    """Parts grouped so that the weights of a role are in one group."""
+    groups: list[tuple[set[str], list[tuple[UnitGraph, Chain | None]]]] = []
+    for part in parts:
+        roles = {role_of[weight.name] for weight in part[0].weights}
+        members = [part]
+        for other in [g for g in groups if g[0] & roles]:
+            groups.remove(other)
+            roles, members = roles | other[0], other[1] + members
+        groups.append((roles, members))
+    return [members for _, members in groups]

@@ -1,0 +1,131 @@
+"""Gradual structured pruning: whole units and channels leave, the weakest first."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.unit_groups import UnitGroup, unit_groups
+from offline_prune.data import Dataset
+from offline_prune.engines import FollowingEngine
+from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.masks.allocation import kept_count
+from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.mask import Mask
+from offline_prune.masks.unit_choice import choose_units
+from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
+
+__all__ = ["Norm", "Structured"]
+
+Norm = Literal["l1", "l2"]
+
+
+class Structured(PruningMethod):
+    """Prune units and channels for good, by the norm of all weights that they own.
+
+    A unit is scored by the norm of its rows and of the columns that read it; channels
+    that identity connections tie together (a residual stack) are one unit and share one
+    score. Scores are divided by the mean of their layer, so that layers of different
+    size compare. The lowest leave: observation inputs, action outputs and heads never
+    do, and every layer keeps its best unit. The number of weights follows the cubic
+    schedule of :func:`~offline_prune.methods.schedules.cubic_sparsity` from ``begin`` to
+    ``end`` (fractions of the run).
+
+    While d3rlpy trains, structured masks are held; the compact engine takes the units
+    of stacks of layers out as they go. Units leave whole: the mask keeps at most
+    ``round(N · (1 − s))`` weights a network, not exactly as many. Networks that share an
+    encoder share a budget.
+
+    References:
+        The schedule, the groups and the norm: ICLR 2025 submission 10988, gradual
+        structured pruning of image encoders. The groups are Torch-Pruning's where the
+        wiring is not a stack of layers: Fang et al. 2023, arXiv 2301.12900.
+    """
+
+    while_training: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        settings: PruningSettings,
+        norm: Norm = "l1",
+        begin: float = 0.2,
+        end: float = 0.8,
+        interval: int | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: Sparsities and length of the run.
+            norm: ``"l1"`` or ``"l2"``.
+            begin: When the first units leave, as a fraction of the run.
+            end: When the last ones do.
+            interval: Steps between two masks; None for 1 000, or a twentieth of the time
+                between ``begin`` and ``end`` where that is less.
+
+        Raises:
+            UnknownNameError: If there is no such norm.
+            InputError: If a number is out of range, or ``refill`` is asked for.
+        """
+        super().__init__(settings)
+        check_window(begin, end)
+        if norm not in get_args(Norm):
+            raise UnknownNameError("norm", str(norm), get_args(Norm))
+        if settings.refill:
+            raise InputError("refill serves masks that are made before training.")
+        self.norm = norm
+        self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
+        self.interval = update_interval(self.end - self.begin, interval, 1000)
+        self._groups: list[tuple[UnitGroup, float]] = []
+        self._alive: list[list[Tensor]] = []
+        self._is_done = False
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """Keep everything.
+
+        Raises:
+            AlgorithmError: If it is not known which units a network's weights belong to.
+        """
+        for group in unit_groups(agent):
+            kept = sum(
+                kept_count(network.n_weights, self.settings.sparsity[network.role])
+                for network in agent.networks
+                if network.role in group.roles
+            )
+            if kept < group.graph.n_weights:
+                self._groups.append((group, 1.0 - kept / group.graph.n_weights))
+                self._alive.append(
+                    [torch.ones(layer.size, dtype=torch.bool) for layer in group.graph.layers]
+                )
+        return self._masked(agent)
+
+    def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
+        """Let the weakest units go, down to the schedule's number of weights."""
+        if self._is_done or step < self.begin:
+            return None
+        self._is_done = step >= self.end
+        if not self._is_done and (step - self.begin) % self.interval:
+            return None
+        values = engine.weights()
+        for number, (group, sparsity) in enumerate(self._groups):
+            now = cubic_sparsity(step, sparsity, self.begin, self.end)
+            scores = group.graph.norms(values, 1 if self.norm == "l1" else 2)
+            alive = self._alive[number]
+            compared = [
+                score.cpu() / score.cpu()[there].mean().clamp_min(1e-30)
+                for score, there in zip(scores, alive, strict=True)
+            ]
+            budget = group.graph.n_weights * (1.0 - now)
+            self._alive[number] = choose_units(group.graph, compared, alive, budget)
+        return self._masked(agent)
+
+    def _masked(self, agent: Agent) -> Mask:
+        kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
+        for (group, _), alive in zip(self._groups, self._alive, strict=True):
+            for name, mask in group.kept_weights(alive).items():
+                kept[name] &= mask
+        self.mask = mask_from_kept(agent, kept)
+        return self.mask
