@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from offline_prune.agents.recipes import algorithm_recipes
-from offline_prune.data import import_file, list_dataset_recipes
+from offline_prune.data import import_file, list_dataset_recipes, load_dataset
 from offline_prune.demo import run_demo
 from offline_prune.errors import InputError, OfflinePruneError, SparsityError
 from offline_prune.pipeline import prune_then_train, score
@@ -203,6 +203,20 @@ def show(
 ) -> None:
     """Show a saved result."""
     _print_result(PruneResult.load(directory), as_json)
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(help="A folder that 'run --out' wrote.")],
+    file: Annotated[Path, typer.Argument(help="Ends in .onnx, .pt (TorchScript) or .c (C99).")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Observations to check on; by default the run's own.")
+    ] = None,
+) -> None:
+    """Write the acting policy as a file that runs on its own, and check it."""
+    result = PruneResult.load(directory)
+    observations = None if dataset is None else load_dataset(dataset).observations
+    click.echo(str(result.export(file, observations)))
 
 
 def _print_result(result: PruneResult, as_json: bool) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "EngineError",
     "EnvironmentUnavailableError",
     "EpisodeError",
+    "ExportError",
     "FixedDatasetError",
     "InputError",
     "MaskError",
@@ -22,6 +23,7 @@ __all__ = [
     "OutputDirectoryError",
     "SparsityError",
     "UnknownNameError",
+    "UnsupportedExportError",
 ]
 
 
@@ -104,3 +106,11 @@ class FixedDatasetError(OfflinePruneError, TypeError):
 
 class EnvironmentUnavailableError(OfflinePruneError):
     """The environment of a dataset cannot be made here."""
+
+
+class ExportError(OfflinePruneError):
+    """A written policy that computes something else than its algorithm; it was removed."""
+
+
+class UnsupportedExportError(ExportError, InputError):
+    """A policy that a format cannot express, or a package that the format needs."""

@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 from d3rlpy.base import LearnableConfigWithShape
+from numpy.typing import NDArray
 from rich.table import Table
 
 from offline_prune.agents.build import d3rlpy_device
 from offline_prune.atomic import written_aside_directory
-from offline_prune.errors import OutputDirectoryError
+from offline_prune.data import load_dataset
+from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
+from offline_prune.export import ExportedPolicy, export_policy
 from offline_prune.masks.mask import Mask
 from offline_prune.ofenet import find_readers, share_ofenet
 
@@ -136,7 +139,7 @@ class PruneResult:
                     "sparsity": mask.sparsity,
                     "effective_sparsity": mask.effective_sparsity,
                     "layer_densities": mask.layer_densities,
-                    "layer_units": mask.layer_units,
+                    "layer_units": {n: list(u) for n, u in mask.layer_units.items()},
                 }
                 for role, mask in ((role, self.mask[role]) for role in self.mask)
             },
@@ -212,6 +215,38 @@ class PruneResult:
                 writer.writeheader()
                 writer.writerows(self.history)
         return directory
+
+    def export(self, path: str | Path, observations: NDArray[Any] | None = None) -> ExportedPolicy:
+        """Write the acting policy as a file that runs without this package.
+
+        See :func:`~offline_prune.export.export_policy`: dead units leave, and the written
+        file is run and compared with ``algo.predict``.
+
+        Args:
+            path: Ends in ``.onnx``, ``.pt`` (TorchScript) or ``.c`` (C99). An existing
+                file is replaced.
+            observations: (N, *observation shape) to compare on; None takes them from the
+                dataset.
+
+        Returns:
+            What was written.
+
+        Raises:
+            InputError: If the dataset has no id and there are no observations, they do
+                not fit, or the format is not known.
+            UnsupportedExportError: If the policy or one of its layers has no such form,
+                or a package is missing.
+            ExportError: If the written file computes something else; nothing is left.
+        """
+        if observations is None:
+            if self.settings.dataset is None:
+                raise InputError(
+                    "This result's dataset has no id, so it cannot be loaded again. Pass"
+                    " observations=, some of its observations: the written file is compared"
+                    " with the agent on them."
+                )
+            observations = load_dataset(self.settings.dataset).observations
+        return export_policy(self.algo, path, observations, dataset=self.settings.dataset)
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "cpu") -> PruneResult:

@@ -49,7 +49,7 @@ class ScoredAgent:
                     "weights_kept": mask.n_kept,
                     "weights_connected": mask.n_connected,
                     "layer_densities": mask.layer_densities,
-                    "layer_units": mask.layer_units,
+                    "layer_units": {n: list(u) for n, u in mask.layer_units.items()},
                 }
                 for role, mask in ((role, self.mask[role]) for role in self.mask)
             },

@@ -1,0 +1,166 @@
+"""export_policy: the acting policy as a file that runs without this package."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_prune.atomic import written_aside
+from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.export.agreement import check_agreement
+from offline_prune.export.c99 import C99
+from offline_prune.export.onnx_format import ONNX
+from offline_prune.export.policy import ActingPolicy, acting_policy
+from offline_prune.export.torchscript import TORCHSCRIPT
+from offline_prune.export.written import ExportFormat
+
+__all__ = ["FORMATS", "ExportedPolicy", "UncheckedExportWarning", "export_policy"]
+
+FORMATS: Mapping[str, ExportFormat] = {".onnx": ONNX, ".pt": TORCHSCRIPT, ".c": C99}
+"""File suffix → format."""
+
+_OBSERVATIONS = 256  # for the check, evenly spaced over those that are given
+
+
+class UncheckedExportWarning(UserWarning):
+    """A file was written that cannot be run here."""
+
+
+@dataclass(frozen=True)
+class ExportedPolicy:
+    """A written policy.
+
+    Attributes:
+        path: The file.
+        format: ``"ONNX"``, ``"TorchScript"`` or ``"C99"``.
+        n_weights: Weights of the acting networks before any unit left.
+        n_nonzero: Weights among them that are not zero.
+        n_exported: Weights in the layers of the file, zeros included where a layer is
+            stored dense.
+        n_checked: Observations on which the file was run and agreed with the algorithm;
+            0 where it could not be run here (C without a compiler).
+        largest_difference: Of continuous actions, over these; None for discrete ones and
+            where not checked.
+        n_ties: Discrete actions that differ where two score the same up to rounding.
+    """
+
+    path: Path
+    format: str
+    n_weights: int
+    n_nonzero: int
+    n_exported: int
+    n_checked: int
+    largest_difference: float | None
+    n_ties: int
+
+    def __str__(self) -> str:
+        """One line: what was written, and on what it was checked."""
+        text = (
+            f"{self.format} policy of {self.n_exported:,} weights"
+            f" ({self.n_weights:,} before, {self.n_nonzero:,} not zero) in {self.path}"
+        )
+        if not self.n_checked:
+            return f"{text}; not checked: no C compiler here"
+        differ = "" if self.largest_difference is None else f", {self.largest_difference:.1e} apart"
+        return f"{text}; agrees with algo.predict on {self.n_checked} observations{differ}"
+
+
+def export_policy(
+    algo: Any,
+    path: str | Path,
+    observations: NDArray[Any],
+    *,
+    dataset: str | None = None,
+) -> ExportedPolicy:
+    """Write what ``algo.predict`` computes as a file of its own, checked, whole or not at all.
+
+    Dead units leave first (:func:`~offline_prune.export.acting_policy`): exact zeros among
+    the weights count as pruned, wherever they come from. The written file is run on the
+    observations and compared with ``algo.predict``, to 10⁻⁵ of the largest action, or
+    action for action but for ties.
+
+    Args:
+        algo: A built d3rlpy algorithm; it stays as it is. One that a compact engine
+            holds is detached first.
+        path: Ends in ``.onnx``, ``.pt`` (TorchScript) or ``.c`` (C99). An existing file
+            is replaced.
+        observations: (N, *observation shape), as the environment gives them; up to 256
+            of them, evenly spaced, are compared.
+        dataset: Id of the dataset, for the file's comment.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UnknownNameError: If there is no format of the path's suffix.
+        AlgorithmError: If the algorithm is not built or not one this package knows.
+        InputError: If the observations do not fit.
+        UnsupportedExportError: If the policy samples (BCQ), a package is missing, or the
+            format has no form of one of its layers.
+        ExportError: If the written file computes something else; nothing is left.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise UnknownNameError("export format", path.suffix, FORMATS)
+    chosen = FORMATS[path.suffix]
+    policy = acting_policy(algo)
+    sample = _sample(np.asarray(observations), policy)
+    expected = algo.predict(sample)
+    if not np.isfinite(expected).all():
+        raise InputError(
+            "algo.predict returns NaN or infinite actions for some of the observations:"
+            " there is nothing to export."
+        )
+    agreements = []
+    with written_aside(path) as aside:
+        chosen.write(policy, aside, _about(algo, policy, dataset))
+        for run in chosen.open(aside, policy):
+            agreements.append(check_agreement(run, expected, policy, sample))
+    if not agreements:
+        warnings.warn(
+            f"{path} was written but not run: there is no C compiler (cc, gcc, clang) on"
+            " PATH. Compile it where it is to be used and compare a few actions.",
+            UncheckedExportWarning,
+            stacklevel=2,
+        )
+    return ExportedPolicy(
+        path=path,
+        format=chosen.title,
+        n_weights=policy.n_weights,
+        n_nonzero=policy.n_nonzero,
+        n_exported=sum(p.numel() for p in policy.parameters() if p.dim() > 1),
+        n_checked=len(sample) if agreements else 0,
+        largest_difference=(
+            max(a.largest_difference for a in agreements)
+            if agreements and not policy.discrete
+            else None
+        ),
+        n_ties=max((a.n_ties for a in agreements), default=0),
+    )
+
+
+def _sample(observations: NDArray[Any], policy: ActingPolicy) -> NDArray[Any]:
+    if not len(observations.shape) or observations.shape[1:] != policy.observation_shape:
+        raise InputError(
+            f"observations have the shape {observations.shape}; (N,"
+            f" {', '.join(map(str, policy.observation_shape))}) was expected."
+        )
+    if not len(observations):
+        raise InputError("observations are empty: the written file is compared on them.")
+    rows = np.linspace(0, len(observations) - 1, min(len(observations), _OBSERVATIONS))
+    return np.ascontiguousarray(observations[rows.round().astype(np.int64)], dtype=np.float32)
+
+
+def _about(algo: Any, policy: ActingPolicy, dataset: str | None) -> dict[str, str]:
+    return {
+        "algorithm": type(algo).__name__,
+        "dataset": dataset or "not named",
+        "sparsity": f"{policy.sparsity:.2%} of the {policy.n_weights} weights of the acting"
+        f" networks are zero, {policy.n_nonzero} are not",
+    }

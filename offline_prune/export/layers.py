@@ -1,0 +1,228 @@
+"""What stands before and after the networks of an acting policy: scaling and the rule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from d3rlpy.preprocessing import (
+    MinMaxActionScaler,
+    MinMaxObservationScaler,
+    PixelObservationScaler,
+    StandardObservationScaler,
+)
+from torch import Tensor, nn
+
+from offline_prune.errors import UnsupportedExportError
+
+__all__ = [
+    "ArgmaxRule",
+    "ConstrainedArgmaxRule",
+    "Rescale",
+    "Rule",
+    "TanhRule",
+    "action_rescale",
+    "observation_rescale",
+]
+
+
+class Rescale(nn.Module):
+    """``(x − a) / b · c + d``, every scaler of d3rlpy in the order d3rlpy computes it.
+
+    Attributes:
+        a: Scalar or one number a feature, float32; so are ``b``, ``c`` and ``d``.
+    """
+
+    a: Tensor
+    b: Tensor
+    c: Tensor
+    d: Tensor
+
+    def __init__(self, a: Any, b: Any, c: Any, d: Any) -> None:
+        """Keep the four.
+
+        Args:
+            a: Subtracted; a number or an array of the shape of one x.
+            b: Divides.
+            c: Multiplies.
+            d: Added.
+        """
+        super().__init__()
+        for name, value in zip("abcd", (a, b, c, d), strict=True):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32).cpu())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, …) → the same shape."""
+        scaled: Tensor = (x - self.a) / self.b * self.c + self.d
+        return scaled
+
+
+def observation_rescale(scaler: Any) -> Rescale | None:
+    """What an observation scaler computes.
+
+    Args:
+        scaler: One of d3rlpy's, or None.
+
+    Returns:
+        The same as a module; None for None.
+
+    Raises:
+        UnsupportedExportError: If it is another scaler.
+    """
+    kind = type(scaler)  # one that derives from these may compute something else
+    if scaler is None:
+        return None
+    if kind is PixelObservationScaler:
+        return Rescale(0.0, 255.0, 1.0, 0.0)
+    if kind is MinMaxObservationScaler:
+        low, high = _float32(scaler.minimum), _float32(scaler.maximum)
+        return Rescale(low, high - low, 2.0, -1.0)
+    if kind is StandardObservationScaler:
+        return Rescale(_float32(scaler.mean), _float32(scaler.std) + scaler.eps, 1.0, 0.0)
+    raise _unknown("observation", scaler, "PixelObservationScaler, MinMax… or Standard…")
+
+
+def action_rescale(scaler: Any) -> Rescale | None:
+    """What the reverse of an action scaler computes.
+
+    Args:
+        scaler: d3rlpy's MinMaxActionScaler, or None.
+
+    Returns:
+        The same as a module, from [−1, 1] to actions; None for None.
+
+    Raises:
+        UnsupportedExportError: If it is another scaler.
+    """
+    if scaler is None:
+        return None
+    if type(scaler) is MinMaxActionScaler:
+        low, high = _float32(scaler.minimum), _float32(scaler.maximum)
+        return Rescale(-1.0, 2.0, high - low, low)
+    raise _unknown("action", scaler, "MinMaxActionScaler")
+
+
+def _float32(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def _unknown(kind: str, scaler: Any, known: str) -> UnsupportedExportError:
+    return UnsupportedExportError(
+        f"The {kind} scaler {type(scaler).__name__} is not one that the exports know:"
+        f" {known}. Train with one of these, or scale outside of d3rlpy."
+    )
+
+
+class Rule(nn.Module):
+    """From the outputs of the networks to the action."""
+
+    def decides_alike(
+        self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
+    ) -> Tensor:
+        """Whether two different actions are a matter of rounding.
+
+        Args:
+            outputs: (B, outputs) of the networks.
+            first: (B,) actions.
+            second: (B,) actions.
+            tolerance: Relative to the largest output of the row, 1 at least.
+
+        Returns:
+            (B,) boolean.
+        """
+        raise NotImplementedError
+
+
+class TanhRule(Rule):
+    """``tanh(μ)``: deterministic policies, and the mean of a Gaussian one."""
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(B, A) → (B, A) in [−1, 1]."""
+        return torch.tanh(outputs)
+
+
+class ArgmaxRule(Rule):
+    """``argmax_a mean_i Q_i(s, a)``; of logits where there is one network."""
+
+    def __init__(self, action_size: int) -> None:
+        """Keep the number of actions.
+
+        Args:
+            action_size: A.
+        """
+        super().__init__()
+        self.action_size = action_size
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """(B, N · A) → (B, A)."""
+        scores: Tensor = outputs.unflatten(1, (-1, self.action_size)).mean(dim=1)
+        return scores
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(B, N · A) → (B,) int64."""
+        return self.scores(outputs).argmax(dim=1)
+
+    def decides_alike(
+        self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
+    ) -> Tensor:
+        """Whether the two actions score the same."""
+        return _close(self.scores(outputs), first, second, tolerance)
+
+
+class ConstrainedArgmaxRule(Rule):
+    """Discrete BCQ: the best action among those that the imitator finds likely.
+
+    Formula: ``argmax_a (Q(a) − min Q + 10⁻⁵) · [log G(a) − max log G > log τ]``, Q the
+    mean of the critics and G the imitator's probabilities.
+
+    References:
+        Fujimoto et al. 2019, arXiv 1910.01708; d3rlpy's ``DiscreteBCQImpl``.
+    """
+
+    def __init__(self, action_size: int, imitator: int, flexibility: float) -> None:
+        """Keep sizes and threshold.
+
+        Args:
+            action_size: A.
+            imitator: Which of the networks' outputs, A a group, are the imitator's.
+            flexibility: τ.
+        """
+        super().__init__()
+        self.action_size = action_size
+        self.imitator = imitator
+        self.threshold = math.log(flexibility)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(B, N · A) → (B,) int64."""
+        return self.scores(outputs).argmax(dim=1)
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """(B, N · A) → (B, A); 0 where an action is too unlikely."""
+        values, ratio = self._parts(outputs)
+        above = values - values.min(dim=1, keepdim=True).values + 1e-5
+        scores: Tensor = above * (ratio > self.threshold).float()
+        return scores
+
+    def decides_alike(
+        self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
+    ) -> Tensor:
+        """Whether the actions score the same, or one of them is at the threshold."""
+        values, ratio = self._parts(outputs)
+        edge = (ratio - self.threshold).abs() <= tolerance * ratio.abs().clamp(min=1.0)
+        rows = torch.arange(len(first))
+        at_the_threshold = edge[rows, first] | edge[rows, second]
+        return at_the_threshold | _close(values, first, second, tolerance)
+
+    def _parts(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        groups = outputs.unflatten(1, (-1, self.action_size))
+        logits = groups[:, self.imitator]
+        before, after = groups[:, : self.imitator], groups[:, self.imitator + 1 :]
+        values = torch.cat([before, after], dim=1).mean(dim=1)
+        return values, logits - logits.max(dim=1, keepdim=True).values
+
+
+def _close(scores: Tensor, first: Tensor, second: Tensor, tolerance: float) -> Tensor:
+    rows = torch.arange(len(first))
+    scale = scores.abs().amax(dim=1).clamp(min=1.0)
+    return (scores[rows, first] - scores[rows, second]).abs() <= tolerance * scale

@@ -1,0 +1,154 @@
+"""A stack of plain layers that computes what an encoder and its heads compute."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from offline_prune.agents.topology import Chain, Layer, Stage
+from offline_prune.compaction import dense_packings, fold_constant_units
+from offline_prune.masks.connectivity import connected_part
+from offline_prune.masks.live import live_units
+
+__all__ = ["compact_stack"]
+
+
+@torch.no_grad()
+def compact_stack(chain: Chain, heads: Sequence[nn.Module]) -> nn.Sequential:
+    """Build the layers of a chain anew, without the units that the heads do not need.
+
+    For evaluation alone: dropout leaves, and batch normalisation goes into the next
+    layer. Weights that are exactly zero count as pruned. Units without inputs hand their
+    constant to the next bias; they, and units that none of *these* heads reads, leave.
+
+    Args:
+        chain: The chain; it and its modules stay as they are.
+        heads: Some of the layers of its last stage; the outputs, in this order.
+
+    Returns:
+        Linear layers, convolutions, activations and a flattening, on the CPU; the last
+        layer has the rows of all heads, one head below the other.
+    """
+    copied = _for_evaluation(chain, heads)
+    if copied.constant_units_fold:
+        layers = [layer for stage in copied.stages for layer in stage.layers]
+        kept = {layer.name: layer.module.weight != 0 for layer in layers}
+        fold_constant_units([copied], kept)
+        live = live_units([copied], connected_part([copied], kept))
+        packed = iter(dense_packings(copied, live))
+        for layer in layers:
+            weight, bias = next(packed)
+            _fill(layer.module, weight.pack(weight.originals), bias.pack(bias.originals))
+    return _stacked(copied)
+
+
+def _for_evaluation(chain: Chain, heads: Sequence[nn.Module]) -> Chain:
+    """A copy of a chain with these heads alone, as it computes in evaluation."""
+    *hidden, last = chain.stages
+    by_module = {id(layer.module): layer for layer in last.layers}
+    last = replace(last, layers=tuple(by_module[id(head)] for head in heads))
+    stages: list[Stage] = []
+    normalisation: nn.Module | None = None
+    for stage in (*hidden, last):
+        layers = tuple(Layer(one.name, _copied(one.module)) for one in stage.layers)
+        if normalisation is not None:
+            for layer in layers:
+                _absorb(normalisation, layer.module, stage.repeat)
+        after = [m for m in stage.after if not isinstance(m, nn.Dropout | nn.Dropout2d)]
+        normalisation = None
+        if after and isinstance(after[-1], nn.BatchNorm1d | nn.BatchNorm2d):
+            normalisation = after.pop()
+        plain = tuple(copy.deepcopy(module).cpu().eval() for module in after)
+        stages.append(Stage(layers, stage.repeat, plain))
+    return Chain(tuple(stages), all(_folds(stage) for stage in stages))
+
+
+def _folds(stage: Stage) -> bool:
+    """Whether a unit of a stage without inputs puts out one constant."""
+    return all(
+        layer.module.bias is not None
+        and getattr(layer.module, "padding", (0, 0)) in (0, (0, 0))
+        and not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in stage.after)
+        for layer in stage.layers
+    )
+
+
+def _absorb(normalisation: nn.Module, layer: nn.Linear | nn.Conv2d, repeat: int) -> None:
+    """Let a layer do the batch normalisation of what it reads, ``x · s + t``.
+
+    ``W (s · x + t) + b = (W s) x + (b + W t)``; zeros of W stay zeros.
+    """
+    assert isinstance(normalisation, nn.BatchNorm1d | nn.BatchNorm2d)
+    mean, variance = normalisation.running_mean, normalisation.running_var
+    assert mean is not None
+    assert variance is not None
+    scale = (variance.cpu().double() + normalisation.eps).rsqrt()
+    shift = -mean.cpu().double() * scale
+    if normalisation.affine:
+        weight, bias = normalisation.weight.cpu().double(), normalisation.bias.cpu().double()
+        scale, shift = scale * weight, shift * weight + bias
+    columns = [1, -1] + [1] * (layer.weight.dim() - 2)
+    scale, shift = (t.repeat_interleave(repeat).view(columns) for t in (scale, shift))
+    weight = layer.weight.double()
+    added = (weight * shift).flatten(1).sum(dim=1)
+    before = 0.0 if layer.bias is None else layer.bias.double()
+    _fill(layer, (weight * scale).float(), (before + added).float())
+
+
+def _copied(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
+    """A layer of the same numbers; no initial weights are drawn."""
+    new: nn.Linear | nn.Conv2d
+    if isinstance(layer, nn.Conv2d):
+        new = nn.Conv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,  # type: ignore[arg-type]
+            layer.stride,  # type: ignore[arg-type]
+            layer.padding,  # type: ignore[arg-type]
+            layer.dilation,  # type: ignore[arg-type]
+            layer.groups,
+            padding_mode=layer.padding_mode,
+            device="meta",
+        )
+    else:
+        new = nn.Linear(1, 1, device="meta")
+    bias = layer.bias
+    _fill(
+        new,
+        layer.weight.detach().clone().cpu(),
+        None if bias is None else bias.detach().clone().cpu(),
+    )
+    return new
+
+
+def _fill(layer: nn.Linear | nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
+    layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
+    layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    if isinstance(layer, nn.Conv2d):
+        layer.out_channels, layer.in_channels = weight.shape[0], weight.shape[1] * layer.groups
+    else:
+        layer.out_features, layer.in_features = weight.shape
+
+
+def _stacked(chain: Chain) -> nn.Sequential:
+    """The layers one after another, the heads as one layer."""
+    modules: list[nn.Module] = []
+    *hidden, last = chain.stages
+    before: nn.Module | None = None
+    for stage in hidden:
+        (layer,) = stage.layers
+        if isinstance(before, nn.Conv2d) and isinstance(layer.module, nn.Linear):
+            modules.append(nn.Flatten())
+        modules += [layer.module, *stage.after]
+        before = layer.module
+    if isinstance(before, nn.Conv2d):
+        modules.append(nn.Flatten())
+    joined = nn.Linear(1, 1, device="meta")
+    heads = [layer.module for layer in last.layers]
+    biases = [head.bias for head in heads if head.bias is not None]
+    _fill(joined, torch.cat([h.weight for h in heads]), torch.cat(biases) if biases else None)
+    return nn.Sequential(*modules, joined)

@@ -1,0 +1,34 @@
+"""What every export format has: how to write a file, and how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from offline_prune.export.policy import ActingPolicy
+
+__all__ = ["ExportFormat", "Runner"]
+
+Runner = Callable[[NDArray[Any]], NDArray[Any]]
+"""(B, *observation shape) float32 → actions, (B, A) float32 or (B,) integers."""
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A file format.
+
+    Attributes:
+        title: What it is called.
+        write: Writes a policy to a path; the mapping says what it came from (label →
+            words), for formats that have room for comments.
+        open: Runners of a written file, all of which must agree with the algorithm;
+            none where it cannot be run here.
+    """
+
+    title: str
+    write: Callable[[ActingPolicy, Path, Mapping[str, str]], None]
+    open: Callable[[Path, ActingPolicy], tuple[Runner, ...]]
