@@ -85,18 +85,13 @@ def table(dataset: str, runs: list[Run]) -> str:
         + ", ".join(f"{algo} {steps:,} steps" for algo, steps in STEPS.items())
         + ", the same",
         "number for all. Weights: prunable ones left, of all networks. Units: of the actor's two",
-        "hidden layers, mean over seeds. Time: of training, against the dense agent's of the",
-        "same engine; other work ran beside some of the runs. Made by",
-        f"`{COMMAND} --dataset {dataset}`.",
+        f"hidden layers, mean over seeds. Made by `{COMMAND} --dataset {dataset}`.",
     ]
     for algo in STEPS:
         lines += [
             "",
-            f"| {algo} | return | weights | units | time |",
-            "|---|---|---|---|---|",
-        ]
-        dense = [
-            done[algo, "dense", s].training_seconds for s in SEEDS if (algo, "dense", s) in done
+            f"| {algo} | return | weights | units |",
+            "|---|---|---|---|",
         ]
         for method in ROWS:
             found = [done[algo, method, s] for s in SEEDS if (algo, method, s) in done]
@@ -106,10 +101,9 @@ def table(dataset: str, runs: list[Run]) -> str:
                 continue
             weights = f"{np.mean([r.mask.n_kept for r in found]):,.0f}"
             widths = np.mean([units(r, "actor") for r in found], axis=0)
-            times = np.median([r.training_seconds for r in found]) / np.median(dense)
             lines.append(
                 f"| {method} | {np.mean(values):.0f} ± {np.std(values):.0f} ({len(values)})"
-                f" | {weights} | {', '.join(f'{w:.0f}' for w in widths)} | {times:.2f} |"
+                f" | {weights} | {', '.join(f'{w:.0f}' for w in widths)} |"
             )
     return "\n".join(lines) + "\n"
 
