@@ -104,7 +104,4 @@ def prune_online(
         )
     # Methods that prune while training look at no dataset.
     data = cast(Dataset, None) if dataset is None else load_dataset(dataset)
-    held = hold(agent, data, chosen, engine, transitions=buffer)
-    mask = held.engine.mask
-    assert mask is not None  # just attached
-    return held, mask
+    return hold(agent, data, chosen, engine, transitions=buffer)

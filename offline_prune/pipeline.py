@@ -143,7 +143,7 @@ def prune_then_train(
     check_epochs(fit_options, n_steps)
     chosen = _method(method, settings, rescale)
     start = time.perf_counter()
-    pruned = hold(agent, data, chosen, engine, feature_steps=feature_steps)
+    pruned, _ = hold(agent, data, chosen, engine, feature_steps=feature_steps)
     scoring_seconds = time.perf_counter() - start
     if diagnostics:
         measured = NetworkDiagnostics(data, seed=seed).evaluators(pruned.algo)
@@ -259,7 +259,7 @@ def prune(
         share_critics=share_critics,
         device=device,
     )
-    return _held(hold(agent, data, _method(method, settings, rescale), engine))
+    return hold(agent, data, _method(method, settings, rescale), engine)
 
 
 def score(
@@ -390,12 +390,6 @@ def _begin(
 def _method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:
     chosen = make_method(method, settings)
     return Rescaled(chosen) if rescale else chosen
-
-
-def _held(agent: PrunedAgent) -> tuple[PrunedAgent, Mask]:
-    mask = agent.engine.mask
-    assert mask is not None  # just attached
-    return agent, mask
 
 
 def _name(value: object) -> str:

@@ -86,7 +86,7 @@ def hold(
     *,
     transitions: Any = None,
     feature_steps: int = 0,
-) -> PrunedAgent:
+) -> tuple[PrunedAgent, Mask]:
     """Let a method choose agent, mask and initial weights, and an engine hold them.
 
     Args:
@@ -98,7 +98,7 @@ def hold(
         feature_steps: Auxiliary steps of an OFENet before the method looks at the agent.
 
     Returns:
-        The agent, its mask attached.
+        The agent, and the mask that is attached to it.
 
     Raises:
         InputError: If the method cannot work with this agent.
@@ -122,4 +122,4 @@ def hold(
     method.initialise(agent, mask)
     holding.attach(mask, method.regrowth)
     fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
-    return PrunedAgent(**fields, engine=holding, method=method, features=features)
+    return PrunedAgent(**fields, engine=holding, method=method, features=features), mask

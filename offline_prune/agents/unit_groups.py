@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.feature_units import feature_readers, feature_units
+from offline_prune.agents.network import Network
 from offline_prune.agents.topology import Chain
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
@@ -39,6 +40,17 @@ class UnitGroup:
     chains: tuple[tuple[Chain, int], ...] = ()
     ofenet: OFENet | None = None
     readers: tuple[WeightOfUnits, ...] = ()
+
+    def networks(self, agent: Agent) -> list[Network]:
+        """The networks whose weights the units own.
+
+        Args:
+            agent: The agent.
+
+        Returns:
+            Its networks of this group's roles.
+        """
+        return [network for network in agent.networks if network.role in self.roles]
 
     def kept_weights(self, units: Sequence[Tensor]) -> dict[str, Tensor]:
         """Masks of the weights whose units are there, and of those that read them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
@@ -16,6 +17,7 @@ from offline_prune.masks.refill import refilled
 
 __all__ = [
     "LayerCollapseWarning",
+    "all_kept",
     "build_mask",
     "check_request",
     "mask_from_kept",
@@ -141,6 +143,18 @@ def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
     chains = [chain for chain in agent.chains if chain.constant_units_fold]
     roles = {network.role: tuple(network.weights) for network in agent.networks}
     return Mask(nominal, connected_part(chains, nominal), roles)
+
+
+def all_kept(agent: Agent) -> dict[str, Tensor]:
+    """Keep everything.
+
+    Args:
+        agent: The agent.
+
+    Returns:
+        Weight name → boolean tensor of the weight's shape, all true.
+    """
+    return {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
 
 
 def warn_of_collapse(agent: Agent, mask: Mask) -> list[str]:

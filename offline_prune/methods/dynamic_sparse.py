@@ -86,8 +86,6 @@ class DynamicSparse(PruningMethod):
         check_window(0.0, end)
         if not 0.0 <= fraction <= 1.0:
             raise InputError(f"fraction is a number in [0, 1], not {fraction!r}.")
-        if settings.refill:
-            raise InputError("refill serves masks that are made before training.")
         self.fraction = fraction
         self.end = round(end * settings.n_steps)
         self.interval = update_interval(self.end, interval, 100)

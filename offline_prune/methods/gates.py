@@ -19,8 +19,7 @@ from offline_prune.engines import FollowingEngine
 from offline_prune.engines.optimizers import find_optimizers, is_moment
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.gates import GatedLayer, step_probabilities
-from offline_prune.masks.allocation import kept_count
-from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.unit_choice import choose_units
 from offline_prune.methods.method import PruningMethod, PruningSettings
@@ -148,8 +147,6 @@ class BernoulliGates(PruningMethod):
         """
         super().__init__(settings)
         check_window(begin, end)
-        if settings.refill:
-            raise InputError("refill serves masks that are made before training.")
         if not 0.0 < tolerance < 0.5 or (cost is not None and cost < 0.0):
             raise InputError(
                 f"tolerance is a probability in (0, .5) and cost at least 0, not {tolerance!r}"
@@ -185,9 +182,7 @@ class BernoulliGates(PruningMethod):
             AlgorithmError: If it is not known which units a network's weights belong to.
         """
         self._groups = self._find_groups(agent)
-        self.mask = mask_from_kept(
-            agent, {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
-        )
+        self.mask = mask_from_kept(agent, all_kept(agent))
         return self.mask
 
     def initialise(self, agent: Agent, mask: Mask) -> None:
@@ -243,11 +238,7 @@ class BernoulliGates(PruningMethod):
         generator = torch.Generator().manual_seed(self.settings.seed)
         groups = []
         for found in unit_groups(agent):
-            kept = sum(
-                kept_count(network.n_weights, self.settings.sparsity[network.role])
-                for network in agent.networks
-                if network.role in found.roles
-            )
+            kept = self.settings.kept_count(found.networks(agent))
             if kept >= found.graph.n_weights:
                 continue
             if not found.chains and found.ofenet is None:
@@ -343,7 +334,7 @@ class BernoulliGates(PruningMethod):
         return self._masked(agent, chosen)
 
     def _masked(self, agent: Agent, units: Iterable[list[Tensor]]) -> Mask:
-        kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
+        kept = all_kept(agent)
         optimizers = find_optimizers(agent.algo)
         for group, there in zip(self._groups, units, strict=True):
             group.silence(there, optimizers)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation, final_densities
-from offline_prune.masks.build import build_mask, mask_from_kept
+from offline_prune.masks.build import all_kept, build_mask, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
@@ -60,8 +57,6 @@ class GradualMagnitude(PruningMethod):
         """
         super().__init__(settings)
         check_window(begin, end)
-        if settings.refill:
-            raise InputError("refill serves masks that are made before training.")
         self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
         self.interval = update_interval(self.end - self.begin, interval, 1000)
         self._densities: dict[str, float] | None = None
@@ -77,10 +72,7 @@ class GradualMagnitude(PruningMethod):
                 self.settings.sparsity,
                 self.settings.allocation or "erk",
             )
-        self.mask = mask_from_kept(
-            agent,
-            {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()},
-        )
+        self.mask = mask_from_kept(agent, all_kept(agent))
         self.regrowth = "any_step"
         return self.mask
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.network import Network
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, Regrowth
-from offline_prune.masks.allocation import Allocation
+from offline_prune.errors import InputError
+from offline_prune.masks.allocation import Allocation, kept_count
 from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
 from offline_prune.saliency.objective import Saliency, Scores
@@ -68,6 +70,10 @@ class PruningSettings:
             refill=self.refill,
         )
 
+    def kept_count(self, networks: Iterable[Network]) -> int:
+        """Weights that these networks may keep together."""
+        return sum(kept_count(net.n_weights, self.sparsity[net.role]) for net in networks)
+
     def at(self, sparsity: Mapping[str, float]) -> PruningSettings:
         """The same at other sparsities."""
         return replace(self, sparsity=sparsity)
@@ -98,7 +104,12 @@ class PruningMethod:
 
         Args:
             settings: What the user asked for.
+
+        Raises:
+            InputError: If ``refill`` is asked of a method that prunes while training.
         """
+        if self.while_training and settings.refill:
+            raise InputError("refill serves masks that are made before training.")
         if settings.allocation is None:
             settings = replace(settings, allocation=self.default_allocation)
         self.settings = settings

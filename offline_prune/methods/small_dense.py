@@ -12,8 +12,7 @@ from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEnco
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError
-from offline_prune.masks.allocation import kept_count
-from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
 from offline_prune.ofenet import find_ofenet
@@ -51,21 +50,15 @@ class SmallDense(PruningMethod):
             own = f"{role.partition('[')[0]}_encoder_factory"
             served.setdefault(own if own in fields else "encoder_factory", []).append(role)
         for field, roles in served.items():
-            budget = sum(
-                kept_count(network.n_weights, self.settings.sparsity[network.role])
-                for network in agent.networks
-                if network.role in roles
-            )
+            served_networks = [net for net in agent.networks if net.role in roles]
+            budget = self.settings.kept_count(served_networks)
             config = self._narrowed(agent, config, field, roles, budget)
         d3rlpy.seed(self.settings.seed)
         return _build(agent, config)
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Keep everything."""
-        weights = agent.weights.items()
-        self.mask = mask_from_kept(
-            agent, {name: torch.ones(w.shape, dtype=torch.bool) for name, w in weights}
-        )
+        self.mask = mask_from_kept(agent, all_kept(agent))
         return self.mask
 
     @staticmethod

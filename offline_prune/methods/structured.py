@@ -11,9 +11,8 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.unit_groups import UnitGroup, unit_groups
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.errors import InputError, UnknownNameError
-from offline_prune.masks.allocation import kept_count
-from offline_prune.masks.build import mask_from_kept
+from offline_prune.errors import UnknownNameError
+from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.unit_choice import choose_units
 from offline_prune.methods.method import PruningMethod, PruningSettings
@@ -74,8 +73,6 @@ class Structured(PruningMethod):
         check_window(begin, end)
         if norm not in get_args(Norm):
             raise UnknownNameError("norm", str(norm), get_args(Norm))
-        if settings.refill:
-            raise InputError("refill serves masks that are made before training.")
         self.norm = norm
         self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
         self.interval = update_interval(self.end - self.begin, interval, 1000)
@@ -90,11 +87,7 @@ class Structured(PruningMethod):
             AlgorithmError: If it is not known which units a network's weights belong to.
         """
         for group in unit_groups(agent):
-            kept = sum(
-                kept_count(network.n_weights, self.settings.sparsity[network.role])
-                for network in agent.networks
-                if network.role in group.roles
-            )
+            kept = self.settings.kept_count(group.networks(agent))
             if kept < group.graph.n_weights:
                 self._groups.append((group, 1.0 - kept / group.graph.n_weights))
                 self._alive.append(
@@ -123,7 +116,7 @@ class Structured(PruningMethod):
         return self._masked(agent)
 
     def _masked(self, agent: Agent) -> Mask:
-        kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in agent.weights.items()}
+        kept = all_kept(agent)
         for (group, _), alive in zip(self._groups, self._alive, strict=True):
             for name, mask in group.kept_weights(alive).items():
                 kept[name] &= mask

@@ -46,7 +46,7 @@ def test_a_method_may_change_its_mask_while_d3rlpy_trains():
     params_ = params("vector-continuous", "iql")
     agent = build_agent(data, "iql", algo_params=params_).agent
     method = HalveTwice(PruningSettings(agent.per_network(0.5)))
-    held = hold(agent, data, method, "auto")
+    held, _ = hold(agent, data, method, "auto")
     train(held, data, 6)
     assert method.steps == [1, 2, 3, 4, 5, 6]
     final = held.finish()
