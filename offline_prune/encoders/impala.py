@@ -1,4 +1,4 @@
-"""The IMPALA residual image encoder, for d3rlpy."""
+"""The IMPALA residual image encoder, for d3rlpy; pooled, it is Impoola."""
 
 from __future__ import annotations
 
@@ -64,19 +64,23 @@ class ImpalaStage(nn.Module):
 
 
 class ImpalaTorso(nn.Module):
-    """The stages, a ReLU, and the channels flattened.
+    """The stages, a ReLU, and the channels flattened or averaged.
 
     Attributes:
         stages: One :class:`ImpalaStage` a number of filters.
-        output_size: Length of the flattened channels.
+        pooled: Whether every channel is averaged over the image.
+        output_size: Length of what comes out: the flattened channels, or their number.
     """
 
-    def __init__(self, observation_shape: Sequence[int], filters: Sequence[int]) -> None:
+    def __init__(
+        self, observation_shape: Sequence[int], filters: Sequence[int], pooled: bool = False
+    ) -> None:
         """Make the stages.
 
         Args:
             observation_shape: (channels, H, W).
             filters: Channels of each stage.
+            pooled: Average every channel over the image instead of flattening.
         """
         super().__init__()
         channels, height, width = observation_shape
@@ -88,18 +92,24 @@ class ImpalaTorso(nn.Module):
         )
         for _ in filters:
             height, width = (height + 1) // 2, (width + 1) // 2
-        self.output_size = filters[-1] * height * width
+        self.pooled = pooled
+        self.output_size = filters[-1] * (1 if pooled else height * width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) → (B, output_size)."""
-        return functional.relu(self.stages(x)).flatten(start_dim=1)
+        y = functional.relu(self.stages(x))
+        return y.mean(dim=(2, 3)) if self.pooled else y.flatten(start_dim=1)
 
 
 class ImpalaEncoder(Encoder):  # type: ignore[misc]
     """Images to features: the torso, a linear layer, a ReLU."""
 
     def __init__(
-        self, observation_shape: Sequence[int], filters: Sequence[int], feature_size: int
+        self,
+        observation_shape: Sequence[int],
+        filters: Sequence[int],
+        feature_size: int,
+        pooled: bool = False,
     ) -> None:
         """Make the layers.
 
@@ -107,9 +117,10 @@ class ImpalaEncoder(Encoder):  # type: ignore[misc]
             observation_shape: (channels, H, W).
             filters: Channels of each stage.
             feature_size: Length of the features.
+            pooled: Whether the linear layer reads the mean of every channel.
         """
         super().__init__()
-        self.torso = ImpalaTorso(observation_shape, filters)
+        self.torso = ImpalaTorso(observation_shape, filters, pooled)
         self.last = nn.Linear(self.torso.output_size, feature_size)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,7 +129,7 @@ class ImpalaEncoder(Encoder):  # type: ignore[misc]
 
 
 class ImpalaEncoderWithAction(EncoderWithAction):  # type: ignore[misc]
-    """Images and actions to features: the action joins the flattened channels."""
+    """Images and actions to features: the action joins the flattened (or averaged) channels."""
 
     def __init__(
         self,
@@ -127,6 +138,7 @@ class ImpalaEncoderWithAction(EncoderWithAction):  # type: ignore[misc]
         filters: Sequence[int],
         feature_size: int,
         discrete_action: bool = False,
+        pooled: bool = False,
     ) -> None:
         """Make the layers.
 
@@ -136,9 +148,10 @@ class ImpalaEncoderWithAction(EncoderWithAction):  # type: ignore[misc]
             filters: Channels of each stage.
             feature_size: Length of the features.
             discrete_action: Whether actions are indices, which are one-hot encoded.
+            pooled: Whether the linear layer reads the mean of every channel.
         """
         super().__init__()
-        self.torso = ImpalaTorso(observation_shape, filters)
+        self.torso = ImpalaTorso(observation_shape, filters, pooled)
         self.last = nn.Linear(self.torso.output_size + action_size, feature_size)
         self._action_size = action_size
         self._discrete_action = discrete_action
@@ -155,23 +168,29 @@ class ImpalaEncoderFactory(EncoderFactory):  # type: ignore[misc]
     """Makes IMPALA encoders wherever d3rlpy takes an ``encoder_factory``.
 
     Three stages of 3×3 convolution, max-pooling (3×3, stride 2, padding 1) and two
-    residual blocks; then ReLU, flatten, linear, ReLU: fifteen convolutions. Importing
-    :mod:`offline_prune` registers it with d3rlpy as ``"impala"``, so that d3rlpy opens
-    files of an agent that has one.
+    residual blocks; then ReLU, flatten, linear, ReLU: fifteen convolutions. ``pooled``
+    makes it Impoola: every channel is averaged over the image instead of flattened, so
+    that the linear layer reads ``filters[-1] · width`` numbers whatever the image's size.
+    Importing :mod:`offline_prune` registers both with d3rlpy as ``"impala"``, so that
+    d3rlpy opens files of an agent that has one.
 
     Attributes:
         filters: Channels of each stage.
         width: Factor of all ``filters``.
         feature_size: Units of the linear layer.
+        pooled: Whether the linear layer reads the mean of every channel.
 
     References:
         Espeholt et al. 2018, IMPALA: Scalable distributed deep-RL with importance
-        weighted actor-learner architectures, arXiv 1802.01561.
+        weighted actor-learner architectures, arXiv 1802.01561. Trumpp, Schäfftlein,
+        Theile, Caccamo 2025, Impoola: the power of average pooling for image-based deep
+        reinforcement learning, arXiv 2503.05546.
     """
 
     filters: list[int] = field(default_factory=lambda: [16, 32, 32])
     width: int = 1
     feature_size: int = 256
+    pooled: bool = False
 
     def create(self, observation_shape: Sequence[int]) -> ImpalaEncoder:
         """Make an encoder of images.
@@ -185,7 +204,9 @@ class ImpalaEncoderFactory(EncoderFactory):  # type: ignore[misc]
         Raises:
             InputError: If observations are not images or a size is not positive.
         """
-        return ImpalaEncoder(observation_shape, self._widths(observation_shape), self.feature_size)
+        return ImpalaEncoder(
+            observation_shape, self._widths(observation_shape), self.feature_size, self.pooled
+        )
 
     def create_with_action(
         self,
@@ -212,6 +233,7 @@ class ImpalaEncoderFactory(EncoderFactory):  # type: ignore[misc]
             self._widths(observation_shape),
             self.feature_size,
             discrete_action,
+            self.pooled,
         )
 
     def _widths(self, observation_shape: Sequence[int]) -> list[int]:

@@ -12,13 +12,14 @@ from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["check_image_fits", "encoder_factory"]
 
-_NAMES = ("impala", "nature", "small")
+_NAMES = ("impala", "impoola", "nature", "small")
 
 
 def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> EncoderFactory:
     """The image encoder of a name.
 
     - ``"impala"``: :class:`ImpalaEncoderFactory`, the residual network of IMPALA.
+    - ``"impoola"``: the same with every channel averaged before the linear layer.
     - ``"nature"``: d3rlpy's default, the DQN of Mnih et al. 2015: convolutions of 32
       filters 8×8 stride 4, 64 of 4×4 stride 2, 64 of 3×3; 512 features.
     - ``"small"``: MinAtar's own (Young, Tian 2019, arXiv 1903.03176): one convolution
@@ -47,8 +48,8 @@ def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> 
             f" observations have shape {tuple(observation_shape)}. Vectors take"
             " hidden_units instead."
         )
-    if name == "impala":
-        return ImpalaEncoderFactory(width=width)
+    if name in ("impala", "impoola"):
+        return ImpalaEncoderFactory(width=width, pooled=name == "impoola")
     if name == "small":
         factory = PixelEncoderFactory(filters=[[16, 3, 1]], feature_size=128)
     else:

@@ -12,6 +12,7 @@ from d3rlpy.models.torch import (
     CategoricalPolicy,
     DeterministicPolicy,
     DiscreteMeanQFunction,
+    DiscreteQRQFunction,
     NormalPolicy,
 )
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from offline_prune.export.layers import (
     observation_rescale,
 )
 from offline_prune.export.stacks import compact_stack
+from offline_prune.export.traced import remove_unread_units
 from offline_prune.ofenet.encoder import OFENetReader
 
 __all__ = ["ActingPolicy", "acting_policy"]
@@ -118,9 +120,11 @@ class ActingPolicy(nn.Module):
 def acting_policy(algo: Any) -> ActingPolicy:
     """Build what ``algo.predict`` computes from plain layers, dead units left out.
 
-    Weights that are exactly zero count as pruned. Stacks of layers are compacted;
-    encoders of unknown wiring (IMPALA, layer normalisation) are copied whole, and so are
-    the features of an OFENet below a compacted stack.
+    Weights that are exactly zero count as pruned. Stacks of layers are compacted.
+    IMPALA and Impoola encoders lose the channels and units that nobody reads, residual
+    channels all at once, and so do critics of quantiles; Torch-Pruning finds which belong
+    together. Other encoders (layer normalisation, your own) are copied whole, and so are the
+    features of an OFENet below a compacted stack.
 
     Args:
         algo: A built d3rlpy algorithm; it stays as it is.
@@ -131,6 +135,9 @@ def acting_policy(algo: Any) -> ActingPolicy:
     Raises:
         AlgorithmError: If the algorithm is not built or not one this package knows.
         UnsupportedExportError: If its policy samples (BCQ), or a scaler is not known.
+
+    Warns:
+        WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
     """
     agent = Agent.of(algo)
     name, modules = type(algo.config).__name__, algo.impl.modules
@@ -149,7 +156,7 @@ def acting_policy(algo: Any) -> ActingPolicy:
             " draws actions from its VAE and takes the one its critic likes best. Export"
             " one of BC, CQL, IQL, TD3+BC, TD3, SAC, or a discrete algorithm."
         )
-    parts = _networks(owners, agent.chains)
+    parts = _networks(owners, agent.chains, algo.impl.observation_shape)
     rule: Rule
     if imitator is not None:
         order = [owner for part in parts for owner in part.owners]
@@ -178,7 +185,9 @@ class _Part:
     owners: tuple[nn.Module, ...]  # whose outputs stand side by side
 
 
-def _networks(owners: Sequence[nn.Module], chains: Sequence[Chain]) -> list[_Part]:
+def _networks(
+    owners: Sequence[nn.Module], chains: Sequence[Chain], shape: Sequence[int]
+) -> list[_Part]:
     """One network a chain, one an owner that has none; in the order of the owners."""
     parts: list[_Part] = []
     done: set[int] = set()
@@ -188,7 +197,7 @@ def _networks(owners: Sequence[nn.Module], chains: Sequence[Chain]) -> list[_Par
         chain = next((c for c in chains if any(o is owner for o in c.owners)), None)
         if chain is None:
             members = [owner]
-            network = _whole(owner)
+            network = _without_stack(owner, shape)
         else:
             members = [o for o in owners if any(o is held for held in chain.owners)]
             network = compact_stack(chain, [_head(member) for member in members])
@@ -233,11 +242,18 @@ class _QValues(nn.Module):
         return values
 
 
-def _whole(owner: Any) -> nn.Module:
-    """An encoder and its head, copied as they are."""
+def _without_stack(owner: Any, shape: Sequence[int]) -> nn.Module:
+    """An encoder and its head, copied; units that nobody reads leave where that is exact."""
     if type(owner) in _PLAIN:
-        return nn.Sequential(_frozen(owner._encoder), _frozen(_head(owner)))
-    return _QValues(_frozen(owner))
+        encoder, head = _frozen(owner._encoder), _frozen(_head(owner))
+        network = nn.Sequential(encoder, head)
+        remove_unread_units(network, encoder, [head], shape)
+        return network
+    copied: Any = _frozen(owner)
+    values = _QValues(copied)
+    if type(owner) is DiscreteQRQFunction:
+        remove_unread_units(values, copied._encoder, [copied._fc], shape)
+    return values
 
 
 def _frozen(module: Any) -> nn.Module:

@@ -11,7 +11,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.unit_groups import UnitGroup, unit_groups
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.errors import UnknownNameError
+from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.unit_choice import choose_units
@@ -54,6 +54,7 @@ class Structured(PruningMethod):
         begin: float = 0.2,
         end: float = 0.8,
         interval: int | None = None,
+        multiple: int = 1,
     ) -> None:
         """Prepare.
 
@@ -64,6 +65,9 @@ class Structured(PruningMethod):
             end: When the last ones do.
             interval: Steps between two masks; None for 1 000, or a twentieth of the time
                 between ``begin`` and ``end`` where that is less.
+            multiple: Units of a layer leave by so many at once, and those that stay are a
+                multiple of it where the layer's size is one: convolutions on CPUs are
+                computed in blocks of 8 or 16 channels, full or not.
 
         Raises:
             UnknownNameError: If there is no such norm.
@@ -73,7 +77,9 @@ class Structured(PruningMethod):
         check_window(begin, end)
         if norm not in get_args(Norm):
             raise UnknownNameError("norm", str(norm), get_args(Norm))
-        self.norm = norm
+        if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
+            raise InputError(f"multiple is a whole number of units from 1 on, not {multiple!r}.")
+        self.norm, self.multiple = norm, multiple
         self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
         self.interval = update_interval(self.end - self.begin, interval, 1000)
         self._groups: list[tuple[UnitGroup, float]] = []
@@ -112,7 +118,9 @@ class Structured(PruningMethod):
                 for score, there in zip(scores, alive, strict=True)
             ]
             budget = group.graph.n_weights * (1.0 - now)
-            self._alive[number] = choose_units(group.graph, compared, alive, budget)
+            self._alive[number] = choose_units(
+                group.graph, compared, alive, budget, self.multiple
+            )
         return self._masked(agent)
 
     def _masked(self, agent: Agent) -> Mask:

@@ -36,7 +36,11 @@ def test_a_stack_of_layers_is_found_again(kind):
 
 @pytest.fixture
 def impala():
-    factory = ImpalaEncoderFactory(filters=[4, 6], feature_size=10)
+    return residual()
+
+
+def residual(pooled=False):
+    factory = ImpalaEncoderFactory(filters=[4, 6], feature_size=10, pooled=pooled)
     config = d3rlpy.algos.TD3PlusBCConfig(
         actor_encoder_factory=factory, critic_encoder_factory=factory
     )
@@ -67,6 +71,16 @@ def test_channels_that_are_added_are_one(impala):
     assert [(s.layer is None, s.columns) for s in last] == [(False, 6 * 9), (True, 2)]
     assert weights["torso.stages.0.convolution.weight"].segments == (Segment(None, 3),)
     assert graph.n_weights == sum(w.numel() for w in impala.networks[1].weights.values())
+
+
+def test_an_averaged_channel_owns_one_column():
+    flat, pooled = (unit_groups(residual(pooled))[1].graph for pooled in (False, True))
+    last = "q_funcs.0._encoder.last.weight"
+    before, after = as_sets(flat), as_sets(pooled)
+    (channels, columns), action = before.pop(last)[1]
+    assert columns == 6 * 9
+    assert after.pop(last) == ("q_funcs.0._encoder.last.weight", [(channels, 6), action])
+    assert before == after
 
 
 @pytest.mark.parametrize(("kind", "algo"), CASES)

@@ -1,5 +1,7 @@
 """The IMPALA encoder, and image encoders by name."""
 
+import json
+
 import d3rlpy
 import numpy as np
 import pytest
@@ -52,6 +54,32 @@ def test_the_count_of_the_papers_network():
     assert len(convolutions) == 15
 
 
+def test_pooling_leaves_the_linear_layer_one_column_a_channel():
+    torch.manual_seed(0)
+    flat = ImpalaEncoderFactory(width=2, feature_size=9)
+    pooled = ImpalaEncoderFactory(width=2, feature_size=9, pooled=True)
+    x = torch.rand(3, 4, 21, 13)
+    for shape in [(4, 10, 10), (4, 21, 13)]:
+        assert _count(pooled.create(shape)) == _by_hand(4, [32, 64, 64], 64, 9)
+    encoder, same = pooled.create((4, 21, 13)), flat.create((4, 21, 13))
+    same.torso.load_state_dict(encoder.torso.state_dict())
+    channels = same.torso(x).reshape(3, 64, 3 * 2)
+    means = channels.sum(dim=2) / 6
+    torch.testing.assert_close(encoder(x), torch.relu(encoder.last(means)))
+    critic = pooled.create_with_action((4, 21, 13), 2)
+    critic.torso.load_state_dict(encoder.torso.state_dict())
+    action = torch.rand(3, 2)
+    expected = torch.relu(critic.last(torch.cat([means, action], dim=1)))
+    torch.testing.assert_close(critic(x, action), expected)
+
+
+def test_files_from_before_pooling_open():
+    factory = ImpalaEncoderFactory(filters=[4, 8], width=2)
+    params = json.loads(factory.serialize())
+    assert params.pop("pooled") is False
+    assert ImpalaEncoderFactory.deserialize(json.dumps(params)) == factory
+
+
 def test_a_stage_computes_its_formula():
     torch.manual_seed(0)
     encoder = ImpalaEncoderFactory(filters=[3], feature_size=5).create((2, 7, 9))
@@ -83,9 +111,10 @@ def test_the_action_joins_the_flattened_channels(discrete):
     torch.testing.assert_close(encoder(x, action), expected)
 
 
-def test_d3rlpy_saves_and_loads_it(tmp_path):
+@pytest.mark.parametrize("pooled", [False, True])
+def test_d3rlpy_saves_and_loads_it(pooled, tmp_path):
     torch.manual_seed(0)
-    factory = ImpalaEncoderFactory(filters=[4, 8], width=2, feature_size=16)
+    factory = ImpalaEncoderFactory(filters=[4, 8], width=2, feature_size=16, pooled=pooled)
     algo = d3rlpy.algos.DiscreteCQLConfig(
         encoder_factory=factory, observation_scaler=PixelObservationScaler(), batch_size=8
     ).create()
@@ -111,15 +140,15 @@ def test_what_it_cannot_encode():
             ImpalaEncoderFactory(**wrong).create((1, 10, 10))
 
 
-@pytest.mark.parametrize("name", ["impala", "nature", "small"])
+@pytest.mark.parametrize("name", ["impala", "impoola", "nature", "small"])
 def test_a_name_sets_every_encoder(name):
     params = {"encoder": name, "encoder_width": 2, "batch_size": 4}
     agent = build_agent(worlds.dataset("pixel-continuous"), "bcq", algo_params=params).agent
     config = agent.algo.config
     factories = [getattr(config, f"{part}_encoder_factory") for part in ("actor", "critic")]
     assert config.imitator_encoder_factory == factories[0] == factories[1]
-    if name == "impala":
-        assert factories[0] == ImpalaEncoderFactory(width=2)
+    if name.startswith("imp"):
+        assert factories[0] == ImpalaEncoderFactory(width=2, pooled=name == "impoola")
     else:
         filters = {"nature": [[64, 8, 4], [128, 4, 2], [128, 3, 1]], "small": [[32, 3, 1]]}
         assert factories[0].filters == filters[name]
@@ -163,8 +192,9 @@ def test_adam_eps_sets_every_optimizer():
     assert config.actor_optim_factory.lr_scheduler_factory.get_type() == "cosine_annealing"
 
 
-def test_it_is_pruned_and_trained(tmp_path):
-    params = {"encoder": "impala", "batch_size": 8, "observation_scaler": "pixel"}
+@pytest.mark.parametrize("name", ["impala", "impoola"])
+def test_it_is_pruned_and_trained(name):
+    params = {"encoder": name, "batch_size": 8, "observation_scaler": "pixel"}
     result = prune_then_train(
         worlds.dataset("pixel-discrete"),
         "cql",

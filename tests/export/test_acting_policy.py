@@ -181,7 +181,7 @@ def test_layer_normalisation_is_copied_whole():
     assert widths(policy) == [24, 24, 2]
 
 
-def test_impala_is_copied_whole():
+def test_impala_of_which_everything_is_read():
     config = d3rlpy.algos.BCConfig(
         encoder_factory=ImpalaEncoderFactory(filters=[4, 4], feature_size=16),
         **scaling("pixel-continuous"),

@@ -95,3 +95,19 @@ def test_dead_units_are_not_chosen():
     alive[0][theta[0].argmax()] = False
     kept = choose_units(GRAPH, theta, alive, 1e9)
     assert torch.equal(kept[0], alive[0])
+
+
+@given(st.integers(0, 10_000), st.floats(0.0, 60.0), st.integers(2, 7))
+@settings(max_examples=60)
+def test_units_stay_in_bundles(seed, budget, multiple):
+    theta, _ = draw(seed)
+    kept = choose_units(GRAPH, theta, ALIVE, budget, multiple)
+    least = [p.argsort(descending=True).argsort() < multiple for p in theta]
+    smallest = float(GRAPH.expected_weights([k.float() for k in least]))
+    size = float(GRAPH.expected_weights([k.float() for k in kept]))
+    assert size <= max(budget, smallest)
+    for p, k in zip(theta, kept, strict=True):
+        assert int(k.sum()) % multiple == 0 or bool(k.all())
+        assert k[p.argmax()]
+        if not k.all():
+            assert p[k].min() >= p[~k].max()

@@ -16,8 +16,8 @@ from offline_prune.masks.allocation import kept_count
 from tests.worlds import CASES, dataset, params
 
 
-def impala_params():
-    factory = ImpalaEncoderFactory(filters=[4, 6], feature_size=10)
+def impala_params(pooled=False):
+    factory = ImpalaEncoderFactory(filters=[4, 6], feature_size=10, pooled=pooled)
     return {"encoder_factory": factory, "batch_size": 8, "observation_scaler": "pixel"}
 
 
@@ -52,8 +52,9 @@ def test_what_is_left_is_a_smaller_dense_network(kind, algo):
         assert not weight[~mask.nominal[name]].any()
 
 
-def test_residual_channels_leave_together():
-    result = run("pixel-discrete", "cql", algo_params=impala_params(), sparsity=0.6)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_residual_channels_leave_together(pooled):
+    result = run("pixel-discrete", "cql", algo_params=impala_params(pooled), sparsity=0.6)
     mask = result.mask.nominal
     assert 0.6 <= result.mask.sparsity < 0.85
     prefix = "q_funcs.0._encoder.torso.stages"
@@ -66,6 +67,7 @@ def test_residual_channels_leave_together():
         assert torch.equal(tied[0], tied[2])
     there = mask[f"{prefix}.1.convolution.weight"].flatten(1).any(dim=1)
     columns = mask["q_funcs.0._encoder.last.weight"].any(dim=0)
+    assert len(columns) == 6 * (1 if pooled else 81)
     assert torch.equal(columns, there.repeat_interleave(len(columns) // len(there)))
 
 
@@ -160,3 +162,24 @@ def test_sparsity_zero_is_stock_d3rlpy():
         strict=True,
     ):  # fmt: skip
         assert torch.equal(a, b)
+
+
+def test_channels_stay_in_multiples():
+    factory = ImpalaEncoderFactory(filters=[16, 16], feature_size=16)
+    result = run(
+        "pixel-discrete",
+        "cql",
+        method="structured(interval=1, multiple=8)",
+        algo_params={"encoder_factory": factory, "batch_size": 8, "observation_scaler": "pixel"},
+    )
+    left = [left for left, _ in result.mask.layer_units.values()]
+    hidden = left[:-1]  # the head keeps its outputs
+    assert {n % 8 for n in hidden} == {0}
+    assert 8 in hidden
+    assert result.mask.sparsity >= 0.7
+
+
+@pytest.mark.parametrize("multiple", [0, -1, 1.5, True])
+def test_a_wrong_multiple_is_refused(multiple):
+    with pytest.raises(InputError, match="multiple"):
+        run("vector-continuous", "bc", f"structured(multiple={multiple})")

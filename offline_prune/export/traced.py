@@ -1,0 +1,77 @@
+"""Encoders that are no stack of layers, without the units that no action depends on."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+
+import torch
+from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
+from torch import Tensor, nn
+
+from offline_prune.agents.network import is_prunable
+from offline_prune.agents.traced_units import traced_units
+from offline_prune.compaction.unit_removal import read_units, remove_units
+from offline_prune.encoders.impala import ImpalaEncoder
+
+__all__ = ["WholeEncoderWarning", "remove_unread_units"]
+
+
+class WholeEncoderWarning(UserWarning):
+    """Units could leave an encoder, but what ties them together cannot be found here."""
+
+
+def remove_unread_units(
+    network: nn.Module, encoder: nn.Module, heads: Sequence[nn.Module], shape: Sequence[int]
+) -> None:
+    """Make the layers of a network smaller, in place, the function unchanged.
+
+    A unit leaves with its rows and biases when no weight ≠ 0 reads it
+    (:func:`~offline_prune.compaction.unit_removal.read_units`); channels that identity
+    connections tie together leave at once. Only IMPALA encoders (and Impoola) and
+    d3rlpy's own of linear layers and convolutions are touched: others may mix units
+    between layers, so that none of them could leave.
+
+    Args:
+        network: Of observations, on the CPU, in evaluation mode; nobody else's layers.
+        encoder: Its encoder.
+        heads: Layers whose outputs are the network's; they lose none.
+        shape: Of one observation.
+
+    Warns:
+        WholeEncoderWarning: If Torch-Pruning, which traces the wiring, is missing and
+            there is a layer with a column of zeros: the network stays as it is.
+    """
+    if not _keeps_units_apart(network, encoder):
+        return
+    layers = {name: m for name, m in network.named_modules() if is_prunable(m)}
+    if not any(_has_empty_column(layer.weight) for layer in layers.values()):
+        return
+    if importlib.util.find_spec("torch_pruning") is None:
+        warnings.warn(
+            "The encoder is written whole: units of it could leave, but which belong"
+            " together is found by tracing. pip install 'offline-prune[structured]', which"
+            " brings Torch-Pruning, and export again.",
+            WholeEncoderWarning,
+            stacklevel=2,
+        )
+        return
+    names = {id(layer.weight): f"{name}.weight" for name, layer in layers.items()}
+    network.requires_grad_(True)  # the graph of gradients is what is traced
+    graph = traced_units(network, [torch.zeros(2, *shape)], heads, names)
+    network.requires_grad_(False)
+    weights = {f"{name}.weight": layer.weight for name, layer in layers.items()}
+    remove_units(network, graph, read_units(graph, weights))
+
+
+def _has_empty_column(weight: Tensor) -> bool:
+    return not bool((weight != 0).transpose(0, 1).flatten(1).any(dim=1).all())
+
+
+def _keeps_units_apart(network: nn.Module, encoder: nn.Module) -> bool:
+    """Whether only linear layers and convolutions let one unit read another."""
+    if type(encoder) not in (ImpalaEncoder, PixelEncoder, VectorEncoder):
+        return False
+    holders = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
+    return all(is_prunable(m) and getattr(m, "groups", 1) == 1 for m in holders)
