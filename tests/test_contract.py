@@ -14,6 +14,7 @@ from d3rlpy.torch_utility import TorchMiniBatch
 
 from offline_prune import Agent, load_dataset, prune, prune_then_train
 from offline_prune.engines import ENGINES
+from offline_prune.errors import AlgorithmError
 from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.methods import METHODS, MODIFIERS
@@ -29,6 +30,7 @@ HELD = [
     for engine in ENGINES
     if engine != "auto" and not (engine == "sparse" and kind.startswith("pixel"))
 ]
+REPLACING = [name for name, made in METHODS.items() if getattr(made, "replaces_agent", False)]
 # Every engine with one method, every method with one engine; few rounds keep it quick.
 ROUNDS = {"synflow": "synflow(rounds=3)", "force": "force(rounds=2)",
           "iterative_snip": "iterative_snip(rounds=2)"}  # fmt: skip
@@ -36,8 +38,11 @@ RUNS = [(*case, "snip") for case in HELD] + [
     (*case, "auto", ROUNDS.get(method, method))
     for case in CASES
     for method in (*METHODS, *MODIFIERS)
-    # The others have a contract of their own: tests/methods/test_while_training.py.
-    if method != "snip" and not getattr(METHODS.get(method), "while_training", False)
+    # The others have a contract of their own: tests/methods/test_while_training.py, and
+    # the next test of replaced agents.
+    if method != "snip"
+    and not getattr(METHODS.get(method), "while_training", False)
+    and method not in REPLACING
 ]
 
 # Magnitude at initialisation and extreme sparsities empty whole layers; the zeros must
@@ -137,6 +142,42 @@ def test_zeros_hold_after_every_step_and_counts_are_exact(kind, algo, method, en
     # GraSP can saturate a squashed policy: its gradient is then exactly zero.
     saturated = all(weight.grad is None or not weight.grad.any() for weight in weights(subject))
     assert moved or saturated
+
+
+@pytest.mark.parametrize("method", REPLACING)
+@pytest.mark.parametrize(("kind", "algo"), CASES)
+def test_an_agent_that_takes_the_trained_ones_place_is_dense_and_stock(
+    kind, algo, method, tmp_path
+):
+    budget = "steps=4, distil_steps=4, gate_interval=2, max_iterations=1"
+
+    def run():
+        return prune_then_train(
+            dataset(kind),
+            algo,
+            0.8,
+            method=f"{method}({budget}, gate=agreement, objective=0, lower_bound=0)",
+            n_steps=STEPS,
+            evaluate=0,
+            algo_params=params(kind, algo),
+            progress=False,
+        )
+
+    if (kind, algo) in (("vector-continuous", "bcq"), ("pixel-continuous", "bcq")):
+        with pytest.raises(AlgorithmError, match="samples its actions"):
+            run()
+        return
+    result = run()
+    acting = agent(kind, algo).networks[0]
+    assert result.mask.sparsity == 0.0
+    assert result.mask.n_weights < acting.n_weights
+    for name, weight in Agent.of(result.algo).weights.items():
+        assert weight.shape == result.mask.nominal[name].shape
+        assert weight.count_nonzero() == weight.numel()
+    assert_identical(state(run().algo), state(result.algo))
+    result.algo.save(str(tmp_path / "agent.d3"))
+    loaded = d3rlpy.load_learnable(str(tmp_path / "agent.d3"))
+    assert_identical(state(loaded), state(result.algo))
 
 
 @pytest.mark.parametrize(("kind", "algo", "engine"), HELD)

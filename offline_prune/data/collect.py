@@ -19,7 +19,7 @@ from offline_prune.data.recipes import DatasetRecipe
 from offline_prune.data.store import write_dataset
 from offline_prune.shipped_files import shipped
 
-__all__ = ["CONTROLLERS", "collect", "cut_dataset", "measure_references"]
+__all__ = ["CONTROLLERS", "collect", "cut_dataset", "measure_references", "play_episode"]
 
 Controller = Callable[[NDArray[Any], float, np.random.Generator], Any]
 """(observation, noise level, generator) → action. Noise 0 is the controller's best."""
@@ -90,11 +90,21 @@ def _controller(recipe: DatasetRecipe) -> Controller:
     return CONTROLLERS[recipe.collection["controller"]]
 
 
-def _episode(
+def play_episode(
     environment: gymnasium.Env[Any, Any],
     act: Callable[[NDArray[Any]], Any],
     seed: int,
 ) -> EpisodeBuffer:
+    """Play one episode.
+
+    Args:
+        environment: A gymnasium environment.
+        act: Observation → action, as the environment takes it.
+        seed: Of the reset.
+
+    Returns:
+        The episode, with the observation after its last step.
+    """
     observation, _ = environment.reset(seed=seed)
     observations, actions, rewards = [observation], [], []
     terminated = truncated = False
@@ -142,7 +152,7 @@ def collect(recipe: DatasetRecipe) -> MinariDataset:
             return controller(observation, noise, rng)
 
         for _ in range(count):
-            episodes.append(_episode(environment, act, plan["seed"] + len(episodes)))
+            episodes.append(play_episode(environment, act, plan["seed"] + len(episodes)))
     dataset = write_dataset(
         recipe.id,
         episodes,
@@ -179,7 +189,7 @@ def measure_references(recipe: DatasetRecipe, seeds: Sequence[int]) -> tuple[flo
         lambda observation: controller(observation, 0.0, rng),
     )
     scores = [
-        float(np.mean([sum(_episode(environment, act, seed).rewards) for seed in seeds]))
+        float(np.mean([sum(play_episode(environment, act, seed).rewards) for seed in seeds]))
         for act in policies
     ]
     environment.close()

@@ -17,7 +17,8 @@ from offline_prune.methods.gradual_magnitude import GradualMagnitude
 from offline_prune.methods.initial_weights import Reinitialised, Rescaled
 from offline_prune.methods.inverted import inverted
 from offline_prune.methods.iterative import Force, IterativeSnip, SynFlow
-from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.method import PruningMethod, PruningSettings, refuse_replacement
+from offline_prune.methods.pops import PoPS
 from offline_prune.methods.rigl import RigL
 from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
@@ -34,6 +35,7 @@ __all__ = [
     "PruningSettings",
     "SingleShot",
     "make_method",
+    "refuse_replacement",
 ]
 
 MethodLike: TypeAlias = str | Path | Mask | Callable[[PruningSettings], PruningMethod]
@@ -50,6 +52,7 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "rigl": RigL,
     "gates": BernoulliGates,
     "structured": Structured,
+    "pops": PoPS,
 }
 """Name → method of the settings; every saliency is a single-shot one of its name."""
 
@@ -91,7 +94,18 @@ def make_method(method: MethodLike, settings: PruningSettings) -> PruningMethod:
     if isinstance(method, str):
         return _evaluate(parse(method), settings)
     if callable(method):
-        return method(settings)
+        try:
+            made = method(settings)
+        except TypeError as error:
+            raise InputError(
+                f"The function given as method cannot be called with PruningSettings: {error}."
+            ) from error
+        if not isinstance(made, PruningMethod):
+            raise InputError(
+                f"The function given as method returns {type(made).__name__}; expected a"
+                " PruningMethod of the settings it takes."
+            )
+        return made
     raise InputError(
         "method is a name, an expression, a mask or the path of one, or a function of"
         f" PruningSettings, not {type(method).__name__}."
@@ -109,7 +123,9 @@ def _evaluate(expression: Expression, settings: PruningSettings) -> PruningMetho
             if not isinstance(inner, Expression):
                 raise InputError(f"{name}(...) takes a method first, not {inner!r}.")
             plain = [a.name if isinstance(a, Expression) else a for a in arguments]
-            return MODIFIERS[name](_evaluate(inner, settings), *plain, **options)
+            wrapped = _evaluate(inner, settings)
+            refuse_replacement(wrapped, f"{name} has no mask to change")
+            return MODIFIERS[name](wrapped, *plain, **options)
     except TypeError as error:
         raise InputError(f"{name} does not take these arguments: {error}.") from error
     raise UnknownNameError("pruning method", name, {*METHODS, *MODIFIERS})

@@ -17,7 +17,7 @@ from offline_prune.masks.mask import Mask
 from offline_prune.saliency.objective import Saliency, Scores
 from offline_prune.saliency.scoring import Average, score_networks
 
-__all__ = ["PruningMethod", "PruningSettings"]
+__all__ = ["PruningMethod", "PruningSettings", "refuse_replacement"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,9 @@ class PruningMethod:
     while_training: ClassVar[bool] = False
     """Whether masks change during training; such a method needs no dataset."""
 
+    replaces_agent: ClassVar[bool] = False
+    """Whether :meth:`after_training` may return another agent."""
+
     def __init__(self, settings: PruningSettings) -> None:
         """Prepare.
 
@@ -152,3 +155,29 @@ class PruningMethod:
         if self.mask is None:
             raise RuntimeError("before_training has not run.")
         return self.mask
+
+    def after_training(self, agent: Agent, data: Dataset) -> Agent:
+        """Return the agent to keep: the trained one, or another one that it taught.
+
+        Args:
+            agent: The trained agent; nothing holds it any more.
+            data: The fixed dataset.
+        """
+        return agent
+
+
+def refuse_replacement(method: PruningMethod, what: str) -> None:
+    """Refuse a method that replaces the trained agent where nobody would call it then.
+
+    Args:
+        method: The method.
+        what: What cannot be done with it, for the message.
+
+    Raises:
+        InputError: If it is such a method.
+    """
+    if method.replaces_agent:
+        raise InputError(
+            f"{type(method).__name__} replaces the agent when its training is over: {what}."
+            " Call prune_then_train, or train and then call prune_and_shrink."
+        )

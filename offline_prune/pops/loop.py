@@ -1,0 +1,380 @@
+"""prune_and_shrink: from a trained agent to a small dense student of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import d3rlpy
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset, load_dataset, make_environment
+from offline_prune.errors import EnvironmentUnavailableError, ObjectiveNotReachedError
+from offline_prune.evaluation.rollouts import Evaluation, check_episodes
+from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
+from offline_prune.pops.gate import AgreementGate, EnvironmentGate, Gate
+from offline_prune.pops.held_out import split_episodes
+from offline_prune.pops.options import LEARNING_RATE, ShrinkOptions
+from offline_prune.pops.pruning import PruningPhase, SparseStudent, prune_student
+from offline_prune.pops.result import Iteration, ShrinkResult
+from offline_prune.pops.shrink import redundancy, shrunken_widths
+from offline_prune.pops.student import Workshop, weights_of, widths
+from offline_prune.pops.teacher import Teacher
+from offline_prune.progress import ProgressBar
+
+__all__ = ["check_possible", "prune_and_shrink", "shrink"]
+
+_CONVERGED = 0.0005  # of the teacher's weights
+_HELD_OUT = 0.1  # of the episodes
+
+
+def prune_and_shrink(
+    teacher: Any,
+    dataset: Any,
+    *,
+    objective: float | None = None,
+    lower_bound: float | None = None,
+    gate: str | Gate = "auto",
+    gate_interval: int = 1_000,
+    gate_episodes: int = 20,
+    n_steps: int = 50_000,
+    distil_steps: int = 50_000,
+    final_sparsity: float = 0.99,
+    temperature: float = 0.01,
+    patience: int = 5,
+    minimum_width: int = 4,
+    max_iterations: int = 10,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    evaluate: int = 10,
+    seed: int = 0,
+    progress: bool = True,
+) -> ShrinkResult:
+    """Make a small dense network that acts as a trained agent does, offline.
+
+    Only the acting network is compressed. A student, at first a copy of it, is pruned by
+    magnitude while it learns the teacher's preferences on the dataset's states. How much
+    each layer could do without tells the widths of a smaller dense student; that one is
+    initialised anew, distilled from the same teacher and becomes the next student to be
+    pruned. This ends when the number of weights changes by less than .05 % of the
+    teacher's, or when a smaller student no longer reaches the objective. The result is
+    the smallest dense student that did; where none did, the sparsest pruned student of
+    the first round, of the teacher's widths.
+
+    Args:
+        teacher: A trained d3rlpy algorithm, or what has one as ``.algo``: a result of
+            :func:`~offline_prune.pipeline.prune_then_train`. BC, CQL, IQL, TD3(+BC), SAC,
+            DQN, DoubleDQN, discrete BC, CQL and BCQ, on d3rlpy's vector or pixel encoders.
+            It stays as it is.
+        dataset: As in :func:`~offline_prune.pipeline.prune_then_train`; for its states.
+        objective: The gate's score from which on a student is good. None: by returns,
+            the teacher's mean T over the final evaluation's episodes less
+            ``.05 · |T − floor|``, floor being the mean return of a random policy; by
+            agreement .95.
+        lower_bound: Score below which pruning pauses until the student has recovered.
+            None: by returns ``objective − .10 · |T − floor|``; by agreement
+            ``objective − .10``.
+        gate: What judges students. ``"environment"``: the mean return of rollouts, with
+            new seeds each time; ``"agreement"``: the same actions as the teacher, on a
+            tenth of the episodes, which students then do not learn on; ``"auto"``: the
+            environment where it can be made here. Or a :class:`Gate` of your own.
+        gate_interval: Gradient steps between two scores.
+        gate_episodes: Episodes of one rollout score.
+        n_steps: Gradient steps of one pruning schedule, pauses not counted.
+        distil_steps: Most gradient steps to distil a shrunken student; it is done as soon
+            as it reaches the objective.
+        final_sparsity: Of every weight tensor at the end of a schedule, in [0, 1).
+        temperature: τ of :func:`~offline_prune.pops.distillation.kullback_leibler`, in
+            the units of the teacher's scores; for discrete actions.
+        patience: Failures of the gate in a row that end a pruning phase; scores in a row
+            without a new best that end a distillation.
+        minimum_width: Smallest width of a shrunken layer.
+        max_iterations: Most rounds.
+        batch_size: States a gradient step; None for the teacher's.
+        learning_rate: Of Adam; None for :data:`~offline_prune.pops.options.LEARNING_RATE`.
+        evaluate: Evaluation episodes of teacher and result; 0 for none.
+        seed: Of everything random; the same seed gives the same student.
+        progress: Whether to show progress bars.
+
+    Returns:
+        The student, and how it came about.
+
+    Raises:
+        InputError: If an argument is wrong, before anything is trained; an
+            :class:`~offline_prune.errors.AlgorithmError` if it is the teacher.
+        EnvironmentUnavailableError: If the gate is ``"environment"`` and there is none here.
+        ObjectiveNotReachedError: If no student reached the objective, pruned ever so
+            little.
+        NonFiniteError: If a weight becomes NaN or infinite.
+
+    References:
+        Livne, Cohen 2020, arXiv 2001.05012. Theirs draws states by acting; here they are
+        the dataset's.
+    """
+    options = ShrinkOptions(
+        objective=objective,
+        lower_bound=lower_bound,
+        gate=gate,
+        gate_interval=gate_interval,
+        gate_episodes=gate_episodes,
+        n_steps=n_steps,
+        distil_steps=distil_steps,
+        final_sparsity=final_sparsity,
+        temperature=temperature,
+        patience=patience,
+        minimum_width=minimum_width,
+        max_iterations=max_iterations,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    check_episodes(evaluate)
+    data = load_dataset(dataset)
+    return shrink(teacher, data, options, evaluate=evaluate, progress=progress)
+
+
+def shrink(
+    trained: Any, data: Dataset, options: ShrinkOptions, *, evaluate: int, progress: bool
+) -> ShrinkResult:
+    """:func:`prune_and_shrink` with its options in one."""
+    start = time.perf_counter()
+    teacher = Teacher.of(trained, data)
+    d3rlpy.seed(options.seed)
+    returns = evaluate_policy(teacher.algo, data.metadata, evaluate, seed=options.seed)
+    gate, states = _gate(teacher, data, options, returns)
+    workshop = Workshop(
+        teacher=teacher,
+        data=states,
+        batch_size=options.batch_size or teacher.algo.batch_size,
+        learning_rate=options.learning_rate or LEARNING_RATE,
+        temperature=options.temperature,
+    )
+    search = _Search(workshop, gate, options, progress=progress)
+    found = search.run()
+    weights = Agent.of(found.student).weights.values()
+    parameters = found.student.impl.modules.imitator.parameters()
+    return ShrinkResult(
+        algo=found.student,
+        hidden_units=widths(found.student),
+        n_weights=sum(weight.numel() for weight in weights),
+        n_parameters=sum(parameter.numel() for parameter in parameters),
+        n_nonzero=sum(int(weight.count_nonzero()) for weight in weights),
+        teacher_hidden_units=teacher.hidden_units,
+        teacher_weights=teacher.n_weights,
+        teacher_parameters=teacher.n_parameters,
+        gate=gate.description,
+        objective=gate.objective,
+        lower_bound=gate.lower_bound,
+        gate_score=found.score,
+        iterations=tuple(search.iterations),
+        evaluation=evaluate_policy(
+            found.student, data.metadata, evaluate, seed=options.seed, progress=progress
+        ),
+        teacher_evaluation=returns,
+        dataset=data.metadata.dataset_id,
+        seed=options.seed,
+        seconds=time.perf_counter() - start,
+        history=tuple(search.history),
+    )
+
+
+def check_possible(trained: Any, data: Dataset, options: ShrinkOptions) -> None:
+    """Refuse at once what could only fail after the teacher was trained.
+
+    Args:
+        trained: The algorithm, trained or not.
+        data: The dataset.
+        options: What is asked for.
+
+    Raises:
+        AlgorithmError: If it cannot be a teacher.
+        InputError: If the dataset has no episode to hold out.
+        EnvironmentUnavailableError: If the gate needs an environment that is not here.
+    """
+    Teacher.of(trained, data)
+    if isinstance(options.gate, str) and _kind(options.gate, data) == "agreement":
+        split_episodes(data, _HELD_OUT, options.seed)
+
+
+def _kind(gate: str, data: Dataset) -> str:
+    """``"environment"`` or ``"agreement"``."""
+    if gate != "agreement":
+        try:
+            make_environment(data.metadata).close()
+            return "environment"
+        except EnvironmentUnavailableError:
+            if gate == "environment":
+                raise
+    return "agreement"
+
+
+def _gate(
+    teacher: Teacher, data: Dataset, options: ShrinkOptions, returns: Evaluation
+) -> tuple[Gate, Dataset]:
+    """What judges students, and the data that they learn on."""
+    if not isinstance(options.gate, str):
+        return options.gate, data
+    if _kind(options.gate, data) == "agreement":
+        states, held_out = split_episodes(data, _HELD_OUT, options.seed)
+        bounds = {"objective": options.objective, "lower_bound": options.lower_bound}
+        return AgreementGate(teacher, held_out, **bounds), states
+    episodes, seed = options.gate_episodes, options.seed
+    if returns.mean_return is None:  # none were asked for
+        returns = evaluate_policy(teacher.algo, data.metadata, episodes, seed=seed)
+    made = EnvironmentGate(
+        data.metadata,
+        teacher_return=float(returns.mean_return or 0.0),
+        episodes=episodes,
+        objective=options.objective,
+        lower_bound=options.lower_bound,
+        seed=seed,
+    )
+    return made, data
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A student that reached the objective, or the best that an attempt came to."""
+
+    student: Any
+    score: float
+    steps: int
+
+
+class _Search:
+    """Rounds of pruning and shrinking."""
+
+    def __init__(
+        self, workshop: Workshop, gate: Gate, options: ShrinkOptions, *, progress: bool
+    ) -> None:
+        self._workshop, self._gate, self._options = workshop, gate, options
+        self._progress = progress
+        self.iterations: list[Iteration] = []
+        self.history: list[dict[str, float]] = []
+
+    def run(self) -> _Judged:
+        """The smallest student that reached the objective.
+
+        Raises:
+            ObjectiveNotReachedError: If none did.
+        """
+        workshop = self._workshop
+        best: _Judged | None = None
+        student = workshop.copy_of_teacher()
+        for number in range(1, self._options.max_iterations + 1):
+            phase = self._prune(number, student)
+            sparse = phase.sparsest
+            if sparse is None:
+                self._note(student, phase)
+                break
+            weights = Agent.of(student).weights
+            kept = {name: int(sparse.state[_own(name)].count_nonzero()) for name in weights}
+            shapes = [tuple(weight.shape) for weight in weights.values()]
+            small = shrunken_widths(shapes, list(kept.values()), self._options.minimum_width)
+            if best is None:
+                best = _Judged(workshop.copy_of(student, sparse.state), sparse.score, sparse.step)
+            candidate = workshop.build(small)
+            change = _n_weights(student) - _n_weights(candidate)
+            judged = None
+            if change >= _CONVERGED * workshop.teacher.n_weights:
+                judged = self._distil(number, candidate)
+            accepted = judged is not None and judged.score >= self._gate.objective
+            self._note(student, phase, kept, small, judged, accepted)
+            if judged is None or not accepted:
+                break
+            best = judged
+            student = workshop.copy_of(judged.student)
+        if best is None:
+            raise ObjectiveNotReachedError(
+                f"No student reached the objective {self._gate.objective:.6g}"
+                f" ({self._gate.description}); the best score was {phase.best_score:.6g}. Lower"
+                " objective=, or distil longer at low sparsity: more n_steps, more patience."
+            )
+        return best
+
+    def _prune(self, number: int, student: Any) -> PruningPhase:
+        title = f"Round {number}: pruning {_shape(student)}"
+        options = self._options
+        with ProgressBar(title, options.n_steps, "steps", show=self._progress) as bar:
+            phase = prune_student(
+                self._workshop,
+                student,
+                self._gate,
+                final_sparsity=options.final_sparsity,
+                n_steps=options.n_steps,
+                gate_interval=options.gate_interval,
+                patience=options.patience,
+                after_step=bar.advance,
+            )
+        self.history += [{"iteration": number, "shrunken": 0, **row} for row in phase.history]
+        return phase
+
+    def _distil(self, number: int, student: Any) -> _Judged:
+        """Distil until the objective is reached, or it gets no better."""
+        best, best_score, since_best, step = weights_of(student), -math.inf, 0, 0
+        title = f"Round {number}: distilling {_shape(student)}"
+        budget, interval = self._options.distil_steps, self._options.gate_interval
+        with ProgressBar(title, budget, "steps", show=self._progress) as bar:
+            for step, loss in self._workshop.train(student, budget, interval, bar.advance):
+                score = self._gate.score(student)
+                self.history.append(
+                    {
+                        "iteration": number,
+                        "shrunken": 1,
+                        "step": step,
+                        "loss": loss,
+                        "sparsity": 0.0,
+                        "gate_score": score,
+                    }
+                )
+                since_best += 1
+                if score > best_score:
+                    best, best_score, since_best = weights_of(student), score, 0
+                if score >= self._gate.objective or since_best >= self._options.patience:
+                    break
+        student.impl.modules.imitator.load_state_dict(best)
+        return _Judged(student, best_score, step)
+
+    def _note(
+        self,
+        student: Any,
+        phase: PruningPhase,
+        kept: dict[str, int] | None = None,
+        small: tuple[int, ...] | None = None,
+        judged: _Judged | None = None,
+        accepted: bool = False,
+    ) -> None:
+        sparse: SparseStudent | None = phase.sparsest
+        sizes: dict[str, Tensor] = dict(Agent.of(student).weights)
+        self.iterations.append(
+            Iteration(
+                hidden_units=widths(student),
+                sparsity=None if sparse is None else sparse.mask.sparsity,
+                redundancy={
+                    name: redundancy(count, sizes[name].numel())
+                    for name, count in (kept or {}).items()
+                },
+                pruning_score=None if sparse is None else sparse.score,
+                pruning_steps=phase.steps,
+                shrunken_units=small,
+                shrunken_score=None if judged is None else judged.score,
+                distillation_steps=0 if judged is None else judged.steps,
+                accepted=accepted,
+            )
+        )
+
+
+def _own(name: str) -> str:
+    """A weight's name within the imitator, of its name within the algorithm."""
+    return name.removeprefix("imitator.")
+
+
+def _n_weights(student: Any) -> int:
+    return sum(weight.numel() for weight in Agent.of(student).weights.values())
+
+
+def _shape(student: Any) -> str:
+    return "-".join(map(str, widths(student)))

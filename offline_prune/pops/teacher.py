@@ -1,0 +1,204 @@
+"""The teacher: what a trained algorithm prefers, and how large its acting networks are."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from d3rlpy.algos import QLearningAlgoBase
+from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEncoderFactory
+from d3rlpy.models.torch import (
+    CategoricalPolicy,
+    DeterministicPolicy,
+    DiscreteMeanQFunction,
+    NormalPolicy,
+)
+from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
+from torch import Tensor, nn
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset
+from offline_prune.errors import AlgorithmError
+from offline_prune.export.layers import ArgmaxRule, ConstrainedArgmaxRule
+from offline_prune.export.policy import ActingPolicy, acting_policy
+
+__all__ = ["Teacher"]
+
+_HEADS = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
+_ENCODERS = (PixelEncoder, VectorEncoder)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained algorithm, frozen; only what decides on its actions.
+
+    Attributes:
+        algo: The d3rlpy algorithm; it stays as it is.
+        policy: Its acting networks and its rule, sharing no tensor with it.
+        networks: The acting modules of the algorithm: a policy, or critics (and the
+            imitator of discrete BCQ). The first one is what the first student copies.
+        encoder_factory: d3rlpy's vector or pixel encoder factory of the first one.
+    """
+
+    algo: Any
+    policy: ActingPolicy
+    networks: tuple[Any, ...]
+    encoder_factory: Any
+
+    @classmethod
+    def of(cls, trained: Any, data: Dataset) -> Teacher:
+        """Look into a trained algorithm.
+
+        Args:
+            trained: A built d3rlpy algorithm, or what has one as ``.algo``: a result or an
+                agent of this package.
+            data: The dataset that it will teach on.
+
+        Returns:
+            The teacher.
+
+        Raises:
+            AlgorithmError: If it is no built algorithm, does not fit the dataset, or its
+                acting networks are not d3rlpy's plain heads on vector or pixel encoders.
+            UnsupportedExportError: If a scaler is not known.
+        """
+        algo = trained if isinstance(trained, QLearningAlgoBase) else getattr(trained, "algo", None)
+        if not isinstance(algo, QLearningAlgoBase):
+            raise AlgorithmError(
+                "A teacher is a trained d3rlpy algorithm or a result of prune_then_train, not"
+                f" {type(trained).__name__}."
+            )
+        Agent.of(algo)  # raises unless it is built and known
+        _check_fits(algo, data)
+        networks = _acting_networks(algo)
+        for network in networks:
+            encoder = getattr(network, "_encoder", None)
+            if type(network) not in _HEADS or type(encoder) not in _ENCODERS:
+                raise AlgorithmError(
+                    f"A {type(algo).__name__} that acts by {type(network).__name__} on"
+                    f" {type(encoder).__name__} cannot be shrunk. Expected a deterministic or"
+                    " Gaussian policy, logits, or critics of mean Q values, on d3rlpy's vector"
+                    " or pixel encoder: BC, CQL, IQL, TD3(+BC), SAC, DQN, DoubleDQN or discrete"
+                    " BC, CQL, BCQ. Continuous BCQ samples its actions; of IMPALA, OFENet and"
+                    " custom encoders the widths are not known here."
+                )
+        config = algo.config
+        policy = acting_policy(algo).to(algo.impl.device)
+        return cls(
+            algo=algo,
+            policy=policy,
+            networks=networks,
+            encoder_factory=_plain_factory(
+                getattr(config, "actor_encoder_factory", None) or config.encoder_factory,
+                len(data.metadata.observation_shape) == 3,
+            ),
+        )
+
+    @property
+    def n_weights(self) -> int:
+        """Weights of the acting networks, each once."""
+        return self.policy.n_weights
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights, biases and normalisation of the acting networks, each once."""
+        parts = [part for network in self.networks for part in (network._encoder, head(network))]
+        found = {id(p): p.numel() for part in parts for p in part.parameters()}
+        return sum(found.values())
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Widths of the first acting network: units, or filters and feature size."""
+        return widths_of(self.encoder_factory)
+
+    @torch.no_grad()
+    def preferences(self, observations: Tensor) -> Tensor:
+        """What a student is to learn.
+
+        Args:
+            observations: (B, *observation shape), scaled as the networks read them.
+
+        Returns:
+            (B, A): the score of every discrete action (mean Q value, logit, or discrete
+            BCQ's constrained score), or the continuous action in [−1, 1].
+        """
+        outputs = torch.cat([network(observations) for network in self.policy.networks], dim=1)
+        rule = self.policy.rule
+        if isinstance(rule, ArgmaxRule | ConstrainedArgmaxRule):
+            return rule.scores(outputs)
+        found: Tensor = rule(outputs)
+        return found
+
+
+def head(network: Any) -> nn.Module:
+    """The layer of an acting network whose outputs decide on the action."""
+    found: nn.Module = network._mu if isinstance(network, NormalPolicy) else network._fc
+    return found
+
+
+def widths_of(factory: Any) -> tuple[int, ...]:
+    """Widths of the hidden layers that an encoder factory makes.
+
+    Args:
+        factory: d3rlpy's vector or pixel encoder factory.
+
+    Returns:
+        Units a layer; for images the filters of the convolutions and the feature size.
+    """
+    if isinstance(factory, VectorEncoderFactory):
+        return tuple(factory.hidden_units)
+    return (*(filters for filters, *_ in factory.filters), factory.feature_size)
+
+
+def with_widths(factory: Any, widths: tuple[int, ...]) -> Any:
+    """The same encoder factory with other widths.
+
+    Args:
+        factory: d3rlpy's vector or pixel encoder factory.
+        widths: One number a hidden layer.
+
+    Returns:
+        A new factory; kernels, strides, activation and normalisation are the same.
+    """
+    if isinstance(factory, VectorEncoderFactory):
+        return dataclasses.replace(factory, hidden_units=list(widths))
+    *filters, feature_size = widths
+    shapes = [shape for _, *shape in factory.filters]
+    return dataclasses.replace(
+        factory,
+        filters=[[n, *shape] for n, shape in zip(filters, shapes, strict=True)],
+        feature_size=feature_size,
+    )
+
+
+def _acting_networks(algo: Any) -> tuple[Any, ...]:
+    modules = algo.impl.modules
+    if hasattr(modules, "policy"):
+        return (modules.policy,)
+    if hasattr(modules, "q_funcs"):
+        imitator = getattr(modules, "imitator", None)
+        return (*modules.q_funcs, *([] if imitator is None else [imitator]))
+    return (modules.imitator,)
+
+
+def _plain_factory(factory: Any, is_image: bool) -> Any:
+    """d3rlpy's default factory as the one that it stands for."""
+    if not isinstance(factory, DefaultEncoderFactory):
+        return factory
+    options = {f.name: getattr(factory, f.name) for f in dataclasses.fields(factory)}
+    return (PixelEncoderFactory if is_image else VectorEncoderFactory)(**options)
+
+
+def _check_fits(algo: Any, data: Dataset) -> None:
+    metadata = data.metadata
+    kind = algo.get_action_type().name.lower()
+    found = (kind, algo.impl.action_size, tuple(algo.impl.observation_shape))
+    expected = (metadata.action_kind, metadata.action_size, tuple(metadata.observation_shape))
+    if found != expected:
+        raise AlgorithmError(
+            f"The teacher, {type(algo).__name__}, was made for {found[1]} {found[0]} actions"
+            f" and observations of shape {found[2]}; this dataset has {expected[1]}"
+            f" {expected[0]} ones and observations of shape {expected[2]}."
+        )
