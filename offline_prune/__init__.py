@@ -11,8 +11,10 @@ from offline_prune.evaluation import Evaluation, evaluate
 from offline_prune.masks import Mask
 from offline_prune.online import prune_online
 from offline_prune.pipeline import prune, prune_then_train, score
+from offline_prune.pops import ShrinkResult, prune_and_shrink
 from offline_prune.result import PruneResult
 from offline_prune.scored import ScoredAgent
+from offline_prune.study import sweep
 
 __all__ = [
     "Agent",
@@ -24,12 +26,15 @@ __all__ = [
     "OfflinePruneError",
     "PruneResult",
     "ScoredAgent",
+    "ShrinkResult",
     "evaluate",
     "load_dataset",
     "prune",
+    "prune_and_shrink",
     "prune_online",
     "prune_then_train",
     "score",
+    "sweep",
 ]
 
 __version__ = "0.1.0"

@@ -21,6 +21,7 @@ from offline_prune.errors import InputError, OfflinePruneError, SparsityError
 from offline_prune.pipeline import prune_then_train, score
 from offline_prune.result import PruneResult, check_output_directory
 from offline_prune.saliency.scoring import Average
+from offline_prune.study.command import sweep_command
 
 __all__ = ["app", "main"]
 
@@ -45,8 +46,9 @@ def main() -> None:
     try:
         app()
     except OfflinePruneError as error:
+        message = "\n".join([str(error), *getattr(error, "__notes__", [])])
         Console(stderr=True).print(
-            f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True
+            f"[bold red]{type(error).__name__}[/]: {escape(message)}", soft_wrap=True
         )
         sys.exit(2 if isinstance(error, InputError) else 1)
 
@@ -73,7 +75,7 @@ def _params(texts: list[str]) -> dict[str, Any]:
             raise InputError(f"--param takes name=value, not {text!r}.")
         try:
             params[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             params[name.strip()] = value  # a bare word is a string
     return params
 
@@ -224,6 +226,9 @@ def _print_result(result: PruneResult, as_json: bool) -> None:
         click.echo(json.dumps(result.to_dict()))
     else:
         Console().print(result.summary())
+
+
+app.command("sweep")(sweep_command)
 
 
 @app.command()

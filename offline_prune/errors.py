@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "MaskError",
     "NonFiniteError",
+    "ObjectiveNotReachedError",
     "OfflinePruneError",
     "OutputDirectoryError",
     "SparsityError",
@@ -82,6 +83,10 @@ class OutputDirectoryError(InputError):
 
 class NonFiniteError(OfflinePruneError, ArithmeticError):
     """A loss, a score or a weight that is NaN or infinite."""
+
+
+class ObjectiveNotReachedError(OfflinePruneError):
+    """No student was ever good enough; the message says how far the best one came."""
 
 
 class DatasetError(InputError):

@@ -11,12 +11,14 @@ from d3rlpy.base import LearnableConfig
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
+from offline_prune.agents.configure import check_config
+from offline_prune.arguments import check_seed, check_switch, whole_number
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import check_request
 from offline_prune.masks.mask import Mask
-from offline_prune.methods import MethodLike, PruningSettings, make_method
+from offline_prune.methods import MethodLike, PruningSettings, make_method, refuse_replacement
 from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
 from offline_prune.pruned_agent import PrunedAgent, hold
 
@@ -70,8 +72,7 @@ def prune_online(
     Raises:
         InputError: If an argument is wrong.
     """
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
-        raise InputError(f"n_steps is a whole number from 1 on, not {n_steps!r}.")
+    n_steps, seed = whole_number("n_steps", n_steps, 1), check_seed(seed)
     if isinstance(algo, LearnableConfig):
         algo = algo.create(device=d3rlpy_device(device))
     if not isinstance(algo, QLearningAlgoBase):
@@ -79,19 +80,28 @@ def prune_online(
             f"algo is a d3rlpy config or a d3rlpy Q-learning algorithm, not {type(algo).__name__}."
         )
     d3rlpy.seed(seed)
+    check_config(algo.config)
     if algo.impl is None:
-        algo.build_with_env(environment)
+        try:
+            algo.build_with_env(environment)
+        except Exception as error:  # whatever d3rlpy raises of what is no environment for it
+            raise AlgorithmError(
+                f"{type(algo).__name__} cannot be built for {environment!r}"
+                f" ({type(error).__name__}: {error}). Expected a gymnasium environment with"
+                " spaces that the algorithm takes."
+            ) from error
     if find_readers(algo):
         share_ofenet(algo)
     agent = Agent.of(algo)
     settings = PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
-        share_critics=share_critics,
+        share_critics=check_switch("share_critics", share_critics),
         seed=seed,
         n_steps=n_steps,
     )
     chosen = make_method(method, settings)
+    refuse_replacement(chosen, "prune_online only attaches a mask")
     if dataset is None and not chosen.while_training:
         raise InputError(
             f"{method} makes its mask before training, from a dataset. Pass dataset=…, or a"

@@ -10,19 +10,31 @@ from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
+from offline_prune.arguments import check_seed, check_switch, whole_number
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.diagnostics import NetworkDiagnostics
 from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.masks.allocation import Allocation
-from offline_prune.masks.build import check_request, warn_of_collapse
+from offline_prune.masks.build import (
+    all_kept,
+    check_request,
+    mask_from_kept,
+    warn_of_collapse,
+)
 from offline_prune.masks.mask import Mask
-from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, make_method
+from offline_prune.methods import (
+    MethodLike,
+    PruningMethod,
+    PruningSettings,
+    make_method,
+    refuse_replacement,
+)
 from offline_prune.methods.initial_weights import Rescaled
 from offline_prune.pruned_agent import PrunedAgent, hold
 from offline_prune.result import PruneResult, RunSettings, check_output_directory
-from offline_prune.saliency.scoring import Average
+from offline_prune.saliency.scoring import Average, check_average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
@@ -55,6 +67,7 @@ def prune_then_train(
     diagnostics: bool = False,
     feature_steps: int = 0,
     output_dir: str | Path | None = None,
+    checkpoint_dir: str | Path | None = None,
     progress: bool = True,
     **fit_options: Any,
 ) -> PruneResult:
@@ -73,9 +86,10 @@ def prune_then_train(
         sparsity: Fraction of the prunable weights to remove, in [0, 1): one number, or
             role → number (``{"actor": .95, "critic": .8}``; others stay dense).
         method: A name: before training ``"snip"``, ``"grasp"``, ``"synflow"``, ``"force"``,
-            ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``, ``"gates"``; an
-            expression such as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or
-            the path of a saved one (:func:`~offline_prune.methods.make_method`).
+            ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``, ``"gates"``;
+            afterwards ``"pops"``, whose agent is a small dense student; an expression such
+            as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of a
+            saved one (:func:`~offline_prune.methods.make_method`).
         allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
             density of every layer by weight name; None for the method's own: ERK for those
             that prune while training, else global.
@@ -106,6 +120,11 @@ def prune_then_train(
         feature_steps: Auxiliary steps that train an OFENet's features before anything is
             scored or pruned; with ``algo_params={"encoder": "ofenet"}``.
         output_dir: Where to save the result; a new or empty folder.
+        checkpoint_dir: Folder for the state of the run after every epoch, which runs may
+            share. A run that was killed goes on from there when it is called again, and
+            ends with the same weights, bit for bit on the CPU; agents with an OFENet and
+            methods that prune while training start from their beginning. The state is
+            removed when the run is done.
         progress: Whether to show progress bars.
         **fit_options: Passed on to d3rlpy's ``fit``: ``logger_adapter``,
             ``evaluators``, ``callback``, ``n_steps_per_epoch``, …
@@ -120,7 +139,10 @@ def prune_then_train(
     """
     if output_dir is not None:
         check_output_directory(output_dir)
-    check_episodes(evaluate)
+    evaluate, seed = check_episodes(evaluate), check_seed(seed)
+    feature_steps = whole_number("feature_steps", feature_steps, 0)
+    rescale = check_switch("rescale", rescale)
+    diagnostics = check_switch("diagnostics", diagnostics)
     check_fit_options(fit_options)
     data = load_dataset(dataset)
     agent, settings = _begin(
@@ -149,12 +171,22 @@ def prune_then_train(
         measured = NetworkDiagnostics(data, seed=seed).evaluators(pruned.algo)
         fit_options["evaluators"] = measured | (fit_options.get("evaluators") or {})
     try:
-        record = train(pruned, data, n_steps, fit_options=fit_options, progress=progress)
+        record = train(
+            pruned,
+            data,
+            n_steps,
+            fit_options=fit_options,
+            progress=progress,
+            checkpoint_dir=checkpoint_dir,
+        )
     except BaseException:
         pruned.release()
         raise
     mask = pruned.finish()
     agent = Agent.of(pruned.algo, pruned.name)
+    if chosen.replaces_agent:
+        agent = chosen.after_training(agent, data)
+        mask = mask_from_kept(agent, all_kept(agent))
     evaluation = evaluate_policy(agent.algo, data.metadata, evaluate, seed=seed, progress=progress)
     result = PruneResult(
         algo=agent.algo,
@@ -167,7 +199,7 @@ def prune_then_train(
             method=_name(method),
             allocation=_name(chosen.settings.allocation),
             n_batches=settings.n_batches,
-            share_critics=share_critics,
+            share_critics=settings.share_critics,
             n_steps=n_steps,
             batch_size=agent.algo.batch_size,
             seed=seed,
@@ -175,8 +207,8 @@ def prune_then_train(
             device=agent.algo.impl.device,
             versions=_versions(),
             average=average,
-            float64=float64,
-            refill=refill,
+            float64=settings.float64,
+            refill=settings.refill,
             rescale=rescale,
             feature_steps=feature_steps,
         ),
@@ -186,6 +218,8 @@ def prune_then_train(
     )
     if output_dir is not None:
         result.save(output_dir)
+    if record.checkpoint is not None:
+        record.checkpoint.remove()
     return result
 
 
@@ -259,7 +293,9 @@ def prune(
         share_critics=share_critics,
         device=device,
     )
-    return hold(agent, data, _method(method, settings, rescale), engine)
+    chosen = _method(method, settings, rescale)
+    refuse_replacement(chosen, "prune only attaches a mask")
+    return hold(agent, data, chosen, engine)
 
 
 def score(
@@ -320,6 +356,7 @@ def score(
         device=device,
     )
     chosen = make_method(method, settings)
+    refuse_replacement(chosen, "there is nothing to score")
     if chosen.while_training:
         raise InputError(
             f"{_name(method)} makes its mask while training: there is nothing to score"
@@ -338,10 +375,10 @@ def score(
         "allocation": _name(chosen.settings.allocation),
         "n_batches": settings.n_batches,
         "average": average,
-        "float64": float64,
-        "refill": refill,
-        "seed": seed,
-        "share_critics": share_critics,
+        "float64": settings.float64,
+        "refill": settings.refill,
+        "seed": settings.seed,
+        "share_critics": settings.share_critics,
         "versions": _versions(),
     }
     return ScoredAgent(agent, mask, chosen.scores, asked, seconds)
@@ -365,6 +402,7 @@ def _begin(
     device: str,
 ) -> tuple[Agent, PruningSettings]:
     """Build the agent and check what is asked of it."""
+    check_average(average)
     agent, n_steps = build_agent(
         data,
         algo,
@@ -377,18 +415,22 @@ def _begin(
     return agent, PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
-        n_batches=DEFAULT_N_BATCHES if n_batches is None else n_batches,
-        share_critics=share_critics,
-        seed=seed,
+        n_batches=(
+            DEFAULT_N_BATCHES if n_batches is None else whole_number("n_batches", n_batches, 1)
+        ),
+        share_critics=check_switch("share_critics", share_critics),
+        seed=check_seed(seed),
         n_steps=n_steps,
         average=average,
-        float64=float64,
-        refill=refill,
+        float64=check_switch("float64", float64),
+        refill=check_switch("refill", refill),
     )
 
 
 def _method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:
     chosen = make_method(method, settings)
+    if rescale:
+        refuse_replacement(chosen, "rescale has no mask to change")
     return Rescaled(chosen) if rescale else chosen
 
 

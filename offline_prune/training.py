@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +16,8 @@ from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import NoopAdapterFactory
 
+from offline_prune.arguments import whole_number
+from offline_prune.checkpoint import Checkpoint, Progress, can_resume
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
 from offline_prune.progress import ProgressBar
@@ -35,13 +40,15 @@ class TrainingRecord:
     """How training went.
 
     Attributes:
-        seconds: Wall-clock seconds of ``fit``.
+        seconds: Wall-clock seconds of ``fit``; of a resumed run, of all its parts.
         history: One row an epoch: ``epoch``, ``step`` and the mean of each metric of
             d3rlpy's.
+        checkpoint: Where the run's state is; None where none was asked for.
     """
 
     seconds: float
     history: tuple[dict[str, float], ...]
+    checkpoint: Checkpoint | None = None
 
 
 def epoch_length(n_steps: int) -> int:
@@ -75,6 +82,14 @@ def check_fit_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise UnknownNameError("option", name, known)
+    for name in ("callback", "epoch_callback"):
+        if options.get(name) is not None and not callable(options[name]):
+            raise InputError(f"{name} is a function, not {type(options[name]).__name__}.")
+    if not isinstance(options.get("evaluators") or {}, Mapping):
+        raise InputError(
+            "evaluators are a mapping of name → evaluator, not"
+            f" {type(options['evaluators']).__name__}."
+        )
 
 
 def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
@@ -88,12 +103,17 @@ def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
         InputError: If ``n_steps_per_epoch`` does not divide ``n_steps``, or an epoch
             is shorter than the ``logging_steps`` of a logger that counts steps.
     """
-    length = options.get("n_steps_per_epoch")
-    if length is not None and (length < 1 or n_steps % length):
+    if "logging_steps" in options:
+        whole_number("logging_steps", options["logging_steps"], 1)
+    strategy = options.get("logging_strategy", LoggingStrategy.EPOCH)
+    if not isinstance(strategy, LoggingStrategy):
+        raise InputError(f"logging_strategy is a d3rlpy.LoggingStrategy, not {strategy!r}.")
+    length: Any = options.get("n_steps_per_epoch")
+    is_whole = isinstance(length, numbers.Integral) and not isinstance(length, bool)
+    if "n_steps_per_epoch" in options and (not is_whole or length < 1 or n_steps % length):
         raise InputError(
             f"n_steps={n_steps} is not a whole number of epochs of"
-            f" n_steps_per_epoch={length} steps: d3rlpy would train"
-            f" {n_steps // max(1, length) * length} steps."
+            f" n_steps_per_epoch={length!r} steps: d3rlpy trains whole epochs and drops the rest."
         )
     logging_steps = options.get("logging_steps", 500)  # d3rlpy's default
     epoch = length or epoch_length(n_steps)
@@ -112,6 +132,7 @@ def train(
     *,
     fit_options: Mapping[str, Any] | None = None,
     progress: bool = False,
+    checkpoint_dir: str | Path | None = None,
 ) -> TrainingRecord:
     """Run d3rlpy's ``fit`` on the pruned agent.
 
@@ -122,50 +143,87 @@ def train(
         fit_options: Further keyword arguments of d3rlpy's ``fit``. Without a
             ``logger_adapter`` nothing is written to disk.
         progress: Whether to show a progress bar.
+        checkpoint_dir: Folder for the state of the run at the end of every epoch; a run
+            that finds its own there goes on from it. An ``epoch_callback`` that has a
+            ``state_dict`` and a ``load_state_dict`` is saved and restored with it.
+            Callbacks count steps and epochs from the run's beginning, loggers from where
+            it was resumed.
 
     Returns:
         Time and history.
 
     Raises:
-        NonFiniteError: If a weight is NaN or infinite at the end of an epoch; says
-            which network and at which step.
+        NonFiniteError: If a weight or a mean loss is NaN or infinite at the end of an
+            epoch, or torch stops on one before; says which network and at which step.
     """
     options = {
         "n_steps_per_epoch": epoch_length(n_steps),
         "logger_adapter": NoopAdapterFactory(),
         **(fit_options or {}),
     }
+    length = options["n_steps_per_epoch"]
     user_callback = options.pop("callback", None)
     user_epoch_callback = options.pop("epoch_callback", None)
+    observer = user_epoch_callback if hasattr(user_epoch_callback, "load_state_dict") else None
+    checkpoint = None
+    done = Progress(0, (), 0.0)
+    if checkpoint_dir is not None and can_resume(agent):
+        schedule = (n_steps, length, observer is not None)
+        checkpoint = Checkpoint(checkpoint_dir, agent, data, schedule)
+        done = checkpoint.restore(observer) or done
+    first_epoch, first_step = done.epochs, done.epochs * length
     with ProgressBar(f"Training {agent.name}", n_steps, "steps", show=progress) as bar:
+        bar.advance(first_step)
+
+        taken = first_step
 
         def after_step(algo: Any, epoch: int, step: int) -> None:
+            nonlocal taken
+            epoch, step = first_epoch + epoch, first_step + step
+            taken = step
             agent.callback(algo, epoch, step)
             bar.advance()
             if user_callback is not None:
                 user_callback(algo, epoch, step)
 
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
+            epoch, step = first_epoch + epoch, first_step + step
             _check_finite(agent, step)
             if user_epoch_callback is not None:
                 user_epoch_callback(algo, epoch, step)
 
-        start = time.perf_counter()
-        history = agent.algo.fit(
-            data.buffer,
-            n_steps=n_steps,
-            show_progress=False,
-            callback=after_step,
-            epoch_callback=after_epoch,
-            **options,
-        )
-        seconds = time.perf_counter() - start
-    length = options["n_steps_per_epoch"]
-    rows = ({"epoch": e, "step": e * length, **metrics} for e, metrics in history)
-    return TrainingRecord(seconds, tuple(rows))
+        start = time.perf_counter() - done.seconds
+        try:
+            for epoch, metrics in agent.algo.fitter(
+                data.buffer,
+                n_steps=n_steps - first_step,
+                show_progress=False,
+                callback=after_step,
+                epoch_callback=after_epoch,
+                **options,
+            ):
+                number = first_epoch + epoch
+                _check_losses(metrics, number * length)
+                row = {"epoch": number, "step": number * length, **metrics}
+                done = Progress(number, (*done.history, row), time.perf_counter() - start)
+                if checkpoint is not None:
+                    checkpoint.save(done, None if observer is None else observer.state_dict())
+        except (ValueError, RuntimeError) as error:  # torch refuses some NaN by itself
+            _check_finite(agent, taken + 1, error)
+            raise
+    return TrainingRecord(done.seconds, done.history, checkpoint)
 
 
-def _check_finite(agent: PrunedAgent, step: int) -> None:
+def _check_losses(metrics: Mapping[str, float], step: int) -> None:
+    for name, value in metrics.items():
+        if "loss" in name and not math.isfinite(value):
+            raise NonFiniteError(
+                f"The mean {name} of the epoch that ends at gradient step {step} is {value}:"
+                " training diverged. Try a smaller learning rate or a reward_scaler."
+            )
+
+
+def _check_finite(agent: PrunedAgent, step: int, cause: Exception | None = None) -> None:
     weights = agent.engine.weights()
     for network in agent.networks:
         if not all(bool(torch.isfinite(weights[name]).all()) for name in network.weights):
@@ -173,4 +231,4 @@ def _check_finite(agent: PrunedAgent, step: int) -> None:
                 f"The weights of {network.role} are no longer finite at gradient step"
                 f" {step}: training diverged. Try a smaller learning rate or a"
                 " reward_scaler."
-            )
+            ) from cause

@@ -1,0 +1,73 @@
+"""Check numbers and switches that a user passes; numpy's scalars count as Python's."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from offline_prune.errors import InputError
+
+__all__ = ["check_seed", "check_switch", "whole_number"]
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """Return a whole number as Python's ``int``.
+
+    Args:
+        name: What the number is, for the message.
+        value: An int, or an integer of numpy.
+        least: The smallest that is allowed.
+
+    Returns:
+        The same number.
+
+    Raises:
+        InputError: If it is anything else (``True`` and ``2.0`` included), or smaller.
+    """
+    is_bool = isinstance(value, bool | np.bool_)
+    if is_bool or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(f"{name} is a whole number from {least} on, not {_shown(value)}.")
+    return int(value)
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as Python's ``int``.
+
+    Args:
+        seed: A whole number in [0, 2³²), as numpy and torch both take it.
+
+    Returns:
+        The same number.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    is_bool = isinstance(seed, bool | np.bool_)
+    if is_bool or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**32:
+        raise InputError(f"seed is a whole number in [0, 2³²), not {_shown(seed)}.")
+    return int(seed)
+
+
+def check_switch(name: str, value: Any) -> bool:
+    """Return a switch as Python's ``bool``.
+
+    Args:
+        name: What it switches, for the message.
+        value: A bool, or numpy's.
+
+    Returns:
+        The same.
+
+    Raises:
+        InputError: If it is anything else: ``"no"`` would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} is True or False, not {_shown(value)}.")
+    return bool(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,153 @@
+"""A cell of a study: everything that decides one run, and a name made of that."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from offline_prune.errors import InputError
+from offline_prune.saliency.scoring import Average
+
+__all__ = ["DENSE", "Cell"]
+
+DENSE = "dense"
+"""The method of a cell that prunes nothing."""
+
+# What a run that prunes nothing does not depend on.
+_PRUNING = (
+    "method",
+    "sparsity",
+    "allocation",
+    "n_batches",
+    "average",
+    "float64",
+    "refill",
+    "rescale",
+    "share_critics",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study, as :func:`~offline_prune.prune_then_train` takes it.
+
+    The dense run is one cell: at sparsity 0, or with the method :data:`DENSE`, whatever
+    else was said about pruning is dropped.
+
+    Attributes:
+        dataset: Id or path.
+        algo: Name of the algorithm.
+        seed: Of everything random.
+        method: Name or expression of the pruning method, or the path of a mask.
+        sparsity: Fraction of the prunable weights to remove; or role → fraction.
+        n_steps: Gradient steps; None takes the recipe's.
+        batch_size: Transitions a gradient step; None takes the recipe's.
+        algo_params: Hyperparameters that replace the recipe's.
+        feature_steps: Auxiliary steps of an OFENet beforehand.
+        allocation: How kept weights are spread; None for the method's own.
+        n_batches: Scoring mini-batches; None for the default.
+        average: What is averaged over them.
+        float64: Whether to score in double precision.
+        refill: Whether weights that lead nowhere make room for others.
+        rescale: Whether kept weights are scaled for the fan-in that is left.
+        share_critics: Whether all critics share one threshold.
+        engine: What holds the zeros.
+        device: Where the networks are.
+        evaluate: Evaluation episodes at each point; 0 for none.
+        evaluations: Points of the run at which it is evaluated, evenly spaced, the last
+            one at its end.
+        window: Of the last points, how many the final-window mean takes.
+    """
+
+    dataset: str
+    algo: str
+    seed: int = 0
+    method: str = DENSE
+    sparsity: float | Mapping[str, float] = 0.0
+    n_steps: int | None = None
+    batch_size: int | None = None
+    algo_params: Mapping[str, Any] = field(default_factory=dict)
+    feature_steps: int = 0
+    allocation: str | None = None
+    n_batches: int | None = None
+    average: Average = "gradients"
+    float64: bool = False
+    refill: bool = False
+    rescale: bool = False
+    share_critics: bool = False
+    engine: str = "auto"
+    device: str = "cpu"
+    evaluate: int = 10
+    evaluations: int = 10
+    window: int = 3
+
+    def __post_init__(self) -> None:
+        """Bring equal requests into one form.
+
+        Raises:
+            InputError: If a hyperparameter cannot be written as JSON.
+        """
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, entry.name, value.item())
+        sparsity: Any = self.sparsity
+        parts = list(sparsity.values()) if isinstance(sparsity, Mapping) else [sparsity]
+        if self.method == DENSE or all(part == 0 for part in parts):
+            for name in _PRUNING:
+                object.__setattr__(self, name, _DEFAULTS[name])
+        elif isinstance(sparsity, Mapping):
+            plain = {r: s.item() if isinstance(s, np.generic) else s for r, s in sparsity.items()}
+            object.__setattr__(self, "sparsity", dict(sorted(plain.items())))
+        try:
+            params = json.loads(json.dumps(dict(self.algo_params), sort_keys=True))
+        except TypeError as error:
+            raise InputError(
+                f"The hyperparameters of a study are numbers, words, lists and tables, so that"
+                f" they can be written down; {error}: {dict(self.algo_params)!r}."
+            ) from error
+        object.__setattr__(self, "algo_params", params)
+
+    @property
+    def id(self) -> str:
+        """Name of the cell: 16 hexadecimal digits of the SHA-256 of its canonical JSON.
+
+        Fields at their default are left out of it, so that a field that a later version
+        adds changes no name.
+        """
+        said = {n: v for n, v in self.to_dict().items() if n not in _DEFAULTS or v != _DEFAULTS[n]}
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether nothing is pruned."""
+        return self.method == DENSE
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        """Dataset, algorithm, method, sparsity and seed."""
+        sparsity = "" if self.is_dense else f" {_sparsity_text(self.sparsity)}"
+        return f"{self.dataset} {self.algo} {self.method}{sparsity} seed {self.seed}"
+
+
+def _sparsity_text(sparsity: float | Mapping[str, float]) -> str:
+    if isinstance(sparsity, Mapping):
+        return ",".join(f"{role}={value:g}" for role, value in sparsity.items())
+    return f"{sparsity:g}"
+
+
+_DEFAULTS: dict[str, Any] = {
+    f.name: {} if f.name == "algo_params" else f.default
+    for f in dataclasses.fields(Cell)
+    if f.name not in ("dataset", "algo", "seed")
+}

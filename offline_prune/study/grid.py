@@ -1,0 +1,180 @@
+"""The grid of a study: which cells there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.study.cell import Cell
+
+__all__ = ["plan", "read_grid"]
+
+_AXES = ("dataset", "algo", "seed", "method", "sparsity")
+_OPTIONS = {f.name for f in dataclasses.fields(Cell)} - {*_AXES, "algo_params"}
+_GRID = {"datasets", "algos", "sparsities", "methods", "seeds", "algo_params", "exclude"}
+_COMMON = "*"
+
+
+def plan(
+    datasets: str | Path | Sequence[str | Path],
+    algos: str | Sequence[str],
+    sparsities: Any,
+    methods: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+    seeds: int | Sequence[int] = 5,
+    *,
+    algo_params: Mapping[str, Mapping[str, Any]] | None = None,
+    exclude: Sequence[Mapping[str, Any]] = (),
+    **options: Any,
+) -> tuple[Cell, ...]:
+    """Make the cells of a grid.
+
+    Sparsity 0 and the method ``"dense"`` stand for one cell, the dense run, not for one
+    a method. What may differ between algorithms (``sparsities``, ``methods`` and every
+    option) is a value for all, or a mapping algorithm → value, ``"*"`` for the others.
+
+    Args:
+        datasets: Ids or paths.
+        algos: Names of algorithms.
+        sparsities: Fractions to remove, in [0, 1); one may be a mapping role → fraction,
+            which in a grid for each algorithm stands in a list.
+        methods: Names or expressions of pruning methods, or ``"dense"``.
+        seeds: The seeds, or how many from 0 on.
+        algo_params: Algorithm → hyperparameters that replace the recipe's; those of
+            ``"*"`` go to all.
+        exclude: Combinations to leave out: tables of ``dataset``, ``algo``, ``method``,
+            ``sparsity``, ``seed`` → a value or a list of them. A cell goes if all agree.
+        **options: Further fields of :class:`Cell`: ``n_steps``, ``evaluate``, ….
+
+    Returns:
+        The cells, each once: dataset by dataset, in it seed by seed, so that the cells
+        done first can be compared.
+
+    Raises:
+        UnknownNameError: If an option or an axis does not exist, or a mapping names an
+            algorithm that is not in the grid.
+        InputError: If no cell is left, or a value is of the wrong kind.
+    """
+    for name in options:
+        if name not in _OPTIONS:
+            raise UnknownNameError("option of a sweep", name, _OPTIONS | _GRID)
+    named = [str(algo) for algo in _many("algos", algos)]
+    per_algorithm = {"methods": methods, **options}
+    if isinstance(sparsities, Mapping) and (
+        _COMMON in sparsities or any(algo in sparsities for algo in named)
+    ):
+        per_algorithm["sparsities"] = sparsities
+    for field, value in {**per_algorithm, "algo_params": algo_params or {}}.items():
+        if isinstance(value, Mapping):
+            for algo in value:
+                if algo not in named and algo != _COMMON:
+                    raise UnknownNameError(f"algorithm under {field}", str(algo), named)
+    common = (algo_params or {}).get(_COMMON, {})
+    rules = [_rule(entry) for entry in exclude]
+    cells: dict[str, Cell] = {}
+    for dataset, seed, algo in itertools.product(_many("datasets", datasets), _seeds(seeds), named):
+        chosen = {name: _own(name, value, algo) for name, value in options.items()}
+        params = {**common, **(algo_params or {}).get(algo, {})}
+        removed = sparsities
+        if "sparsities" in per_algorithm:
+            removed = _own("sparsities", sparsities, algo)
+        names = _many("methods", _own("methods", methods, algo))
+        for sparsity, method in itertools.product(_many("sparsities", removed), names):
+            cell = Cell(
+                dataset=str(dataset),
+                algo=algo,
+                seed=seed,
+                method=str(method),
+                sparsity=sparsity,
+                algo_params=params,
+                **{name: value for name, value in chosen.items() if value is not None},
+            )
+            if not any(_agrees(rule, cell) for rule in rules):
+                cells.setdefault(cell.id, cell)
+    if not cells:
+        raise InputError("The grid has no cell: everything is excluded.")
+    return tuple(cells.values())
+
+
+def read_grid(path: str | Path) -> tuple[Cell, ...]:
+    """Read the cells of a grid from a TOML file.
+
+    Args:
+        path: The file; its entries are the arguments of :func:`plan`.
+
+    Returns:
+        The cells.
+
+    Raises:
+        InputError: If the file is missing or is no TOML, an entry is missing or of the
+            wrong kind, or no cell is left.
+        UnknownNameError: If an entry does not exist.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"There is no grid at {path} ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}.") from error
+    for name in content:
+        if name not in _GRID | _OPTIONS:
+            raise UnknownNameError(f"entry of {path.name}", name, _GRID | _OPTIONS)
+    for name in ("datasets", "algos", "methods", "sparsities"):
+        if name not in content:
+            raise InputError(f"{path} lacks {name!r}: a grid needs datasets, algos, methods"
+                             " and sparsities.")  # fmt: skip
+    return plan(**content)
+
+
+def _many(name: str, value: Any) -> list[Any]:
+    """One value or several, as a list that holds something."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's
+    found = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if not found:
+        raise InputError(f"{name} is empty: name at least one.")
+    return found
+
+
+def _seeds(seeds: Any) -> list[int]:
+    seeds = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # numpy's
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
+        return list(range(seeds))
+    found = seeds if isinstance(seeds, Sequence) and not isinstance(seeds, str) else [seeds]
+    if not found or not all(isinstance(s, int) and not isinstance(s, bool) for s in found):
+        raise InputError(f"seeds is how many from 0 on, or a list of whole numbers, not {seeds!r}.")
+    if isinstance(seeds, int):
+        raise InputError(f"There must be at least one seed, not {seeds!r}.")
+    return list(found)
+
+
+def _own(name: str, value: Any, algo: str) -> Any:
+    """What a value for all, or one for each algorithm, says of this one."""
+    if not isinstance(value, Mapping):
+        return value
+    if algo in value:
+        return value[algo]
+    if _COMMON in value:
+        return value[_COMMON]
+    if name in ("methods", "sparsities"):
+        raise InputError(f"{name} says nothing about {algo!r}; give it, or {_COMMON!r} for all.")
+    return None
+
+
+def _rule(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
+    if not isinstance(entry, Mapping) or not entry:
+        raise InputError(f"exclude takes tables of {', '.join(_AXES)}, not {entry!r}.")
+    for name in entry:
+        if name not in _AXES:
+            raise UnknownNameError("axis to exclude by", str(name), _AXES)
+    return {name: _many(name, value) for name, value in entry.items()}
+
+
+def _agrees(rule: Mapping[str, list[Any]], cell: Cell) -> bool:
+    found = {name: getattr(cell, name) for name in _AXES}
+    return all(found[name] in values for name, values in rule.items())

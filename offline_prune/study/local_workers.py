@@ -1,0 +1,97 @@
+"""Cells side by side on this machine, through joblib."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from offline_prune.errors import InputError
+from offline_prune.study.cell import Cell
+from offline_prune.study.run import failure, perform
+
+__all__ = ["run_locally"]
+
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+_KILLED = "The process of this cell was killed twice, perhaps for its memory."
+
+
+def run_locally(
+    cells: Sequence[Cell],
+    workers: int,
+    checkpoints: Path,
+    environment: Mapping[str, str],
+) -> Iterator[dict[str, Any]]:
+    """Run cells; one worker is this process itself.
+
+    Where a worker is killed, each cell that was running then runs once more, alone: the one
+    that kills its process again is recorded as failed.
+
+    Args:
+        cells: The cells.
+        workers: Processes side by side, one thread each.
+        checkpoints: Folder of the states of unfinished runs.
+        environment: Variables for the workers.
+
+    Yields:
+        Records, as cells finish.
+
+    Raises:
+        InputError: If joblib is missing.
+    """
+    if workers == 1:
+        for cell in cells:
+            yield perform(cell, checkpoints, environment)
+        return
+    try:
+        from joblib.externals import loky
+    except ImportError as error:
+        raise InputError(
+            'Several workers need joblib: pip install "offline-prune[sweep]", or take workers=1.'
+        ) from error
+
+    def run(some: deque[Cell], running: dict[Any, Cell]) -> Iterator[dict[str, Any]]:
+        pool = loky.ProcessPoolExecutor(min(workers, len(some)), env=_ONE_THREAD)
+        try:
+            while some or running:
+                while some and len(running) < workers:
+                    cell = some.popleft()
+                    arguments = (cell, checkpoints, dict(environment), os.getpid())
+                    running[pool.submit(_perform, *arguments)] = cell
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    record = future.result()
+                    del running[future]
+                    yield record
+        finally:
+            pool.shutdown(wait=True, kill_workers=bool(running))  # on Ctrl-C at once
+
+    waiting = deque(cells)
+    while waiting:
+        running: dict[Any, Cell] = {}
+        try:
+            yield from run(waiting, running)
+        except BrokenExecutor:
+            for cell in running.values():
+                try:
+                    yield from run(deque([cell]), {})
+                except BrokenExecutor:
+                    yield failure(cell, _KILLED)
+
+
+def _perform(
+    cell: Cell, checkpoints: Path, environment: dict[str, str], parent: int
+) -> dict[str, Any]:
+    """Run a cell in a worker; the process that started it answers to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_the_sweep() -> None:
+        if os.getppid() != parent:  # it was killed: nobody waits for this cell
+            os._exit(1)
+
+    return perform(cell, checkpoints, environment, end_with_the_sweep)

@@ -1,0 +1,197 @@
+"""Run one cell of a study, and write down what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import platform
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from offline_prune.agents.recipes import find_recipe
+from offline_prune.data import Dataset, DatasetMetadata, load_dataset
+from offline_prune.errors import InputError
+from offline_prune.evaluation.rollouts import evaluate
+from offline_prune.evaluation.statistics import final_window_mean
+from offline_prune.masks.build import LayerCollapseWarning
+from offline_prune.pipeline import prune_then_train
+from offline_prune.result import PruneResult
+from offline_prune.study.cell import Cell
+from offline_prune.study.curve import LearningCurve, first_episode, point
+from offline_prune.study.records import FORMAT
+from offline_prune.training import epoch_length
+
+__all__ = ["failure", "perform"]
+
+_PACKAGES = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium", "numpy")
+
+
+def perform(
+    cell: Cell,
+    checkpoints: Path | None,
+    environment: Mapping[str, str],
+    each_epoch: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Run a cell in this process, on one thread; an error becomes its record.
+
+    Args:
+        cell: The cell.
+        checkpoints: Folder of the states of unfinished runs; None for none. An
+            unfinished run of this cell goes on from there.
+        environment: Variables of the process that started the study.
+        each_epoch: Called at the end of every epoch.
+
+    Returns:
+        The record: see :mod:`offline_prune.study.records`.
+    """
+    os.environ.update(environment)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more threads spin, and lose, when a core is busy
+    start = time.perf_counter()
+    record = _record(cell)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result, curve = _run(cell, checkpoints, each_epoch)
+        record["result"] = _numbers(cell, result, curve)
+        record["result"]["collapse"] = [
+            str(w.message) for w in caught if issubclass(w.category, LayerCollapseWarning)
+        ]
+        record["timing"] = {
+            "scoring_seconds": result.scoring_seconds,
+            "training_seconds": result.training_seconds - curve.seconds,
+            "curve_seconds": curve.seconds,
+        }
+    except Exception as error:  # whatever a cell dies of must not stop the others
+        record |= {
+            "status": "failed",
+            "error": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+        }
+    finally:
+        torch.set_num_threads(threads)
+    record["timing"]["seconds"] = time.perf_counter() - start
+    return record
+
+
+def failure(cell: Cell, error: str) -> dict[str, Any]:
+    """The record of a cell whose process died.
+
+    Args:
+        cell: The cell.
+        error: What is known of it.
+
+    Returns:
+        The record.
+    """
+    return {**_record(cell), "status": "failed", "error": error, "timing": {"seconds": 0.0}}
+
+
+def _record(cell: Cell) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "id": cell.id,
+        "cell": cell.to_dict(),
+        "status": "ok",
+        "error": None,
+        "traceback": None,
+        "result": None,
+        "timing": {},
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in _PACKAGES},
+        },
+    }
+
+
+def _run(
+    cell: Cell, checkpoints: Path | None, each_epoch: Callable[[], None]
+) -> tuple[PruneResult, LearningCurve]:
+    data = _dataset(cell.dataset, os.environ.get("MINARI_DATASETS_PATH"))
+    n_steps = cell.n_steps or _recipe_steps(cell, data.metadata)
+    if cell.evaluate and n_steps % cell.evaluations:
+        raise InputError(
+            f"n_steps={n_steps} cannot be evaluated at {cell.evaluations} evenly spaced"
+            " points: choose evaluations that divide it."
+        )
+    interval = n_steps // cell.evaluations if cell.evaluate else n_steps
+    curve = LearningCurve(data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch)
+    result = prune_then_train(
+        data,
+        cell.algo,
+        cell.sparsity,
+        method="magnitude" if cell.is_dense else cell.method,
+        allocation=cell.allocation,
+        n_steps=n_steps,
+        batch_size=cell.batch_size,
+        n_batches=cell.n_batches,
+        average=cell.average,
+        float64=cell.float64,
+        refill=cell.refill,
+        rescale=cell.rescale,
+        seed=cell.seed,
+        engine=cell.engine,
+        evaluate=0,
+        algo_params=cell.algo_params,
+        share_critics=cell.share_critics,
+        device=cell.device,
+        feature_steps=cell.feature_steps,
+        checkpoint_dir=None if checkpoints is None else checkpoints / cell.id,
+        progress=False,
+        n_steps_per_epoch=epoch_length(interval),
+        epoch_callback=curve,
+    )
+    seed = first_episode(cell.seed, 0, cell.evaluate)
+    evaluation = evaluate(result.algo, data.metadata, cell.evaluate, seed=seed)
+    return dataclasses.replace(result, evaluation=evaluation), curve
+
+
+@functools.lru_cache(maxsize=2)
+def _dataset(name: str, root: str | None) -> Dataset:
+    """A dataset for all cells of this process that are on it."""
+    return load_dataset(name)
+
+
+def _recipe_steps(cell: Cell, metadata: DatasetMetadata) -> int:
+    recipe = find_recipe(cell.algo, metadata.action_kind)
+    return recipe.for_dataset(metadata.dataset_id)[1]
+
+
+def _numbers(cell: Cell, result: PruneResult, curve: LearningCurve) -> dict[str, Any]:
+    """Everything that came out, and nothing that another machine's speed changes."""
+    found = result.to_dict()
+    points = list(curve.points)
+    if found["returns"] is not None:
+        points.append(point(found["n_steps"], result.evaluation))
+    window: dict[str, float | None] = {}
+    for name in ("mean_return", "normalized_score"):
+        values = [p[name] for p in points if p[name] is not None]
+        window[f"final_window_{name}"] = final_window_mean(values, cell.window) if values else None
+    kept = (
+        "algo",
+        "n_steps",
+        "batch_size",
+        "allocation",
+        "requested_sparsity",
+        "sparsity",
+        "effective_sparsity",
+        "weights",
+        "weights_kept",
+        "weights_connected",
+        "mean_return",
+        "std_return",
+        "normalized_score",
+        "returns",
+        "evaluation_seeds",
+        "not_evaluated",
+        "networks",
+    )
+    return {**{name: found[name] for name in kept}, **window, "curve": points}

@@ -1,0 +1,187 @@
+"""sweep: every cell of a grid, an independent, seeded, resumable run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.study.cell import Cell
+from offline_prune.study.checks import check_cells
+from offline_prune.study.grid import plan
+from offline_prune.study.local_workers import run_locally
+from offline_prune.study.lock import locked
+from offline_prune.study.progress import StudyProgress
+from offline_prune.study.ray_workers import run_on_ray
+from offline_prune.study.records import (
+    checkpoints_path,
+    read_record,
+    remove_leftovers,
+    write_record,
+)
+from offline_prune.study.table import write_tables
+
+__all__ = ["BACKENDS", "SweepResult", "run_cells", "sweep"]
+
+BACKENDS: Mapping[str, Callable[..., Iterator[dict[str, Any]]]] = {
+    "local": run_locally,
+    "ray": run_on_ray,
+}
+"""Name → what runs cells side by side."""
+
+_TABLE_SECONDS = 30.0  # between two tables; cells are written at once
+
+# What workers on other machines or in older processes may lack.
+_ENVIRONMENT = ("MINARI_DATASETS_PATH",)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to.
+
+    Attributes:
+        directory: The study's folder: see :mod:`offline_prune.study.records`.
+        rows: The table: one row for every cell in the folder.
+        n_run: Cells that ran now.
+        n_skipped: Cells that were done before.
+        n_failed: Cells of this grid that failed, now or before.
+    """
+
+    directory: Path
+    rows: list[dict[str, Any]]
+    n_run: int
+    n_skipped: int
+    n_failed: int
+
+
+def sweep(
+    datasets: str | Path | Sequence[str | Path],
+    algos: str | Sequence[str],
+    sparsities: Any,
+    methods: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+    seeds: int | Sequence[int] = 5,
+    *,
+    out: str | Path,
+    algo_params: Mapping[str, Mapping[str, Any]] | None = None,
+    exclude: Sequence[Mapping[str, Any]] = (),
+    workers: int = 1,
+    backend: str = "local",
+    retry_failed: bool = False,
+    progress: bool = True,
+    **options: Any,
+) -> SweepResult:
+    """Run a grid: every cell an independent, seeded, resumable run.
+
+    Results are written as they finish. A sweep that was stopped or killed goes on where
+    it stopped when it is called again, a run in the middle from its last checkpoint, and
+    ends with the identical table. A cell that fails is recorded with its error.
+
+    Args:
+        datasets: Ids or paths.
+        algos: Names of algorithms.
+        sparsities: Fractions to remove, in [0, 1); 0 is the dense run.
+        methods: Names or expressions of pruning methods, or ``"dense"``.
+        seeds: The seeds, or how many from 0 on.
+        out: The study's folder: new, or that of a study to go on with, which may have
+            grown by further cells.
+        algo_params: Algorithm → hyperparameters that replace the recipe's; those of
+            ``"*"`` go to all.
+        exclude: Combinations to leave out (:func:`~offline_prune.study.plan`).
+        workers: Runs side by side, one thread each.
+        backend: ``"local"``: processes of this machine, through joblib; ``"ray"``: a Ray
+            cluster.
+        retry_failed: Whether cells that failed before run again.
+        progress: Whether to show cells done, running, failed, and the time left.
+        **options: Further fields of :class:`~offline_prune.study.Cell`, for all
+            algorithms or as a mapping algorithm → value: ``n_steps``, ``evaluate``
+            (episodes a point), ``evaluations`` (points), ``window``, ``engine``, ….
+
+    Returns:
+        The table and what was done.
+
+    Raises:
+        InputError: If anything is wrong; before anything runs.
+        OutputDirectoryError: If another process is running a sweep in the folder.
+    """
+    cells = plan(
+        datasets, algos, sparsities, methods, seeds,
+        algo_params=algo_params, exclude=exclude, **options,
+    )  # fmt: skip
+    return run_cells(
+        cells,
+        out,
+        workers=workers,
+        backend=backend,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    out: str | Path,
+    *,
+    workers: int = 1,
+    backend: str = "local",
+    retry_failed: bool = False,
+    progress: bool = True,
+) -> SweepResult:
+    """Run the cells that are not done yet.
+
+    Args:
+        cells: The cells.
+        out: The study's folder.
+        workers: Runs side by side, one thread each.
+        backend: A key of :data:`BACKENDS`.
+        retry_failed: Whether cells that failed before run again.
+        progress: Whether to show progress.
+
+    Returns:
+        The table and what was done.
+
+    Raises:
+        InputError: If anything is wrong; before anything runs.
+        OutputDirectoryError: If another process is running a sweep in the folder.
+    """
+    if backend not in BACKENDS:
+        raise UnknownNameError("backend", str(backend), BACKENDS)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InputError(f"workers is a whole number from 1 on, not {workers!r}.")
+    directory = Path(out).absolute()
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file; a sweep needs a folder.")
+    found = {cell.id: read_record(directory, cell.id) for cell in cells}
+    waiting = [
+        cell
+        for cell in cells
+        if (record := found[cell.id]) is None or (retry_failed and record["status"] == "failed")
+    ]
+    check_cells(waiting)
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    checkpoints = checkpoints_path(directory)
+    with locked(directory):
+        remove_leftovers(directory)
+        running = BACKENDS[backend](waiting, workers, checkpoints, environment)
+        done = len(cells) - len(waiting)
+        try:
+            with StudyProgress(waiting, done, workers, show=progress) as shown:
+                written = time.monotonic()
+                for record in running:
+                    write_record(directory, record)
+                    shutil.rmtree(checkpoints / record["id"], ignore_errors=True)
+                    found[record["id"]] = record
+                    shown.finished(record)
+                    if time.monotonic() - written > _TABLE_SECONDS:
+                        write_tables(directory)
+                        written = time.monotonic()
+        finally:
+            running.close()  # type: ignore[attr-defined]  # stops workers, also on Ctrl-C
+            rows = write_tables(directory)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    n_failed = sum(record is not None and record["status"] == "failed" for record in found.values())
+    return SweepResult(directory, rows, len(waiting), len(cells) - len(waiting), n_failed)

@@ -1,0 +1,159 @@
+"""The tidy table of a study: one row a cell."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from offline_prune.atomic import written_aside
+from offline_prune.errors import OutputDirectoryError
+from offline_prune.study.records import read_records
+
+__all__ = ["COLUMNS", "TIMING_COLUMNS", "parquet_available", "read_table", "write_tables"]
+
+COLUMNS: Mapping[str, type] = {
+    "id": str,
+    "dataset": str,
+    "algo": str,
+    "method": str,
+    "sparsity": float,
+    "sparsity_by_network": str,
+    "seed": int,
+    "status": str,
+    "error": str,
+    "mean_return": float,
+    "std_return": float,
+    "normalized_score": float,
+    "final_window_mean_return": float,
+    "final_window_normalized_score": float,
+    "episodes": int,
+    "points": int,
+    "window": int,
+    "not_evaluated": str,
+    "removed": float,
+    "effective_sparsity": float,
+    "weights": int,
+    "weights_kept": int,
+    "weights_connected": int,
+    "kept_by_network": str,
+    "n_steps": int,
+    "batch_size": int,
+    "allocation": str,
+    "n_batches": int,
+    "average": str,
+    "float64": bool,
+    "refill": bool,
+    "rescale": bool,
+    "share_critics": bool,
+    "feature_steps": int,
+    "engine": str,
+    "device": str,
+    "algo_params": str,
+}
+"""Column → type of the table. ``sparsity`` is what was asked for, of all networks (empty
+where networks differ, see ``sparsity_by_network``), ``removed`` what the nominal mask
+removes; columns by network, and ``algo_params``, are JSON."""
+
+TIMING_COLUMNS = ("id", "seconds", "scoring_seconds", "training_seconds", "curve_seconds")
+"""Columns of the timings: the whole cell, scoring and masking, training, and the
+evaluations while training; of a run that was resumed, training counts all its parts."""
+
+
+def write_tables(directory: Path) -> list[dict[str, Any]]:
+    """Write the tables of all cells that are done, each whole or not at all.
+
+    Args:
+        directory: The study's folder.
+
+    Returns:
+        The rows of the table.
+    """
+    records = read_records(directory)
+    rows = [_row(record) for record in records]
+    _write_csv(directory / "table.csv", list(COLUMNS), rows)
+    timings = [{"id": r["id"], **r["timing"]} for r in records]
+    _write_csv(directory / "timings.csv", TIMING_COLUMNS, timings)
+    if parquet_available():
+        _write_parquet(directory / "table.parquet", rows)
+    return rows
+
+
+def read_table(directory: str | Path) -> list[dict[str, Any]]:
+    """Read the table of a study from its cells.
+
+    Args:
+        directory: The study's folder.
+
+    Returns:
+        One row a cell: column → value, as in :data:`COLUMNS`; None where there is none.
+
+    Raises:
+        OutputDirectoryError: If the folder is not that of a study.
+    """
+    if not (Path(directory) / "cells").is_dir():
+        raise OutputDirectoryError(
+            f"{directory} is not the folder of a study: it has no cells. Expected a folder"
+            " that sweep(…, out=…) or 'offline-prune sweep --out' wrote."
+        )
+    return [_row(record) for record in read_records(directory)]
+
+
+def parquet_available() -> bool:
+    """Whether pyarrow is installed."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    cell, result = record["cell"], record["result"] or {}
+    sparsity = cell["sparsity"]
+    by_network = isinstance(sparsity, dict)
+    networks = {role: n["weights_kept"] for role, n in result.get("networks", {}).items()}
+    found = {
+        **cell,
+        **{name: result.get(name) for name in COLUMNS if name not in cell},
+        "id": record["id"],
+        "status": record["status"],
+        "error": record["error"],
+        "sparsity": None if by_network else float(sparsity),
+        "sparsity_by_network": _json(sparsity) if by_network else None,
+        "removed": result.get("sparsity"),
+        "episodes": cell["evaluate"],
+        "points": cell["evaluations"],
+        "kept_by_network": _json(networks) if networks else None,
+        "algo_params": _json(cell["algo_params"]),
+    }
+    # What the recipe or the method chose where the cell left it open.
+    for name in ("n_steps", "batch_size", "allocation"):
+        found[name] = result.get(name, cell[name])
+    return {name: found[name] for name in COLUMNS}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    with written_aside(path) as aside:
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        aside.chmod(0o644)
+
+
+def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+    with written_aside(path) as aside:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema), aside)
+        aside.chmod(0o644)

@@ -1,0 +1,226 @@
+"""Which cells a grid has, what they are called, and what is refused before anything runs."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offline_prune.errors import DatasetError, InputError, OfflinePruneError, UnknownNameError
+from offline_prune.study import Cell, plan, read_grid, run_cells, sweep
+from offline_prune.study.checks import check_cells
+
+DATASET = "pendulum/mixture-v0"
+GRID = """
+datasets = ["pendulum/mixture-v0"]
+algos = ["bc", "iql"]
+sparsities = [0.0, 0.9, 0.95]
+seeds = 2
+evaluate = 3
+
+[methods]
+iql = ["snip"]
+"*" = ["snip", "shuffled(snip)"]
+
+[n_steps]
+bc = 100
+
+[algo_params.iql]
+hidden_units = [32, 32]
+
+[[exclude]]
+algo = "bc"
+method = "snip"
+sparsity = [0.95]
+"""
+
+
+def described(cells):
+    return [(c.seed, c.algo, c.method, c.sparsity) for c in cells]
+
+
+def test_a_grid_file(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    cells = read_grid(tmp_path / "grid.toml")
+    one_seed = [
+        ("bc", "dense", 0.0),
+        ("bc", "snip", 0.9),
+        ("bc", "shuffled(snip)", 0.9),
+        ("bc", "shuffled(snip)", 0.95),
+        ("iql", "dense", 0.0),
+        ("iql", "snip", 0.9),
+        ("iql", "snip", 0.95),
+    ]
+    assert described(cells) == [(seed, *rest) for seed in (0, 1) for rest in one_seed]
+    assert {(c.algo, c.n_steps) for c in cells} == {("bc", 100), ("iql", None)}
+    assert {c.evaluate for c in cells} == {3}
+    assert all((c.algo == "iql") == bool(c.algo_params) for c in cells)
+
+
+def test_the_dense_run_is_one_cell_whatever_is_said_about_pruning():
+    cells = plan(
+        DATASET, "bc", [0, 0.5], ["dense", "snip", "random"], [3], allocation="erk", refill=True
+    )
+    assert described(cells) == [
+        (3, "bc", "dense", 0.0),
+        (3, "bc", "snip", 0.5),
+        (3, "bc", "random", 0.5),
+    ]
+    assert Cell(DATASET, "bc", sparsity={"actor": 0.0}, method="snip") == Cell(DATASET, "bc")
+    assert cells[0] == Cell(DATASET, "bc", 3)
+
+
+def test_arrays_and_ranges_are_lists():
+    cells = plan(DATASET, "bc", np.array([0.5, 0.9]), "snip", np.arange(2))
+    assert cells == plan(DATASET, "bc", (0.5, 0.9), ["snip"], range(2))
+    assert Cell(DATASET, "bc", np.int64(1)).id == Cell(DATASET, "bc", 1).id
+    by_role = Cell(DATASET, "bc", 1, "snip", {"actor": np.float32(0.5)})
+    assert by_role.id == Cell(DATASET, "bc", 1, "snip", {"actor": 0.5}).id
+
+
+def test_a_name_says_everything_and_never_changes():
+    """The name of the first cell is fixed here: a change would orphan every study."""
+    cell = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params={"b": 1, "a": (1, 2)})
+    assert cell.id == "a0e2083fda1bca81"
+    same = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params={"a": [1, 2], "b": 1})
+    assert same.id == cell.id
+    changed = {
+        "dataset": "cartpole/mixture-v0",
+        "algo": "iql",
+        "seed": 2,
+        "method": "grasp",
+        "sparsity": 0.95,
+        "n_steps": 11,
+        "batch_size": 3,
+        "algo_params": {},
+        "feature_steps": 1,
+        "allocation": "erk",
+        "n_batches": 2,
+        "average": "scores",
+        "float64": True,
+        "refill": True,
+        "rescale": True,
+        "share_critics": True,
+        "engine": "masked",
+        "device": "cuda",
+        "evaluate": 2,
+        "evaluations": 2,
+        "window": 1,
+    }
+    assert set(changed) == {field.name for field in dataclasses.fields(Cell)}
+    names = {dataclasses.replace(cell, **{name: value}).id for name, value in changed.items()}
+    assert len(names | {cell.id}) == len(changed) + 1
+
+
+@given(st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.text(), max_size=4))
+@settings(max_examples=50)
+def test_a_cell_survives_json_whatever_the_order(params):
+    items = list(params.items())
+    random.Random(0).shuffle(items)
+    cell = Cell(DATASET, "bc", algo_params=params)
+    assert Cell(**Cell(DATASET, "bc", algo_params=dict(items)).to_dict()) == cell
+    assert Cell(**cell.to_dict()).id == cell.id
+
+
+GOOD = {"datasets": DATASET, "algos": ["bc"], "sparsities": [0.5], "methods": ["snip"], "seeds": 1}
+WRONG = {
+    "dataset": ({"datasets": ["pendlum/mixture-v0"]}, UnknownNameError, "pendulum"),
+    "path": ({"datasets": ["./nowhere"]}, OfflinePruneError, "nowhere"),
+    "algorithm": ({"algos": ["bcc"]}, UnknownNameError, "Did you mean"),
+    "method": ({"methods": ["snipp"]}, UnknownNameError, "'snip'"),
+    "modifier": ({"methods": ["shuffled(gmp)"]}, InputError, "prunes while training"),
+    "sparsity": ({"sparsities": [95]}, InputError, "percentage"),
+    "role": ({"sparsities": [{"critic": 0.5}]}, UnknownNameError, "critic"),
+    "allocation": ({"allocation": "local"}, UnknownNameError, "erk"),
+    "engine": ({"engine": "warp"}, UnknownNameError, "masked"),
+    "average": ({"average": "median"}, UnknownNameError, "gradients"),
+    "hyperparameter": (
+        {"algo_params": {"bc": {"learning_rat": 1}}},
+        UnknownNameError,
+        "learning_rate",
+    ),
+    "seed": ({"seeds": [-1]}, InputError, "seed"),
+    "device": ({"device": "warp"}, InputError, "warp"),
+    "points": ({"n_steps": 10, "evaluations": 3}, InputError, "evenly spaced"),
+    "no points": ({"evaluations": 0}, InputError, "evaluations"),
+    "episodes": ({"evaluate": -1}, InputError, "episodes"),
+    "window": ({"window": 0}, InputError, "window"),
+    "refill": ({"methods": ["gmp"], "refill": True}, InputError, "refill"),
+    "option": ({"n_step": 10}, UnknownNameError, "n_steps"),
+    "no seeds": ({"seeds": 0}, InputError, "at least one seed"),
+    "odd seeds": ({"seeds": ["a"]}, InputError, "whole numbers"),
+    "no algorithms": ({"algos": []}, InputError, "empty"),
+    "other algorithm's steps": ({"n_steps": {"iql": 5}}, UnknownNameError, "iql"),
+    "methods of others": ({"algos": ["bc", "iql"], "methods": {"bc": "snip"}}, InputError, "iql"),
+    "axis": ({"exclude": [{"alg": "bc"}]}, UnknownNameError, "algo"),
+    "nothing left": ({"exclude": [{"algo": "bc"}]}, InputError, "excluded"),
+    "parameter": ({"algo_params": {"bc": {"x": object()}}}, InputError, "written down"),
+    "workers": ({"workers": 0}, InputError, "workers"),
+    "backend": ({"backend": "slurm"}, UnknownNameError, "ray"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named_before_anything_runs(case, tmp_path, monkeypatch):
+    changed, error, message = WRONG[case]
+
+    def no_training(*args, **kwargs):
+        pytest.fail("it trained")
+
+    monkeypatch.setattr("d3rlpy.algos.QLearningAlgoBase.update", no_training)
+    with pytest.raises(error, match=message):
+        sweep(**{**GOOD, **changed}, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no grid"),
+        ("datasets = [", "not TOML"),
+        ("dataset = 'x'", "Did you mean 'datasets'"),
+        ("datasets = ['x']\nalgos = ['bc']\nsparsities = [0]", "lacks 'methods'"),
+    ],
+)
+def test_a_file_that_is_no_grid(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "grid.toml").write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_grid(tmp_path / "grid.toml")
+
+
+def test_the_error_names_the_cell():
+    with pytest.raises(UnknownNameError) as caught:
+        check_cells([Cell(DATASET, "bc"), Cell(DATASET, "bc", 7, "snipp", 0.5)])
+    assert "bc snipp 0.5 seed 7" in caught.value.__notes__[0]
+
+
+def test_checking_leaves_the_random_states_alone():
+    def drawn():
+        return random.random(), np.random.rand(), float(torch.rand(1))
+
+    def seeded():
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+
+    seeded()
+    expected = drawn()
+    seeded()
+    check_cells([Cell(DATASET, "bc", 7, "snip", 0.5)])
+    assert drawn() == expected
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        run_cells([Cell(DATASET, "bc")], tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_missing_dataset_is_refused(tmp_path):
+    with pytest.raises(DatasetError):
+        check_cells([Cell(str(tmp_path), "bc")])
