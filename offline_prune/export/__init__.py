@@ -9,12 +9,14 @@ from offline_prune.export.export import (
     export_policy,
 )
 from offline_prune.export.policy import ActingPolicy, acting_policy
+from offline_prune.export.traced import WholeEncoderWarning
 
 __all__ = [
     "FORMATS",
     "ActingPolicy",
     "ExportedPolicy",
     "UncheckedExportWarning",
+    "WholeEncoderWarning",
     "acting_policy",
     "export_policy",
 ]

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from offline_prune.export.c_functions import LANES, functions
+from offline_prune.export.c_functions import DENSE_LANES, SPARSE_LANES, functions
+from offline_prune.export.c_images import image_functions
 from offline_prune.export.c_layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
 from offline_prune.export.c_library import open_c
+from offline_prune.export.c_slices import SLICE
 from offline_prune.export.layers import ArgmaxRule, ConstrainedArgmaxRule, Rescale
 from offline_prune.export.policy import ActingPolicy
 from offline_prune.export.written import ExportFormat
@@ -24,9 +26,10 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     """Write a policy as C99.
 
     ``policy_act`` takes one observation, ``policy_act_batch`` any number. A linear layer
-    is sparse (row starts, column indices, values) where at most
+    is sparse (:class:`~offline_prune.export.c_slices.Slices`) where at most
     :data:`~offline_prune.export.c_layers.SPARSE_BELOW` of its weights are left, else
-    dense; convolutions hold kept weights only. The same policy gives the same bytes.
+    dense; hidden units are numbered anew; convolutions hold kept weights only, residual
+    encoders become their steps. The same policy gives the same bytes.
 
     Args:
         policy: The policy.
@@ -49,9 +52,10 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     arrays = [array for network in networks for array in network.arrays]
     parts = [
         _comment(policy, about, networks, in_lanes),
-        _declarations(policy, in_lanes),
+        _declarations(policy, _lanes(networks) if in_lanes else None),
         *arrays,
         *functions(used),
+        *image_functions(name for network in networks for name in network.image_names),
         *(_network(network, in_lanes=False) for network in networks),
         *(_network(network, in_lanes=True) for network in networks if in_lanes),
         *_scale(policy.observation_scale, math.prod(shape)),
@@ -71,11 +75,11 @@ def _comment(
     policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], in_lanes: bool
 ) -> str:
     words = {label: re.sub(r"[^ -~]|\*/|/\*", "?", text) for label, text in about.items()}
-    floats = 2 * max(network.buffer_size for network in networks)
+    floats = max(network.n_floats for network in networks)
     floats += math.prod(policy.observation_shape)
     shape = " x ".join(map(str, policy.observation_shape))
     batch = (
-        f"blocks of {LANES} observations, feature by feature"
+        f"blocks of {_lanes(networks)} observations, feature by feature"
         if in_lanes
         else "one observation after another"
     )
@@ -86,7 +90,7 @@ def _comment(
         f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
         f"storage: linear layers are sparse up to a density of {SPARSE_BELOW}, convolutions always",
         f"batches: {batch}",
-        f"stack: about {4 * floats / 1024 * (LANES if in_lanes else 1):.0f} KiB"
+        f"stack: about {4 * floats / 1024 * (_lanes(networks) if in_lanes else 1):.0f} KiB"
         " at most; no heap, no state, safe in threads",
         "compile: cc -std=c99 -O3 -march=native -c policy.c, link with -lm; or include the file",
     ]
@@ -94,7 +98,14 @@ def _comment(
     return f"/*\n{body}\n */\n"
 
 
-def _declarations(policy: ActingPolicy, in_lanes: bool) -> str:
+def _lanes(networks: list[CNetwork]) -> int:
+    """Observations of a block."""
+    n_dense = sum(network.n_dense for network in networks)
+    n_sparse = sum(network.n_sparse for network in networks)
+    return SPARSE_LANES if n_sparse > n_dense else DENSE_LANES
+
+
+def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
     lines = [
         "#ifndef OFFLINE_PRUNE_POLICY",
         "#define OFFLINE_PRUNE_POLICY",
@@ -104,8 +115,8 @@ def _declarations(policy: ActingPolicy, in_lanes: bool) -> str:
         f"#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}",
         f"#define POLICY_ACTION_SIZE {policy.action_size}",
     ]
-    if in_lanes:
-        lines.append(f"#define POLICY_LANES {LANES}")
+    if lanes is not None:
+        lines.append(f"#define POLICY_LANES {lanes}")
     if policy.discrete:
         act = [
             f"/* The number of the action, 0 to {policy.action_size - 1}. */",
@@ -129,6 +140,7 @@ def _network(network: CNetwork, *, in_lanes: bool) -> str:
         for letter in "ab"
         if re.search(rf"\b{letter}\b", text)
     ]
+    buffers += [f"{name}[{size}]" for name, size in network.image_buffers.items()]
     lines = [f"static void {network.name}{suffix}(const float *x, float *y)", "{"]
     if buffers:
         lines.append(f"    float {', '.join(buffers)};")
@@ -240,7 +252,8 @@ def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
     )
     end = "return decide(outputs);" if policy.discrete else "decide(outputs, action);"
     lines = [
-        f"float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs}];",
+        # Sparse loops write whole slices; the next network's outputs go over what is beyond.
+        f"float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs + SLICE - 1}];",
         "scale(observation, x);",
         *_network_calls(networks, "", ""),
         end,

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["ACTIVATIONS", "LANES", "functions"]
+from offline_prune.export.c_slices import SLICE
 
-LANES = 16
-"""Observations of a block of ``policy_act_batch``: feature by feature, so that one kept
-weight is a multiply-add of that many numbers."""
+__all__ = ["ACTIVATIONS", "DENSE_LANES", "SPARSE_LANES", "functions"]
+
+DENSE_LANES = 16
+"""Observations of a block of ``policy_act_batch``, feature by feature, so that one weight is
+a multiply-add of that many numbers. Dense layers read their weights in strides and need the
+cache for these."""
+
+SPARSE_LANES = 32
+"""The same where most multiply-adds are those of sparse layers."""
 
 ACTIVATIONS = {
     "relu": "x[i] < 0.0f ? 0.0f : x[i]",
@@ -69,55 +75,59 @@ static void dense_lanes(const float *restrict weights, const float *restrict bia
 """
 
 _SPARSE = """\
-/* y = W x + b on kept weights only; those of output i are starts[i] to starts[i + 1]. */
+/* y = W x + b on kept weights only, {slice} outputs at a time: lengths[s] places, a weight of each
+   output at every place, 0 where it has no more. Writes whole slices, beyond the last output. */
 static void sparse_{bits}(const float *restrict values, const {type} *restrict columns,
-                      const unsigned int *restrict starts, const float *restrict bias,
+                      const unsigned int *restrict lengths, const float *restrict bias,
                       int n_outputs, const float *restrict x, float *restrict y)
 {{
     int i;
-    unsigned int k = 0;
-    for (i = 0; i < n_outputs; i++) {{
-        const unsigned int stop = starts[i + 1];
-        float sum = bias[i];
-        for (; k + 4 <= stop; k += 4)
-            sum += (values[k] * x[columns[k]] + values[k + 1] * x[columns[k + 1]])
-                 + (values[k + 2] * x[columns[k + 2]] + values[k + 3] * x[columns[k + 3]]);
-        for (; k < stop; k++)
-            sum += values[k] * x[columns[k]];
-        y[i] = sum;
+    for (i = 0; i < n_outputs; i += {slice}) {{
+{start}
+        unsigned int n = *lengths++;
+        for (; n > 0; n--, values += {slice}, columns += {slice}) {{
+{add}
+        }}
+{end}
     }}
 }}
 """
 
 _SPARSE_LANES = """\
-/* The same for a block of observations, feature by feature. */
+/* The same for a block of observations, feature by feature, output by output. */
 static void sparse_{bits}_lanes(const float *restrict values, const {type} *restrict columns,
-                            const unsigned int *restrict starts, const float *restrict bias,
+                            const unsigned int *restrict lengths, const float *restrict bias,
                             int n_outputs, const float *restrict x, float *restrict y)
 {{
     int i, lane;
-    unsigned int k = 0;
-    for (i = 0; i < n_outputs; i++) {{
-        const unsigned int stop = starts[i + 1];
+    for (i = 0; i < n_outputs; i++, y += POLICY_LANES) {{
+        const unsigned int stop = {slice} * *lengths;
+        unsigned int k = (unsigned int)i % {slice};
         float sum[POLICY_LANES];
         for (lane = 0; lane < POLICY_LANES; lane++)
             sum[lane] = bias[i];
-        for (; k + 4 <= stop; k += 4) {{
+        for (; k + {three} < stop; k += {four}) {{
             const float *f0 = x + columns[k] * POLICY_LANES;
-            const float *f1 = x + columns[k + 1] * POLICY_LANES;
-            const float *f2 = x + columns[k + 2] * POLICY_LANES;
-            const float *f3 = x + columns[k + 3] * POLICY_LANES;
+            const float *f1 = x + columns[k + {one}] * POLICY_LANES;
+            const float *f2 = x + columns[k + {two}] * POLICY_LANES;
+            const float *f3 = x + columns[k + {three}] * POLICY_LANES;
+            const float v0 = values[k], v1 = values[k + {one}];
+            const float v2 = values[k + {two}], v3 = values[k + {three}];
             for (lane = 0; lane < POLICY_LANES; lane++)
-                sum[lane] += (values[k] * f0[lane] + values[k + 1] * f1[lane])
-                           + (values[k + 2] * f2[lane] + values[k + 3] * f3[lane]);
+                sum[lane] += (v0 * f0[lane] + v1 * f1[lane]) + (v2 * f2[lane] + v3 * f3[lane]);
         }}
-        for (; k < stop; k++) {{
+        for (; k < stop; k += {slice}) {{
             const float *feature = x + columns[k] * POLICY_LANES;
             for (lane = 0; lane < POLICY_LANES; lane++)
                 sum[lane] += values[k] * feature[lane];
         }}
         for (lane = 0; lane < POLICY_LANES; lane++)
-            y[i * POLICY_LANES + lane] = sum[lane];
+            y[lane] = sum[lane];
+        if (i % {slice} == {last}) {{ /* the next slice */
+            values += stop;
+            columns += stop;
+            lengths++;
+        }}
     }}
 }}
 """
@@ -181,5 +191,28 @@ def _function(name: str) -> str:
     if kind == "dense":
         return _DENSE_LANES if lanes else _DENSE
     bits = int(rest[0])
-    text = _CONVOLVE if kind == "convolve" else _SPARSE_LANES if lanes else _SPARSE
-    return text.format(bits=bits, type=_TYPES[bits])
+    type_ = _TYPES[bits]
+    if kind == "convolve":
+        return _CONVOLVE.format(bits=bits, type=type_)
+    return (_SPARSE_LANES if lanes else _SPARSE).format(bits=bits, type=type_, **_sliced())
+
+
+def _sliced() -> dict[str, object]:
+    """What the sparse loops say of every row of a slice, one sum a variable."""
+    # A compiler keeps variables in registers, and adds to several at once; arrays of sums
+    # only where it unrolls loops.
+    rows = range(SLICE)
+    starts = [f"        float s{row} = bias[i + {row}];" for row in rows]
+    added = [f"            s{row} += values[{row}] * x[columns[{row}]];" for row in rows]
+    ends = [f"        y[i + {row}] = s{row};" for row in rows]
+    return {
+        "slice": SLICE,
+        "start": "\n".join(starts),
+        "add": "\n".join(added),
+        "end": "\n".join(ends),
+        "one": SLICE,
+        "two": 2 * SLICE,
+        "three": 3 * SLICE,
+        "four": 4 * SLICE,
+        "last": SLICE - 1,
+    }

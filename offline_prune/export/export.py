@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from d3rlpy.algos import QLearningAlgoBase
 from numpy.typing import NDArray
 
 from offline_prune.atomic import written_aside
-from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.errors import AlgorithmError, InputError, UnknownNameError
 from offline_prune.export.agreement import check_agreement
 from offline_prune.export.c99 import C99
 from offline_prune.export.onnx_format import ONNX
@@ -105,6 +106,10 @@ def export_policy(
             format has no form of one of its layers.
         ExportError: If the written file computes something else; nothing is left.
     """
+    if not isinstance(algo, QLearningAlgoBase):
+        raise AlgorithmError(f"algo is a built d3rlpy algorithm, not {type(algo).__name__}.")
+    if not isinstance(path, str | Path):
+        raise InputError(f"path is that of the file to write, not {type(path).__name__}.")
     path = Path(path)
     if path.suffix not in FORMATS:
         raise UnknownNameError("export format", path.suffix, FORMATS)
@@ -146,6 +151,8 @@ def export_policy(
 
 
 def _sample(observations: NDArray[Any], policy: ActingPolicy) -> NDArray[Any]:
+    if observations.dtype.kind not in "biuf":
+        raise InputError(f"observations are {observations.dtype}, expected numbers.")
     if not len(observations.shape) or observations.shape[1:] != policy.observation_shape:
         raise InputError(
             f"observations have the shape {observations.shape}; (N,"

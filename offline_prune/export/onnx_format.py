@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from offline_prune.errors import UnsupportedExportError
+from offline_prune.export.onnx_sparse import sparse_weights, stripped
 from offline_prune.export.policy import ActingPolicy
 from offline_prune.export.written import ExportFormat, Runner
 
@@ -45,7 +46,8 @@ def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
         )
         assert program is not None
         program.model.metadata_props.update(about)
-        program.save(str(path), external_data=False)
+        model = sparse_weights(stripped(program.model_proto))
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _open(path: Path, policy: ActingPolicy) -> tuple[Runner, ...]:

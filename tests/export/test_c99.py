@@ -1,6 +1,7 @@
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 
 import d3rlpy
 import gymnasium
@@ -13,7 +14,7 @@ from torch import nn
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.export import UncheckedExportWarning, acting_policy, export_policy
 from offline_prune.export.c99 import c_source
-from offline_prune.export.c_layers import SPARSE_BELOW, c_network, c_number
+from offline_prune.export.c_layers import SPARSE_BELOW, c_array, c_network, c_number
 from offline_prune.export.c_library import open_c
 from offline_prune.export.layers import TanhRule
 from offline_prune.export.policy import ActingPolicy
@@ -48,10 +49,10 @@ def sparse_linear(rows, columns, density, seed=0):
     return layer
 
 
-@pytest.mark.parametrize("columns", [3, 256, 257, 300])
+@pytest.mark.parametrize(("rows", "columns"), [(7, 3), (8, 256), (9, 257), (16, 300)])
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.15, 0.5, 1.0])
-def test_linear_layers_dense_and_sparse(columns, density, tmp_path):
-    layer = sparse_linear(7, columns, density)
+def test_linear_layers_dense_and_sparse(rows, columns, density, tmp_path):
+    layer = sparse_linear(rows, columns, density)
     policy = policy_of(layer, shape=(columns,))
     source = c_source(policy, {})
     kept = float((layer.weight != 0).float().mean())
@@ -62,6 +63,69 @@ def test_linear_layers_dense_and_sparse(columns, density, tmp_path):
     expected = policy(torch.from_numpy(x)).numpy()
     for run in compiled(policy, tmp_path):
         np.testing.assert_allclose(run(x), expected, atol=1e-6)
+
+
+def sparse_pair(*widths):
+    """Two sparse networks that read the same 11 numbers."""
+    networks = []
+    for seed in range(2):
+        layers = [sparse_linear(b, a, 0.3, seed) for a, b in pairwise((11, *widths))]
+        networks.append(nn.Sequential(*[m for layer in layers for m in (layer, nn.Tanh())][:-1]))
+    return ActingPolicy(
+        None, networks, TanhRule(), None,
+        observation_shape=(11,), action_size=2 * widths[-1], n_weights=1, n_nonzero=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("widths", [(1, 3), (9, 17, 2), (31, 8, 5)])
+def test_sparse_networks_side_by_side(widths, tmp_path):
+    """Loops that write whole slices write over nobody's numbers."""
+    policy = sparse_pair(*widths)
+    assert "sparse_8(" in c_source(policy, {})
+    x = np.random.default_rng(0).normal(size=(40, 11)).astype(np.float32)
+    expected = policy(torch.from_numpy(x)).numpy()
+    for run in compiled(policy, tmp_path):
+        np.testing.assert_allclose(run(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("widths", [(1, 3), (9, 17, 2), (31, 8, 5)])
+def test_no_loop_leaves_its_arrays(widths, tmp_path):
+    """Run with the checks of the compiler, where it has them."""
+    (tmp_path / "main.c").write_text(
+        '#include "policy.c"\nint main(void) {'
+        " static float x[40 * POLICY_OBSERVATION_SIZE], a[40 * POLICY_ACTION_SIZE];"
+        " policy_act(x, a); policy_act_batch(40, x, a); return 0; }\n"
+    )
+    command = [
+        "cc",
+        "-std=c99",
+        "-g",
+        "-fsanitize=address,undefined",
+        "-o",
+        "main",
+        "main.c",
+        "-lm",
+    ]
+    (tmp_path / "policy.c").write_text("#define POLICY_OBSERVATION_SIZE 1\n"
+        "#define POLICY_ACTION_SIZE 1\nvoid policy_act(float *x, float *a) { *a = *x; }\n"
+        "void policy_act_batch(int n, float *x, float *a) { *a = n * *x; }\n")  # fmt: skip
+    has_checks = subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    if not has_checks or subprocess.run(["./main"], cwd=tmp_path, capture_output=True).returncode:
+        pytest.skip("no sanitizers here")
+    (tmp_path / "policy.c").write_text(c_source(sparse_pair(*widths), {}))
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sparse_file_is_small():
+    """95 % of the weights are zero: less than 8 % of the text of the dense network."""
+    sizes = []
+    for density in (0.05, 1.0):
+        layers = [sparse_linear(b, a, density) for a, b in pairwise((64, 256, 256, 8))]
+        policy = policy_of(*[m for layer in layers for m in (layer, nn.ReLU())], shape=(64,))
+        sizes.append(len(c_source(policy, {})))
+    assert sizes[0] < 0.08 * sizes[1]
 
 
 @pytest.mark.parametrize("stride", [1, 2, (1, 3)])
@@ -102,7 +166,7 @@ def test_activations(activation, tmp_path):
 UNKNOWN = {
     "GELU": [nn.Linear(5, 2), nn.GELU(approximate="tanh")],
     "LayerNorm": [nn.Linear(5, 2), nn.LayerNorm(2)],
-    "Conv2d": [nn.Conv2d(1, 1, 3, padding=1), nn.Flatten()],
+    "Conv2d": [nn.Conv2d(1, 1, 3, dilation=2), nn.Flatten()],
 }
 
 
@@ -122,6 +186,20 @@ def test_numbers_read_back_exactly():
     for value in (np.nan, np.inf):
         with pytest.raises(UnsupportedExportError, match="NaN or infinite"):
             c_number(np.float32(value))
+
+
+@pytest.mark.parametrize(("density", "lanes"), [(0.05, 32), (1.0, 16)])
+def test_blocks_are_wide_where_sparse_layers_do_the_work(density, lanes):
+    head = sparse_linear(2, 64, 1.0)
+    policy = policy_of(sparse_linear(64, 64, density), nn.ReLU(), head, shape=(64,))
+    source = c_source(policy, {})
+    assert f"#define POLICY_LANES {lanes}\n" in source
+    assert f"blocks of {lanes} observations" in source
+
+
+def test_zeros_of_an_array_are_short():
+    text = c_array("w", torch.tensor([0.0, 0.5, -0.0]))
+    assert text == "static const float w[3] = {\n    0, 0.5f, -0.0f\n};\n"
 
 
 SOURCES = {

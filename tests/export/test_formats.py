@@ -120,7 +120,7 @@ KIND_OF_UNKNOWN = {"impala": "pixel-continuous", "quantiles": "vector-discrete"}
 def test_networks_of_unknown_wiring(name, suffix, tmp_path):
     observations = dataset(KIND_OF_UNKNOWN.get(name, VECTOR)).observations[:20]
     path = tmp_path / f"policy{suffix}"
-    if suffix == ".c":
+    if suffix == ".c" and name != "impala":
         with pytest.raises(UnsupportedExportError, match=r"C has no form of .* Export to .onnx"):
             export_policy(UNKNOWN[name](), path, observations)
         assert not list(tmp_path.iterdir())
