@@ -67,6 +67,9 @@ def main() -> None:
         "|---|" + "---|" * len(CONTINUOUS),
     ]
     for method in METHODS:
+        chosen = make_method(method, PruningSettings({}))
+        if chosen.while_training or chosen.replaces_agent:
+            continue  # chooses nothing before training
         cells = [
             f"{method_seconds(data, config_of(algo, 256), method) / steps[algo]:.1f}"
             for algo in CONTINUOUS

@@ -11,6 +11,7 @@ from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEnco
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
+from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import AlgorithmError
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
@@ -102,8 +103,16 @@ def _scaled(agent: Agent, factory: Any, scale: float) -> Any:
         return dataclasses.replace(
             factory, filters=filters, feature_size=_width(factory.feature_size, scale)
         )
+    if isinstance(factory, ImpalaEncoderFactory):
+        return dataclasses.replace(
+            factory,
+            filters=[_width(n * factory.width, scale) for n in factory.filters],
+            width=1,
+            feature_size=_width(factory.feature_size, scale),
+        )
     raise AlgorithmError(
-        f"small_dense narrows d3rlpy's vector and pixel encoders, not {type(factory).__name__}."
+        "small_dense narrows d3rlpy's vector and pixel encoders and IMPALA, not"
+        f" {type(factory).__name__}."
     )
 
 

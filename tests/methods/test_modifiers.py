@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from offline_prune import Mask, prune, prune_then_train, score
 from offline_prune.agents import build_agent
 from offline_prune.data import corruption
+from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import (
     AlgorithmError,
     InputError,
@@ -212,6 +213,29 @@ def test_small_dense_trains_and_is_reported_as_dense():
     assert result.settings.sparsity["actor"] == 0.9
     widths = {len(w) for w in result.mask.nominal.values()}
     assert max(widths) < 24
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_small_dense_narrows_residual_encoders(pooled):
+    factory = ImpalaEncoderFactory(filters=[4, 6], width=2, feature_size=10, pooled=pooled)
+    found = score(
+        dataset("pixel-discrete"),
+        "cql",
+        0.7,
+        method="small_dense",
+        algo_params={"encoder_factory": factory, "observation_scaler": "pixel"},
+    )
+    narrow = found.agent.algo.config.encoder_factory
+    assert narrow.pooled == pooled
+    assert all(n <= 2 * before for n, before in zip(narrow.filters, [4, 6], strict=True))
+    whole = score(
+        dataset("pixel-discrete"),
+        "cql",
+        0.0,
+        method="random",
+        algo_params={"encoder_factory": factory, "observation_scaler": "pixel"},
+    )
+    assert 0.2 * whole.mask.n_weights < found.mask.n_weights <= 0.3 * whole.mask.n_weights
 
 
 def test_small_dense_refuses_encoders_it_cannot_narrow():
