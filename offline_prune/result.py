@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from d3rlpy.base import LearnableConfigWithShape
 from numpy.typing import NDArray
 from rich.table import Table
 
+from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
 from offline_prune.atomic import written_aside_directory
 from offline_prune.data import load_dataset
@@ -262,7 +265,17 @@ class PruneResult:
         Raises:
             OutputDirectoryError: If the folder is not a whole result.
         """
+        if not isinstance(directory, str | Path):
+            raise OutputDirectoryError(
+                f"A result is loaded from a folder, not from {type(directory).__name__}."
+            )
         directory = Path(directory)
+        try:
+            directory.exists()
+        except OSError as error:
+            raise OutputDirectoryError(
+                f"{str(directory)[:100]!r} is no path that can be read ({error.strerror})."
+            ) from error
         missing = [
             name
             for name in (_RESULT, _CONFIG, _MODEL, _MASK, _HISTORY)
@@ -274,20 +287,43 @@ class PruneResult:
                 f" {', '.join(missing)}. Expected a folder that PruneResult.save or"
                 " 'offline-prune run --out' wrote."
             )
+        try:
+            return cls._read(directory, d3rlpy_device(device))
+        except InputError:
+            raise
+        except Exception as error:  # whatever readers of damaged files may raise
+            said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            raise OutputDirectoryError(
+                f"{directory} is damaged or not a result that this package saved ({said})."
+                " Expected the files as PruneResult.save wrote them; take them from a copy, or"
+                " run again."
+            ) from error
+
+    @classmethod
+    def _read(cls, directory: Path, device: str) -> PruneResult:
         content = json.loads((directory / _RESULT).read_text())
         if content["format"] != _FORMAT:
             raise OutputDirectoryError(
                 f"{directory} was saved in format {content['format']}; this version"
                 f" reads format {_FORMAT}."
             )
+        settings = RunSettings(**content["settings"])
+        if isinstance(settings.n_steps, bool) or not isinstance(settings.n_steps, int):
+            raise OutputDirectoryError(
+                f"{directory / _RESULT} has n_steps={settings.n_steps!r}; expected a count."
+            )
+        model = (directory / _MODEL).read_bytes()
+        # Tensors alone: anything else in the file is refused, whatever the environment says.
+        torch.load(io.BytesIO(model), map_location="cpu", weights_only=True)
         config = LearnableConfigWithShape.deserialize((directory / _CONFIG).read_text())
         with torch.random.fork_rng():  # building the networks draws initial weights
-            algo = config.create(device=d3rlpy_device(device))
-        # d3rlpy reads it with torch.load, which since torch 2.6 takes tensors alone.
-        algo.load_model(str(directory / _MODEL))
+            algo = config.create(device=device)
+        algo.impl.load_model(io.BytesIO(model))
         if find_readers(algo):
             share_ofenet(algo)
-        algo.set_grad_step(content["settings"]["n_steps"])
+        algo.set_grad_step(settings.n_steps)
+        mask = Mask.load(directory / _MASK)
+        _check_mask_fits(algo, mask, directory)
         evaluation = content["evaluation"]
         if evaluation["returns"] is not None:
             evaluation["returns"] = tuple(evaluation["returns"])
@@ -299,13 +335,33 @@ class PruneResult:
             )
         return cls(
             algo=algo,
-            mask=Mask.load(directory / _MASK),
+            mask=mask,
             evaluation=Evaluation(**evaluation),
-            settings=RunSettings(**content["settings"]),
-            scoring_seconds=content["scoring_seconds"],
-            training_seconds=content["training_seconds"],
+            settings=settings,
+            scoring_seconds=float(content["scoring_seconds"]),
+            training_seconds=float(content["training_seconds"]),
             history=history,
         )
+
+
+def _check_mask_fits(algo: Any, mask: Mask, directory: Path) -> None:
+    """Refuse a mask of another run: pruned weights of a result are exactly zero."""
+    weights = Agent.of(algo).weights
+    for name in {*weights, *mask.nominal}:
+        kept = mask.nominal.get(name)
+        weight = weights.get(name)
+        if kept is None or weight is None or kept.shape != weight.shape:
+            where = "the model lacks" if weight is None else "the mask lacks"
+            if kept is not None and weight is not None:
+                where = f"the mask has shape {tuple(kept.shape)}, not {tuple(weight.shape)}, for"
+            raise OutputDirectoryError(
+                f"{directory}: {_MASK} and {_MODEL} belong to different runs: {where} {name!r}."
+            )
+        if bool(weight.detach().cpu()[~kept].any()):
+            raise OutputDirectoryError(
+                f"{directory}: {_MASK} and {_MODEL} belong to different runs: {name!r} has"
+                " weights other than 0 where the mask prunes."
+            )
 
 
 def check_output_directory(directory: str | Path) -> Path:
@@ -320,7 +376,24 @@ def check_output_directory(directory: str | Path) -> Path:
     Raises:
         OutputDirectoryError: If it exists and is not an empty folder.
     """
+    if not isinstance(directory, str | Path) or "\0" in str(directory) or not str(directory):
+        raise OutputDirectoryError(
+            f"An output directory is the path of a new or empty folder, not {directory!r}."
+        )
     directory = Path(directory)
+    try:
+        directory.exists()
+        parent = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+    except OSError as error:
+        raise OutputDirectoryError(
+            f"{str(directory)[:100]!r} is no path that can be written ({error.strerror})."
+            " Choose another output directory."
+        ) from error
+    if parent != directory and not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise OutputDirectoryError(
+            f"{directory} cannot be made: {parent} is no folder that can be written in."
+            " Choose another output directory."
+        )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         what = "a result" if (directory / _RESULT).is_file() else "other files"
         raise OutputDirectoryError(

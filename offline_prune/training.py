@@ -111,9 +111,10 @@ def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
     length: Any = options.get("n_steps_per_epoch")
     is_whole = isinstance(length, numbers.Integral) and not isinstance(length, bool)
     if "n_steps_per_epoch" in options and (not is_whole or length < 1 or n_steps % length):
+        trained = n_steps // length * length if is_whole and length > 0 else 0
         raise InputError(
             f"n_steps={n_steps} is not a whole number of epochs of"
-            f" n_steps_per_epoch={length!r} steps: d3rlpy trains whole epochs and drops the rest."
+            f" n_steps_per_epoch={length!r} steps: d3rlpy would train {trained} steps."
         )
     logging_steps = options.get("logging_steps", 500)  # d3rlpy's default
     epoch = length or epoch_length(n_steps)

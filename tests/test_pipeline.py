@@ -306,7 +306,7 @@ def test_divergence_is_named_with_its_step():
             n_steps_per_epoch=2,
             evaluate=0,
             progress=False,
-            algo_params={"learning_rate": float("inf")},
+            algo_params={"learning_rate": 1e25},
         )
 
 

@@ -14,11 +14,12 @@ from d3rlpy.base import LearnableConfig
 from d3rlpy.constants import ActionSpace
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.configure import configure
+from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
 from offline_prune.agents.recipes import find_recipe
+from offline_prune.arguments import check_seed, whole_number
 from offline_prune.data import Dataset
-from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.errors import AlgorithmError, InputError, OfflinePruneError
 from offline_prune.ofenet import find_readers, share_ofenet
 
 __all__ = ["BuiltAgent", "build_agent", "d3rlpy_config_class", "d3rlpy_device"]
@@ -46,15 +47,19 @@ def d3rlpy_device(device: str) -> str:
         InputError: If torch does not know the device or does not see it.
     """
     try:
-        found = torch.device(device)
+        found = torch.device(device) if isinstance(device, str) else None
     except RuntimeError as error:
         raise InputError(
             f"Unknown device {device!r}. Use 'cpu', 'cuda' or 'cuda:<index>'."
         ) from error
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise InputError(f"Unknown device {device!r}. Use 'cpu', 'cuda' or 'cuda:<index>'.")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InputError(
             f"Device {device!r} was asked for, but torch sees no CUDA here. Use 'cpu'."
         )
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"torch sees {torch.cuda.device_count()} CUDA devices, not {device!r}.")
     return f"{found.type}:{found.index or 0}"
 
 
@@ -100,16 +105,16 @@ def build_agent(
         AlgorithmError: If the algorithm does not fit the dataset or cannot be pruned.
         InputError: If a number is out of range or the device is not there.
     """
-    for option, number in (("n_steps", n_steps), ("batch_size", batch_size)):
-        if number is not None and (
-            isinstance(number, bool) or not isinstance(number, int) or number < 1
-        ):
-            raise InputError(f"{option} is a whole number from 1 on, not {number!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise InputError(f"seed is a whole number in [0, 2³²), not {seed!r}.")
+    n_steps = None if n_steps is None else whole_number("n_steps", n_steps, 1)
+    seed = check_seed(seed)
+    if algo_params is not None and not isinstance(algo_params, Mapping):
+        raise InputError(
+            "algo_params is a mapping of hyperparameters, such as {'learning_rate': 1e-3}, not"
+            f" {type(algo_params).__name__}."
+        )
     params = dict(algo_params or {})
     if batch_size is not None:
-        params["batch_size"] = batch_size
+        params["batch_size"] = whole_number("batch_size", batch_size, 1)
     device = d3rlpy_device(device)
     name: str | None = None
     if isinstance(algo, str):
@@ -138,13 +143,31 @@ def build_agent(
             f" algorithm, not {type(algo).__name__}."
         )
     _check_fits(made, data)
+    check_config(made.config)
     d3rlpy.seed(seed)
     build_scalers_with_transition_picker(made, data.buffer)
     if made.impl is None:
-        made.build_with_dataset(data.buffer)
+        _build(made, data)
     if find_readers(made):
         share_ofenet(made)
     return BuiltAgent(Agent.of(made, name), n_steps)
+
+
+def _build(algo: Any, data: Dataset) -> None:
+    """Build the networks, or say which sizes d3rlpy and torch cannot make."""
+    try:
+        algo.build_with_dataset(data.buffer)
+    except OfflinePruneError:
+        raise
+    except Exception as error:  # whatever their constructors may raise, from such sizes
+        metadata = data.metadata
+        said = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(" .:")
+        raise AlgorithmError(
+            f"{type(algo).__name__} cannot be built for observations of shape"
+            f" {metadata.observation_shape} and {metadata.action_size}"
+            f" {metadata.action_kind} actions ({said}). Expected encoders that fit: images"
+            " take 'encoder', vectors 'hidden_units'."
+        ) from error
 
 
 def _check_fits(algo: Any, data: Dataset) -> None:

@@ -4,8 +4,8 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
 
 - ``hidden_units``: widths of every network's hidden layers; ``actor_hidden_units``,
   ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set one.
-- ``encoder``: ``"impala"``, ``"nature"`` or ``"small"``: every network's image encoder,
-  described in :func:`offline_prune.encoders.encoder_factory`; ``encoder_width``
+- ``encoder``: ``"impala"``, ``"impoola"``, ``"nature"`` or ``"small"``: every network's image
+  encoder, described in :func:`offline_prune.encoders.encoder_factory`; ``encoder_width``
   multiplies its number of filters. Or ``"ofenet"``: an OFENet for vectors, of the sizes
   of its paper where it has the environment, with ``hidden_units`` on top; ``ofenet =
   {n_layers = 6, units = 40}`` sets others. BCQ's imitator keeps a plain encoder.
@@ -24,30 +24,36 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from d3rlpy.models import VectorEncoderFactory
-from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory
+from d3rlpy.models import EncoderFactory, QFunctionFactory, VectorEncoderFactory
+from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory, OptimizerFactory
 from d3rlpy.preprocessing import (
+    ActionScaler,
     ClipRewardScaler,
     MinMaxActionScaler,
     MinMaxObservationScaler,
     MinMaxRewardScaler,
     MultiplyRewardScaler,
+    ObservationScaler,
     PixelObservationScaler,
     ReturnBasedRewardScaler,
+    RewardScaler,
     StandardObservationScaler,
     StandardRewardScaler,
 )
 
+from offline_prune.arguments import check_switch, whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits, encoder_factory
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.ofenet import OFENetEncoderFactory
 
-__all__ = ["configure"]
+__all__ = ["check_config", "configure"]
 
 _SHORT_FORMS = {"adam_eps", "encoder", "encoder_width", "hidden_units", "ofenet"}
 
@@ -88,10 +94,12 @@ def configure(
         values["action_scaler"] = _action_scaler(data)
     try:
         for name, value in hyperparameters.items():
+            if not isinstance(name, str):
+                raise UnknownNameError("hyperparameter", str(name), fields | _SHORT_FORMS)
             values |= _expand(name, value, hyperparameters, fields, data, n_steps)
         if data.metadata.action_kind == "discrete":
             values.pop("action_scaler", None)
-        config = config_class(**values)
+        config = config_class(**{name: _plain(value) for name, value in values.items()})
         for name in _ending("encoder_factory", fields):
             check_image_fits(getattr(config, name), data.metadata.observation_shape)
         return config
@@ -118,10 +126,13 @@ def _expand(
         factories = _ending("encoder_factory", fields)
         return {f: plain if "imitator" in f else factory for f in factories}
     if name == "hidden_units":
-        return {f: VectorEncoderFactory(list(value)) for f in _ending("encoder_factory", fields)}
+        return {
+            f: VectorEncoderFactory(_widths(name, value))
+            for f in _ending("encoder_factory", fields)
+        }
     encoder = f"{name.removesuffix('_hidden_units')}_encoder_factory"
     if name.endswith("_hidden_units") and encoder in fields:
-        return {encoder: VectorEncoderFactory(list(value))}
+        return {encoder: VectorEncoderFactory(_widths(name, value))}
     if name == "encoder":
         width = given.get("encoder_width", 1)
         factory = encoder_factory(value, width, data.metadata.observation_shape)
@@ -130,7 +141,7 @@ def _expand(
         if "encoder" not in given:
             raise InputError(
                 "encoder_width widens a named image encoder; name it as well:"
-                " encoder='impala', 'nature' or 'small'."
+                " encoder='impala', 'impoola', 'nature' or 'small'."
             )
         return {}
     if name == "adam_eps":
@@ -153,7 +164,7 @@ def _expand(
 
 def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
     """The factory that ``encoder``, ``ofenet`` and ``hidden_units`` stand for together."""
-    hidden_units = list(given.get("hidden_units", (256, 256)))
+    hidden_units = _widths("hidden_units", given.get("hidden_units", (256, 256)))
     if "ofenet" in given:
         return OFENetEncoderFactory(**given["ofenet"], hidden_units=hidden_units)
     spec = data.metadata.env_spec
@@ -161,6 +172,63 @@ def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
         with contextlib.suppress(UnknownNameError):
             return OFENetEncoderFactory.for_environment(spec.id, hidden_units)
     return OFENetEncoderFactory(hidden_units=hidden_units)
+
+
+def check_config(config: Any) -> None:
+    """Check the plain values and the parts of a d3rlpy config, which d3rlpy does not.
+
+    Args:
+        config: The config; fields that are numbers by default must be finite numbers,
+            counts whole ones, and parts (encoders, scalers, …) of d3rlpy's own kinds.
+
+    Raises:
+        InputError: If one is not; names the field.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        default = field.default
+        if isinstance(default, bool):
+            check_switch(field.name, value)
+        elif isinstance(default, int):
+            whole_number(field.name, value, min(default, 1))
+        elif isinstance(default, float):
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not is_number or not math.isfinite(value):
+                raise InputError(f"{field.name} is a finite number, not {value!r}.")
+            if field.name in ("gamma", "tau") and not 0.0 <= value <= 1.0:
+                raise InputError(f"{field.name} is a number in [0, 1], not {value!r}.")
+            if field.name.endswith("learning_rate") and not 0.0 <= value <= 1e30:
+                # Beyond, Adam's own step size is no float32 any more.
+                raise InputError(f"{field.name} is a number in [0, 10³⁰], not {value!r}.")
+        for suffix, kind in _PARTS.items():
+            if field.name.endswith(suffix) and not isinstance(value, kind):
+                optional = suffix.endswith("scaler") and value is None
+                if not optional:
+                    raise InputError(
+                        f"{field.name} is a d3rlpy {kind.__name__}, not {value!r}."
+                        + (" None is for none." if suffix.endswith("scaler") else "")
+                    )
+
+
+_PARTS: dict[str, type] = {
+    "encoder_factory": EncoderFactory,
+    "optim_factory": OptimizerFactory,
+    "q_func_factory": QFunctionFactory,
+    "observation_scaler": ObservationScaler,
+    "action_scaler": ActionScaler,
+    "reward_scaler": RewardScaler,
+}
+
+
+def _plain(value: Any) -> Any:
+    """A numpy scalar as Python's, which d3rlpy's files can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _widths(name: str, value: Any) -> list[int]:
+    if isinstance(value, str) or not isinstance(value, Iterable) or not (found := list(value)):
+        raise InputError(f"{name} is a list of widths such as [256, 256], not {value!r}.")
+    return [whole_number(f"{name}[{i}]", width, 1) for i, width in enumerate(found)]
 
 
 def _ending(suffix: str, fields: set[str]) -> list[str]:

@@ -12,7 +12,7 @@ from d3rlpy.dataset import EpisodeBase, ReplayBufferBase
 
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.errors import DatasetError
+from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["from_d3rlpy"]
 
@@ -34,6 +34,12 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
     Raises:
         DatasetError: If the observations are tuples, or as :func:`collect_episodes`.
     """
+    episodes = source.episodes
+    if not len(episodes):
+        raise DatasetError(
+            "The buffer holds no episode. Expected at least one of one transition: collect"
+            " data first, and clip the last episode (buffer.clip_episode)."
+        )
     info = source.dataset_info
     signature = info.observation_signature
     if len(signature.shape) != 1:
@@ -52,13 +58,12 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
         action_space = gymnasium.spaces.Discrete(info.action_size)
     else:
         action_space = gymnasium.spaces.Box(-1.0, 1.0, (info.action_size,), np.float32)
-    episodes = source.episodes
     origin = Origin(
         dataset_id=None,
         env_spec=None,
         observation_space=observation_space,
         action_space=action_space,
-        steps=sum(episode.transition_count for episode in episodes),
+        steps=sum(max(0, episode.transition_count) for episode in episodes),
     )
     return collect_episodes(_episodes(episodes), origin)
 
@@ -66,11 +71,28 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
 def _episodes(episodes: Sequence[EpisodeBase]) -> Iterator[RawEpisode]:
     for i, episode in enumerate(episodes):
         n = episode.transition_count
-        if n == 0:
+        try:
+            observations = np.asarray(episode.observations)
+        except ValueError as error:
+            raise EpisodeError(
+                f"episode {i}: observations have different shapes ({error}). Expected one"
+                " array of one row a step."
+            ) from error
+        shapes = {
+            "observations": observations.shape,
+            "actions": np.shape(episode.actions),
+            "rewards": np.shape(episode.rewards),
+        }
+        lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
+        if len(set(lengths.values())) > 1:
+            raise EpisodeError(
+                f"episode {i}: observations, actions and rewards must have one row a step,"
+                f" found {lengths}. Write the episode anew."
+            )
+        if n <= 0:
             continue  # a truncated episode of one step holds no transition
-        observations = np.asarray(episode.observations)
         if episode.terminated:
-            observations = np.concatenate([observations, observations[:1] * 0])
+            observations = np.concatenate([observations, np.zeros_like(observations[:1])])
         flags = np.zeros(n, dtype=bool)
         flags[-1] = episode.terminated
         yield RawEpisode(

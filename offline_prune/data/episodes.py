@@ -87,14 +87,21 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
     layout = ObservationLayout.of(origin.observation_space)
     actions = Actions.of(origin.action_space)
     n = origin.steps
-    frames = _Frames(n, layout)
-    if actions.kind == "continuous":
-        taken = np.empty((n, actions.size), np.float32)
-    else:
-        taken = np.empty((n, 1), np.int64)
-    rewards = np.empty(n, np.float32)
-    terminals = np.zeros(n, np.float32)
-    timeouts = np.zeros(n, bool)
+    try:
+        frames = _Frames(n, layout)
+        if actions.kind == "continuous":
+            taken = np.empty((n, actions.size), np.float32)
+        else:
+            taken = np.empty((n, 1), np.int64)
+        rewards = np.empty(n, np.float32)
+        terminals = np.zeros(n, np.float32)
+        timeouts = np.zeros(n, bool)
+    except (MemoryError, ValueError) as error:  # ValueError: beyond the address space
+        raise DatasetError(
+            f"{n} steps with observations of shape {layout.shape} and"
+            f" {actions.size} {actions.kind} actions do not fit into memory ({error})."
+            " Expected a dataset that does: is its size in the metadata right?"
+        ) from error
     ends: list[int] = []
     returns: list[float] = []
     at = 0
@@ -117,6 +124,11 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         returns.append(float(step_rewards.sum(dtype=np.float64)))
         ends.append(stop)
         at = stop
+    if at < n:
+        raise DatasetError(
+            f"The dataset declares {n} steps, but its episodes hold {at}: its metadata and"
+            " data disagree. Write the dataset anew."
+        )
     if at == 0:
         raise DatasetError(
             "The dataset holds no transition. Expected at least one episode of one"
@@ -175,10 +187,15 @@ class _Frames:
 
 
 def _length(episode: RawEpisode) -> int:
-    lengths = {
-        name: len(getattr(episode, name))
-        for name in ("actions", "rewards", "terminations", "truncations")
-    }
+    lengths = {}
+    for name in ("actions", "rewards", "terminations", "truncations"):
+        try:
+            lengths[name] = len(getattr(episode, name))
+        except TypeError as error:
+            raise EpisodeError(
+                f"{episode.name}: {name} is {type(getattr(episode, name)).__name__} without"
+                " rows; expected an array of one row a step. Write the episode anew."
+            ) from error
     length = lengths["rewards"]
     if length == 0 or set(lengths.values()) != {length}:
         raise EpisodeError(
@@ -199,7 +216,7 @@ def _observations(episode: RawEpisode, layout: ObservationLayout, length: int) -
                 " observation space declares it."
             ) from error
         # Floats for declared bytes (images scaled to 1, say) would be cut to 0 in silence.
-        fits = np.can_cast(found.dtype, leaf.dtype, "same_kind")
+        fits = found.dtype.kind in "biuf" and np.can_cast(found.dtype, leaf.dtype, "same_kind")
         if not fits or found.shape[1:] != leaf.shape:
             raise EpisodeError(
                 f"{episode.name}: {name} is {found.dtype} of shape {found.shape}; the"
@@ -218,7 +235,22 @@ def _observations(episode: RawEpisode, layout: ObservationLayout, length: int) -
                 f" expected {length + 1}."
             )
         _check_finite(episode, name, found)
+        _check_range(episode, name, found, layout)
     return layout.flatten(episode.observations, length + 1)
+
+
+def _check_range(
+    episode: RawEpisode, name: str, found: NDArray[Any], layout: ObservationLayout
+) -> None:
+    """Wider integers than bytes would wrap around in silence where pixels are kept."""
+    if layout.dtype == np.uint8 and found.dtype.kind in "iu" and found.dtype.itemsize > 1:
+        outside = (found < 0) | (found > 255)
+        if outside.any():
+            step = int(np.argwhere(outside)[0][0])
+            raise EpisodeError(
+                f"{episode.name}, step {step}: {name} holds {found[outside].flat[0]}, expected"
+                " pixels from 0 to 255. Repair or drop the episode."
+            )
 
 
 def _actions(
@@ -227,7 +259,7 @@ def _actions(
     actions: Actions,
     length: int,
 ) -> NDArray[Any]:
-    found = np.asarray(episode.actions)
+    found = _array(episode, "actions")
     if actions.kind == "continuous":
         if found.dtype.kind != "f" or found.shape != (length, actions.size):
             raise EpisodeError(
@@ -241,19 +273,20 @@ def _actions(
             f"{episode.name}: actions are {found.dtype} of shape {found.shape}; the"
             f" action space {space} needs integers of shape {(length,)}."
         )
-    found = found.reshape(length, 1).astype(np.int64) - actions.start
-    outside = (found < 0) | (found >= actions.size)
+    found = found.reshape(length, 1)
+    outside = (found < actions.start) | (found >= actions.start + actions.size)
     if outside.any():
         step = int(np.argmax(outside))
         raise EpisodeError(
-            f"{episode.name}, step {step}: action"
-            f" {int(found[step, 0]) + actions.start} is outside {space}."
+            f"{episode.name}, step {step}: action {int(found[step, 0])} is outside {space}."
+            " Repair or drop the episode."
         )
-    return found
+    counted: NDArray[np.int64] = found.astype(np.int64) - actions.start
+    return counted
 
 
 def _rewards(episode: RawEpisode, length: int) -> NDArray[np.float32]:
-    found = np.asarray(episode.rewards)
+    found = _array(episode, "rewards")
     if found.dtype.kind not in "fiub" or found.size != length:
         raise EpisodeError(
             f"{episode.name}: rewards are {found.dtype} of shape {found.shape}; expected"
@@ -264,7 +297,20 @@ def _rewards(episode: RawEpisode, length: int) -> NDArray[np.float32]:
 
 
 def _last_flag(episode: RawEpisode, name: str, length: int) -> bool:
-    flags = np.asarray(getattr(episode, name)).reshape(-1).astype(bool)
+    found = _array(episode, name)
+    if found.dtype.kind not in "biuf" or found.size != length:
+        raise EpisodeError(
+            f"{episode.name}: {name} are {found.dtype} of shape {found.shape}; expected"
+            f" one flag a step, shape {(length,)}."
+        )
+    found = found.reshape(length)
+    flags = found == 1
+    if not (flags | (found == 0)).all():
+        step = int(np.argmin(flags | (found == 0)))
+        raise EpisodeError(
+            f"{episode.name}, step {step}: {name} holds {found[step]}, expected a flag, 0 or 1."
+            " Write the episode anew."
+        )
     if flags[:-1].any():
         step = int(np.argmax(flags))
         raise EpisodeError(
@@ -272,6 +318,16 @@ def _last_flag(episode: RawEpisode, name: str, length: int) -> bool:
             f" step {length - 1}. Split the episode there."
         )
     return bool(flags[-1])
+
+
+def _array(episode: RawEpisode, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(getattr(episode, name))
+    except ValueError as error:
+        raise EpisodeError(
+            f"{episode.name}: the rows of {name} have different shapes ({error}). Expected"
+            " one array. Write the episode anew."
+        ) from error
 
 
 def _check_finite(episode: RawEpisode, name: str, values: NDArray[Any]) -> None:

@@ -13,10 +13,16 @@ from minari import MinariDataset
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from numpy.typing import NDArray
 
+from offline_prune.data.environment import make_registered
+from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
+from offline_prune.data.self_contained import check_self_contained
 from offline_prune.data.store import check_new_id, write_dataset
-from offline_prune.errors import DatasetError
+from offline_prune.errors import DatasetError, EnvironmentUnavailableError
 
 __all__ = ["import_file"]
+
+_MOST_ACTIONS = 2**20
+"""Discrete actions; beyond, a stray number is likelier than that many actions."""
 
 _COMMON = ("observations", "actions", "rewards", "terminals")
 
@@ -50,14 +56,14 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
             environment is not known; nothing is written.
     """
     check_new_id(dataset_id)
-    fields = _read(Path(path))
+    path = Path(path)
+    fields = _read(path)
     observations, actions = fields["observations"], fields["actions"]
     discrete = actions.dtype.kind in "iu"
-    actions = actions.reshape(len(actions)) if discrete else actions.astype(np.float32)
     if env is not None:
         try:
-            environment = gymnasium.make(env)
-        except (gymnasium.error.Error, ImportError) as error:
+            environment = make_registered(env)
+        except EnvironmentUnavailableError as error:
             raise DatasetError(f"The environment {env!r} cannot be made: {error}.") from error
         spec = environment.spec
         observation_space, action_space = environment.observation_space, environment.action_space
@@ -65,26 +71,50 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
     else:
         spec = None
         observation_space = _observation_space(observations)
-        action_space = _action_space(actions, discrete)
-    if np.dtype(observation_space.dtype).kind == "f":
-        observations = observations.astype(observation_space.dtype)
+        action_space = _action_space(path, actions, discrete)
+    if (observation_space.dtype or np.dtype(object)).kind == "f":
+        observations = _cast(observations, observation_space.dtype)
     buffers = _split(observations, actions, fields)
     if not buffers:
         raise DatasetError(f"{path} holds no transition whose next observation is known.")
+    _check(path, buffers, observation_space, action_space)
     return write_dataset(
         dataset_id,
         buffers,
         observation_space=observation_space,
         action_space=action_space,
         env_spec=spec,
-        metadata={"description": f"Imported from {Path(path).name}."},
+        metadata={"description": f"Imported from {path.name}."},
     )
+
+
+def _check(
+    path: Path,
+    buffers: list[EpisodeBuffer],
+    observation_space: gymnasium.Space[Any],
+    action_space: gymnasium.Space[Any],
+) -> None:
+    """Refuse what :func:`~offline_prune.data.load_dataset` would, before it is written."""
+    episodes = (
+        RawEpisode(
+            f"{path}, episode {i}",
+            episode.observations,
+            episode.actions,
+            episode.rewards,
+            episode.terminations,
+            episode.truncations,
+        )
+        for i, episode in enumerate(buffers)
+    )
+    steps = sum(len(episode.rewards) for episode in buffers)
+    collect_episodes(episodes, Origin(None, None, observation_space, action_space, steps))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """The file's arrays, with one flag array ``timeouts`` whatever the layout."""
     try:
         with h5py.File(path, "r") as file:
+            check_self_contained(file, path)
             keys = set(file)
             missing = [name for name in _COMMON if name not in keys]
             if missing:
@@ -95,9 +125,12 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 )
             optional = ("timeouts", "episode_terminals", "next_observations")
             wanted = [*_COMMON, *(name for name in optional if name in keys)]
-            fields = {name: np.asarray(file[name][()]) for name in wanted}
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read as an HDF5 file: {error}.") from error
+            fields = {name: _field(file, path, name) for name in wanted}
+    except DatasetError:
+        raise
+    except Exception as error:  # whatever a reader of damaged files may raise
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise DatasetError(f"{path} cannot be read as an HDF5 file: {said}.") from error
     n = len(fields["observations"])
     wrong = {name: len(values) for name, values in fields.items() if len(values) != n}
     if wrong or n == 0:
@@ -105,16 +138,91 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             f"{path}: every field needs the {n} rows of observations, and at least one;"
             f" found {wrong or 'none'}."
         )
-    fields["terminals"] = fields["terminals"].reshape(n).astype(bool)
+    fields["terminals"] = _flags(path, "terminals", fields["terminals"])
     ends = fields.pop("episode_terminals", None)
     if ends is not None:
-        ends = ends.reshape(n).astype(bool) & ~fields["terminals"]
-    timeouts = fields.get("timeouts", ends)
-    fields["timeouts"] = (
-        np.zeros(n, dtype=bool) if timeouts is None else timeouts.reshape(n).astype(bool)
-    )
-    fields["rewards"] = fields["rewards"].reshape(n).astype(np.float32)
+        ends = _flags(path, "episode_terminals", ends) & ~fields["terminals"]
+    timeouts = fields.get("timeouts")
+    if timeouts is not None:
+        fields["timeouts"] = _flags(path, "timeouts", timeouts)
+    else:
+        fields["timeouts"] = np.zeros(n, dtype=bool) if ends is None else ends
+    rewards = fields["rewards"]
+    if rewards.size != n:
+        raise DatasetError(
+            f"{path}: rewards are of shape {rewards.shape}; expected one number a row,"
+            f" shape {(n,)}."
+        )
+    fields["rewards"] = _cast(rewards.reshape(n), np.float32)
+    observations = fields["observations"]
+    if observations.dtype.kind in "iu" and observations.dtype != np.uint8:
+        fields["observations"] = observations = observations.astype(np.float32)
+    following = fields.get("next_observations")
+    if following is not None:
+        if (following.shape, following.dtype == np.uint8) != (
+            observations.shape,
+            observations.dtype == np.uint8,
+        ):
+            raise DatasetError(
+                f"{path}: next_observations are {following.dtype} of shape {following.shape},"
+                f" observations {observations.dtype} of shape {observations.shape}; expected"
+                " the same of both."
+            )
+        fields["next_observations"] = _cast(following, observations.dtype)
+    actions = fields["actions"]
+    if actions.dtype.kind in "iu":
+        if actions.size != n:
+            raise DatasetError(
+                f"{path}: integer actions of shape {actions.shape}; expected one a row, shape"
+                f" {(n,)}."
+            )
+        fields["actions"] = actions.reshape(n)
+    elif actions.ndim != 2:
+        raise DatasetError(
+            f"{path}: actions are of shape {actions.shape}; expected {(n, 'action size')}."
+        )
+    else:
+        fields["actions"] = _cast(actions, np.float32)
     return fields
+
+
+def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Cast; what is not finite any more is refused with its step before anything is written."""
+    with np.errstate(over="ignore"):
+        return values.astype(dtype)
+
+
+_KINDS = {"observations": "iuf", "next_observations": "iuf", "actions": "iuf"}
+
+
+def _field(file: h5py.File, path: Path, name: str) -> NDArray[Any]:
+    """An array of the file: numbers in the machine's byte order, one row a step."""
+    entry = file[name]
+    kinds = _KINDS.get(name, "biuf")
+    if not isinstance(entry, h5py.Dataset) or entry.dtype.kind not in kinds or not entry.shape:
+        found = f"{entry.dtype} of shape {entry.shape}" if hasattr(entry, "dtype") else "no array"
+        raise DatasetError(
+            f"{path}: {name} is {found}; expected an array of"
+            f" {'numbers' if 'b' in kinds else 'floats or integers'}, one row a step."
+        )
+    values = np.asarray(entry[()])
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _flags(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
+    n = len(values)
+    if values.size == n:
+        values = values.reshape(n)
+        odd = np.flatnonzero((values != 0) & (values != 1))
+        if not len(odd):
+            flags: NDArray[np.bool_] = values == 1
+            return flags
+        raise DatasetError(
+            f"{path}, row {odd[0]}: {name} holds {values[odd[0]]}, expected a flag, 0 or 1."
+        )
+    raise DatasetError(
+        f"{path}: {name} is of shape {values.shape}; expected one flag a row, shape {(n,)}."
+    )
 
 
 def _observation_space(observations: NDArray[Any]) -> gymnasium.spaces.Box:
@@ -124,11 +232,28 @@ def _observation_space(observations: NDArray[Any]) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
 
 
-def _action_space(actions: NDArray[Any], discrete: bool) -> gymnasium.Space[Any]:
+def _action_space(path: Path, actions: NDArray[Any], discrete: bool) -> gymnasium.Space[Any]:
     if discrete:
+        odd = np.flatnonzero((actions < 0) | (actions >= _MOST_ACTIONS))
+        if len(odd):
+            raise DatasetError(
+                f"{path}, row {odd[0]}: the action is {actions[odd[0]]}; discrete actions count"
+                f" from 0, and stay below {_MOST_ACTIONS}. Name the environment (env=...) if"
+                " its actions start elsewhere."
+            )
         return gymnasium.spaces.Discrete(int(actions.max()) + 1)
+    _check_finite_rows(path, actions)
     bound = np.maximum(1.0, np.abs(actions).max(axis=0)).astype(np.float32)
     return gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
+
+
+def _check_finite_rows(path: Path, actions: NDArray[Any]) -> None:
+    odd = np.flatnonzero(~np.isfinite(actions).all(axis=1))
+    if len(odd):
+        raise DatasetError(
+            f"{path}, row {odd[0]}: actions hold {actions[odd[0]]}, expected finite float32"
+            " numbers. Repair or drop the episode."
+        )
 
 
 def _split(
@@ -146,8 +271,7 @@ def _split(
         terminated = bool(terminals[end - 1])
         frames = observations[start:end]
         if following is not None:
-            final = following[end - 1 : end].astype(frames.dtype)
-            frames = np.concatenate([frames, final])
+            frames = np.concatenate([frames, following[end - 1 : end]])
         elif terminated:
             frames = np.concatenate([frames, frames[-1:]])
         steps = len(frames) - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ def load_dataset(source: Any) -> Dataset:
         return from_d3rlpy(source)
     if isinstance(source, os.PathLike):
         path = Path(source)
-        if not path.exists():
+        if not _exists(path):
             raise DatasetNotFoundError(f"There is no dataset at {path}.")
         return from_minari(open_minari(path))
     if isinstance(source, str):
@@ -67,7 +68,7 @@ def load_dataset(source: Any) -> Dataset:
 
 def _find(name: str) -> MinariDataset:
     local = local_path(name)
-    if (local / "data").is_dir():
+    if name and _exists(local / "data"):
         return open_minari(local)
     recipes = list_dataset_recipes()
     if name in recipes:
@@ -77,16 +78,34 @@ def _find(name: str) -> MinariDataset:
         if recipe.kind == "bundled":
             return open_minari(shipped("datasets") / "bundled" / name)
         return _download(name)
-    if Path(name).exists():
+    if name and _exists(Path(name)):
         return open_minari(Path(name))
-    raise UnknownNameError("dataset", name, {*recipes, *minari.list_local_datasets()})
+    raise UnknownNameError("dataset", name, {*recipes, *_local_ids()})
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a path; one too long for the file system is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _local_ids() -> list[str]:
+    """Ids in Minari's local root, whatever else lies there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of datasets that are damaged
+            return list(minari.list_local_datasets())
+    except Exception:  # whatever a folder that is no dataset may lead to
+        return []
 
 
 def _download(name: str) -> MinariDataset:
     """Let Minari download a dataset, but fail at once where it cannot."""
     try:
         _check_remote()
-        return minari.load_dataset(name, download=True)
+        minari.download_dataset(name)
     except Exception as error:  # whatever a client of a remote store may raise
         raise DatasetNotFoundError(
             f"The dataset {name} is not on this machine and cannot be downloaded"
@@ -96,6 +115,7 @@ def _download(name: str) -> MinariDataset:
             + ", ".join(n for n, r in list_dataset_recipes().items() if r.kind != "minari")
             + "."
         ) from error
+    return open_minari(local_path(name))
 
 
 def _check_remote() -> None:

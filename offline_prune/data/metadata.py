@@ -54,6 +54,7 @@ class Actions:
         if (
             isinstance(space, gymnasium.spaces.Box)
             and len(space.shape) == 1
+            and space.shape[0] > 0
             and np.dtype(space.dtype).kind == "f"
         ):
             low, high = (np.asarray(b, dtype=np.float32) for b in (space.low, space.high))

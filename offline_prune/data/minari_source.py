@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from gymnasium import Space
+from gymnasium.envs.registration import EnvSpec
 from minari import MinariDataset
+from minari.dataset._storages import get_minari_storage
+from minari.dataset.minari_dataset import parse_dataset_id
+from minari.dataset.minari_storage import is_image_space
+from minari.serialization import deserialize_space
 
 from offline_prune.data.dataset import Dataset
+from offline_prune.data.environment import make_registered, trusted_spec
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.errors import DatasetError
+from offline_prune.data.self_contained import check_self_contained
+from offline_prune.errors import DatasetError, EnvironmentUnavailableError
 
 __all__ = ["from_minari", "open_minari"]
+
+_JPEG = b"\xff\xd8\xff"
 
 
 def from_minari(source: MinariDataset) -> Dataset:
@@ -28,44 +40,108 @@ def from_minari(source: MinariDataset) -> Dataset:
     Raises:
         DatasetError: If the files are damaged, or as :func:`collect_episodes` says.
     """
-    metadata = source.storage.metadata
-    origin = Origin(
-        dataset_id=source.id,
-        # Minari has no public name for the evaluation environment's spec.
-        env_spec=source._eval_env_spec or source.env_spec,
-        observation_space=source.observation_space,
-        action_space=source.action_space,
-        steps=source.total_steps,
-        reference_min=_number(metadata.get("ref_min_score")),
-        reference_max=_number(metadata.get("ref_max_score")),
-    )
     try:
-        return collect_episodes(_episodes(source), origin)
-    except (OSError, KeyError, AssertionError) as error:
-        raise DatasetError(
-            f"The files of {source.id} are damaged or incomplete ({error!r}). Delete the"
-            " dataset and get it again."
-        ) from error
+        metadata = source.storage.metadata
+        origin = Origin(
+            dataset_id=_checked_id(source.id),
+            # Minari has no public name for the evaluation environment's spec.
+            env_spec=source._eval_env_spec or source.env_spec,
+            observation_space=source.observation_space,
+            action_space=source.action_space,
+            steps=source.total_steps,
+            reference_min=_number(metadata, "ref_min_score"),
+            reference_max=_number(metadata, "ref_max_score"),
+        )
+        _check_files(source)
+    except DatasetError:
+        raise
+    except Exception as error:  # whatever readers of damaged files may raise
+        raise _damaged(source.id, "", error) from error
+    return collect_episodes(_episodes(source), origin)
 
 
 def _episodes(source: MinariDataset) -> Iterator[RawEpisode]:
-    for episode in source.iterate_episodes():
-        yield RawEpisode(
-            f"{source.id}, episode {episode.id}",
-            episode.observations,
-            episode.actions,
-            episode.rewards,
-            episode.terminations,
-            episode.truncations,
+    """The episodes; what Minari raises of its files is named with the episode."""
+    name = f"{source.id}, episode {source.episode_indices[0] if len(source) else 0}"
+    i = 0
+    try:
+        for i, episode in enumerate(source.iterate_episodes()):
+            name = f"{source.id}, episode {episode.id}"
+            yield RawEpisode(
+                name,
+                episode.observations,
+                episode.actions,
+                episode.rewards,
+                episode.terminations,
+                episode.truncations,
+            )
+            if i + 1 < len(source):
+                name = f"{source.id}, episode {source.episode_indices[i + 1]}"
+    except DatasetError:
+        raise
+    except Exception as error:  # whatever readers of damaged files may raise
+        raise _damaged(source.id, f" at {name}", error) from error
+
+
+def _damaged(name: str, where: str, error: Exception) -> DatasetError:
+    said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return DatasetError(
+        f"The files of {name} are damaged or incomplete{where} ({said}). Delete the"
+        " dataset and get it again."
+    )
+
+
+def _checked_id(dataset_id: object) -> str:
+    try:
+        parse_dataset_id(dataset_id)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"The metadata's dataset_id is {dataset_id!r}; expected (namespace/)name-v<version>,"
+            " e.g. 'mine/cartpole-v0'. Correct metadata.json."
+        ) from error
+    return str(dataset_id)
+
+
+def _number(metadata: dict[str, Any], name: str) -> float | None:
+    value = metadata.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise DatasetError(
+            f"The metadata's {name} is {value!r}; expected a finite number. Correct"
+            " metadata.json, or remove the entry."
         )
+    return float(value)
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _check_files(source: MinariDataset) -> None:
+    """Check what a reader would follow or execute, before Minari reads any of it."""
+    storage = source.storage
+    files = Path(storage.data_path).glob("*.hdf5")
+    for path in files if storage.FORMAT == "hdf5" else ():
+        with h5py.File(path, "r") as file:
+            check_self_contained(file, path)
+            if storage.jpeg_encoding and is_image_space(source.observation_space):
+                _check_images(file, source)
+
+
+def _check_images(file: h5py.File, source: MinariDataset) -> None:
+    """Refuse images that are no JPEG: Pillow opens other kinds with other programs."""
+    for i in source.episode_indices:
+        rows = file[f"episode_{i}"]["observations"][()]
+        for step, row in enumerate(rows):
+            if bytes(row[:3]) != _JPEG:
+                raise DatasetError(
+                    f"{source.id}, episode {i}, step {step}: observations holds no JPEG image,"
+                    " which the metadata's jpeg_encoding declares. Write the dataset anew."
+                )
 
 
 def open_minari(path: Path) -> MinariDataset:
     """Open the Minari dataset in a folder.
+
+    The dataset's environment is made only where its metadata lack the spaces, and with
+    the code that gymnasium has registered for it (:func:`trusted_spec`).
 
     Args:
         path: The dataset's folder, or its ``data`` folder.
@@ -90,6 +166,57 @@ def open_minari(path: Path) -> MinariDataset:
             f"{path} is not a Minari dataset: expected a folder with data/metadata.json.{hint}"
         )
     try:
-        return MinariDataset(data)
-    except (OSError, KeyError, ValueError, AssertionError) as error:
-        raise DatasetError(f"{path} cannot be opened as a Minari dataset: {error}.") from error
+        metadata = json.loads((data / "metadata.json").read_text(encoding="utf-8"))
+        observation_space, action_space = _spaces(metadata)
+        storage = get_minari_storage(metadata["data_format"])(
+            data,
+            observation_space,
+            action_space,
+            jpeg_encoding=bool(metadata.get("jpeg_encoding", True)),
+        )
+        for count in ("total_episodes", "total_steps"):
+            _check_count(metadata, count)
+        return MinariDataset(storage)
+    except DatasetError:
+        raise
+    except Exception as error:  # whatever readers of damaged metadata may raise
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise DatasetError(f"{path} cannot be opened as a Minari dataset: {said}.") from error
+
+
+def _check_count(metadata: dict[str, Any], name: str) -> None:
+    value = metadata[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
+        raise DatasetError(
+            f"The metadata's {name} is {value!r}; expected a count. Correct metadata.json,"
+            " or get the dataset again."
+        )
+
+
+def _spaces(metadata: dict[str, Any]) -> tuple[Space[Any], Space[Any]]:
+    """Observation and action space, from the metadata or else the environment."""
+    spaces = {
+        name: deserialize_space(metadata[name])
+        for name in ("observation_space", "action_space")
+        if name in metadata
+    }
+    if len(spaces) < 2:
+        # Minari would import and call whatever the file's environment names.
+        removed_in_gymnasium_1 = (
+            '"order_enforce": true,',
+            '"apply_api_compatibility": false,',
+            '"autoreset": false, ',
+        )
+        text = metadata["env_spec"]
+        for part in removed_in_gymnasium_1:
+            text = text.replace(part, "")
+        try:
+            environment = make_registered(trusted_spec(EnvSpec.from_json(text)))
+        except EnvironmentUnavailableError as error:
+            raise DatasetError(
+                f"The dataset leaves its spaces to its environment, but {error}."
+            ) from error
+        spaces.setdefault("observation_space", environment.observation_space)
+        spaces.setdefault("action_space", environment.action_space)
+        environment.close()
+    return spaces["observation_space"], spaces["action_space"]

@@ -72,6 +72,11 @@ class ObservationLayout:
             DatasetError: If the space holds anything else.
         """
         leaves = tuple(_leaves(space, ()))
+        if not leaves or any(0 in leaf.shape for leaf in leaves):
+            raise DatasetError(
+                f"The observation space {space} holds no numbers. Expected a Box with at"
+                " least one entry, or a Dict or Tuple of such."
+            )
         if len(leaves) == 1 and _is_pixels(leaves[0]):
             first, height, last = leaves[0].shape
             if last < first:

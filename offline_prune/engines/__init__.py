@@ -48,7 +48,7 @@ def make_engine(name: str, agent: Agent) -> Engine:
         UnknownNameError: If there is no such engine.
         EngineError: If it cannot run here.
     """
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise UnknownNameError("engine", str(name), ENGINES)
     return ENGINES[name](agent)
 

@@ -9,7 +9,9 @@ import gymnasium
 import numpy as np
 import torch
 
-from offline_prune.data import DatasetMetadata, make_environment
+from offline_prune.arguments import check_seed, whole_number
+from offline_prune.data import DatasetMetadata, ObservationLayout, make_environment
+from offline_prune.data.metadata import Actions
 from offline_prune.errors import EnvironmentUnavailableError, InputError
 from offline_prune.progress import ProgressBar
 
@@ -61,19 +63,19 @@ def not_evaluated(reason: str) -> Evaluation:
     return Evaluation(None, None, None, None, reason=reason)
 
 
-def check_episodes(episodes: int) -> None:
+def check_episodes(episodes: int) -> int:
     """Check a number of evaluation episodes.
 
     Args:
         episodes: The number.
 
+    Returns:
+        The same number, as Python's ``int``.
+
     Raises:
         InputError: If it is negative or not a whole number.
     """
-    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 0:
-        raise InputError(
-            f"The number of evaluation episodes is a whole number from 0 on, not {episodes!r}."
-        )
+    return whole_number("The number of evaluation episodes", episodes, 0)
 
 
 def evaluate(
@@ -100,9 +102,21 @@ def evaluate(
         The evaluation. Without an environment here, one that says why.
 
     Raises:
-        InputError: If ``episodes`` is negative or not a whole number.
+        InputError: If ``episodes`` or ``seed`` is no such number, the algorithm is not
+            built, or ``metadata`` is not a dataset's.
     """
-    check_episodes(episodes)
+    episodes = check_episodes(episodes)
+    seed = check_seed(seed)
+    if not isinstance(metadata, DatasetMetadata):
+        raise InputError(
+            "metadata is what a dataset's .metadata holds (load_dataset(...).metadata), not"
+            f" {type(metadata).__name__}."
+        )
+    if not callable(getattr(algo, "predict", None)) or getattr(algo, "impl", algo) is None:
+        raise InputError(
+            "algo is a built d3rlpy algorithm, such as result.algo; not"
+            f" {type(algo).__name__}{' before it is built' if hasattr(algo, 'impl') else ''}."
+        )
     if episodes == 0:
         return not_evaluated("no episodes were asked for")
     seeds = tuple(range(seed, seed + episodes))
@@ -136,7 +150,10 @@ def _roll_out(
     layout = metadata.observation_layout
     returns = np.zeros(len(seeds))
     try:
-        environments += [make_environment(metadata) for _ in seeds]
+        for _ in seeds:
+            environments.append(make_environment(metadata))
+            if len(environments) == 1:
+                _check_matches(environments[0], metadata)
         current = [
             layout.flatten_one(environment.reset(seed=seed)[0])
             for environment, seed in zip(environments, seeds, strict=True)
@@ -159,6 +176,33 @@ def _roll_out(
         for environment in environments:
             environment.close()
     return [float(value) for value in returns]
+
+
+def _check_matches(environment: gymnasium.Env[Any, Any], metadata: DatasetMetadata) -> None:
+    """Refuse an environment of other spaces than the dataset's.
+
+    Raises:
+        EnvironmentUnavailableError: If observations or actions have another form.
+    """
+    try:
+        layout = ObservationLayout.of(environment.observation_space)
+        actions = Actions.of(environment.action_space)
+    except InputError as error:
+        raise EnvironmentUnavailableError(str(error)) from error
+    ours = metadata.observation_layout
+    found, expected = (
+        ([(leaf.path, leaf.shape) for leaf in leaves], kind, size)
+        for leaves, kind, size in (
+            (layout.leaves, actions.kind, actions.size),
+            (ours.leaves, metadata.action_kind, metadata.action_size),
+        )
+    )
+    if found != expected:
+        raise EnvironmentUnavailableError(
+            f"the environment {getattr(environment.spec, 'id', '')} has the spaces"
+            f" {environment.observation_space} and {environment.action_space}, the dataset"
+            f" {metadata.observation_space} and {metadata.action_space}"
+        )
 
 
 def _native(action: Any, metadata: DatasetMetadata) -> Any:

@@ -7,6 +7,7 @@ least one. Ties are broken by flat index, so the same scores always give the sam
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TypeAlias
@@ -41,7 +42,7 @@ def check_sparsity(sparsity: float) -> float:
     Raises:
         SparsityError: If it is not a number in [0, 1).
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, int | float):
+    if isinstance(sparsity, bool | np.bool_) or not isinstance(sparsity, numbers.Real):
         raise SparsityError(
             f"A sparsity is a number in [0, 1), not {sparsity!r}. It is the fraction of"
             " the prunable weights to remove: 0.95 keeps 5 %."
@@ -52,7 +53,8 @@ def check_sparsity(sparsity: float) -> float:
             f"Sparsity {sparsity!r} is outside [0, 1).{hint} It is the fraction of the"
             " prunable weights to remove: 0.95 keeps 5 %."
         )
-    return float(sparsity)
+    # Of a numpy float of lower precision the decimal number counts that it was made from.
+    return float(str(sparsity)) if isinstance(sparsity, np.floating) else float(sparsity)
 
 
 def kept_count(n_weights: int, sparsity: float) -> int:
@@ -260,8 +262,8 @@ def allocate(
     check_sparsity(sparsity)
     if isinstance(allocation, Mapping):
         return _given(scores, sparsity, allocation)
-    if allocation not in ALLOCATIONS:
-        raise UnknownNameError("allocation", allocation, ALLOCATIONS)
+    if not isinstance(allocation, str) or allocation not in ALLOCATIONS:
+        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
     return ALLOCATIONS[allocation](scores, sparsity)
 
 
@@ -270,7 +272,10 @@ def _given(
 ) -> dict[str, Tensor]:
     sizes = {name: score.numel() for name, score in scores.items()}
     missing = [name for name in scores if name not in densities]
-    if missing or not all(0.0 <= densities[name] <= 1.0 for name in scores):
+    if missing or not all(
+        isinstance(densities[name], numbers.Real) and 0.0 <= densities[name] <= 1.0
+        for name in scores
+    ):
         raise SparsityError(
             "Given densities are one number in [0, 1] for every layer;"
             f" {missing or dict(densities)} is missing or outside."

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
+from offline_prune.arguments import check_switch
 from offline_prune.errors import EmptyNetworkError, SparsityError, UnknownNameError
 from offline_prune.masks.allocation import ALLOCATIONS, Allocation, allocate, check_sparsity
 from offline_prune.masks.connectivity import connected_part, has_path
@@ -54,15 +55,16 @@ def check_request(
         UnknownNameError: If a role, a layer or the allocation does not exist.
     """
     if isinstance(allocation, Mapping):
-        if unknown := sorted(set(allocation) - set(agent.weights)):
+        if unknown := sorted(set(allocation) - set(agent.weights), key=str):
             raise UnknownNameError("layer", str(unknown[0]), agent.weights)
-    elif allocation is not None and allocation not in ALLOCATIONS:
+    elif allocation is not None and (
+        not isinstance(allocation, str) or allocation not in ALLOCATIONS
+    ):
         raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
     if isinstance(sparsity, Mapping):
-        for value in sparsity.values():
-            check_sparsity(value)
+        sparsity = {role: check_sparsity(value) for role, value in sparsity.items()}
     else:
-        check_sparsity(sparsity)
+        sparsity = check_sparsity(sparsity)
     per_network = agent.per_network(sparsity)
     for network in agent.networks:
         asked = per_network[network.role]
@@ -74,7 +76,7 @@ def check_request(
                 f" The highest sparsity possible is {most:.6f}."
             )
     critics = {s for role, s in per_network.items() if role.startswith("critic")}
-    if share_critics and len(critics) > 1:
+    if check_switch("share_critics", share_critics) and len(critics) > 1:
         raise SparsityError(
             f"Critics that share one threshold must have the same sparsity, not {sorted(critics)}."
         )

@@ -48,7 +48,20 @@ class Mask:
                 "The weights of a mask's roles, of its nominal and of its connected"
                 " part must be the same."
             )
+        if len(set(names)) != len(names):
+            raise MaskError("A weight of a mask belongs to two of its networks.")
         for name in names:
+            if self.connected[name].shape != self.nominal[name].shape:
+                raise MaskError(
+                    f"The nominal mask of {name!r} has shape {tuple(self.nominal[name].shape)},"
+                    f" its connected part {tuple(self.connected[name].shape)}; expected the same."
+                )
+            for part in (self.nominal, self.connected):
+                if part[name].dtype != torch.bool or not part[name].numel():
+                    raise MaskError(
+                        f"The mask of {name!r} holds {part[name].dtype} of shape"
+                        f" {tuple(part[name].shape)}; expected booleans, true = kept."
+                    )
             if bool((self.connected[name] & ~self.nominal[name]).any()):
                 raise MaskError(
                     f"The connected part of {name!r} keeps weights that its nominal mask prunes."
@@ -214,11 +227,21 @@ class Mask:
             with safe_open(path, framework="pt") as file:
                 roles = json.loads((file.metadata() or {})["roles"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+        except (
+            OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError, RuntimeError
+        ) as error:  # fmt: skip
             raise MaskError(
                 f"{path} is not a mask that this package saved ({error}). Expected a"
                 " safetensors file written by Mask.save."
             ) from error
+        if not isinstance(roles, dict) or not all(
+            isinstance(members, list) and all(isinstance(name, str) for name in members)
+            for members in roles.values()
+        ):
+            raise MaskError(
+                f"{path} names its networks by {type(roles).__name__}; expected role → names"
+                " of weights, as Mask.save writes them."
+            )
         parts: dict[str, dict[str, Tensor]] = {"nominal": {}, "connected": {}}
         for key, tensor in tensors.items():
             kind, _, name = key.partition("/")

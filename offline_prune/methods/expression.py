@@ -48,9 +48,9 @@ def parse(text: str) -> Expression:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         found = _read(tree)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"{text!r} is not a pruning method: {error}. Write a name, or a name with"
+            f"{text[:200]!r} is not a pruning method: {error}. Write a name, or a name with"
             " arguments such as 'force(rounds=20)' or 'shuffled(snip)'."
         ) from error
     if not isinstance(found, Expression):

@@ -118,9 +118,7 @@ class Structured(PruningMethod):
                 for score, there in zip(scores, alive, strict=True)
             ]
             budget = group.graph.n_weights * (1.0 - now)
-            self._alive[number] = choose_units(
-                group.graph, compared, alive, budget, self.multiple
-            )
+            self._alive[number] = choose_units(group.graph, compared, alive, budget, self.multiple)
         return self._masked(agent)
 
     def _masked(self, agent: Agent) -> Mask:

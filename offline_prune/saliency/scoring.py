@@ -14,17 +14,31 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Loss, Network
+from offline_prune.arguments import whole_number
 from offline_prune.data import Dataset
-from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
+from offline_prune.errors import NonFiniteError, UnknownNameError
 from offline_prune.ofenet.sharing import find_ofenet
 from offline_prune.saliency.objective import Objective, Saliency, Scores
 
-__all__ = ["SCORING_BATCH_SIZE", "Average", "draw_batches", "score_networks"]
+__all__ = ["SCORING_BATCH_SIZE", "Average", "check_average", "draw_batches", "score_networks"]
 
 Average: TypeAlias = Literal["gradients", "scores"]
 
 SCORING_BATCH_SIZE = 256
 """Transitions a scoring mini-batch: what the paper's authors score on."""
+
+
+def check_average(average: str) -> None:
+    """Check the name of an average.
+
+    Args:
+        average: ``"gradients"`` or ``"scores"``.
+
+    Raises:
+        UnknownNameError: If it is anything else.
+    """
+    if not isinstance(average, str) or average not in get_args(Average):
+        raise UnknownNameError("average", str(average), get_args(Average))
 
 
 def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list[TorchMiniBatch]:
@@ -43,8 +57,7 @@ def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list
     Raises:
         InputError: If ``n_batches`` is not a positive whole number.
     """
-    if isinstance(n_batches, bool) or not isinstance(n_batches, int) or n_batches < 1:
-        raise InputError(f"n_batches is a whole number from 1 on, not {n_batches!r}.")
+    n_batches = whole_number("n_batches", n_batches, 1)
     algo = agent.algo
     rng = np.random.default_rng(seed)
     count = data.buffer.transition_count
@@ -101,8 +114,7 @@ def score_networks(
         UnknownNameError: If there is no such average.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
-    if average not in get_args(Average):
-        raise UnknownNameError("average", str(average), get_args(Average))
+    check_average(average)
     batches = draw_batches(agent, data, n_batches, seed)
     if average == "scores":
         saliency = _mean_of_scores(saliency)

@@ -95,9 +95,11 @@ def test_without_an_environment_there_is_no_number():
 
 
 def test_an_environment_that_cannot_be_made_is_named(pendulum):
-    spec = dataclasses.replace(pendulum.env_spec, entry_point="no_such_module:Environment")
+    spec = dataclasses.replace(
+        pendulum.env_spec, id="NoSuchPendulum-v1", entry_point="no_such_module:Environment"
+    )
     found = evaluate(Constant(np.zeros(1)), dataclasses.replace(pendulum, env_spec=spec), 1)
-    assert "Pendulum-v1" in found.reason
+    assert "NoSuchPendulum-v1" in found.reason
     assert found.mean_return is None
 
 
