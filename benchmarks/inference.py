@@ -1,0 +1,343 @@
+"""Latency and size of acting policies: d3rlpy, ONNX Runtime and C; dense and pruned.
+
+python benchmarks/inference.py [--out FILE]
+
+About five minutes; nothing else should run meanwhile. Needs a C compiler and the
+extras ``onnx`` and ``structured``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import math
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import d3rlpy
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from offline_prune import Dataset, load_dataset, prune, prune_then_train
+from offline_prune.atomic import written_aside
+from offline_prune.export import acting_policy, export_policy
+
+RESULTS = Path(__file__).parent / "results" / "inference.md"
+VECTORS = "halfcheetah/medium-small-v0"
+WIDTHS = {"256-256": [256, 256], "1024-1024-1024": [1024] * 3}
+SPARSITIES = (0.0, 0.9, 0.95, 0.99)
+BATCHES = (1, 256)
+ROUNDS, SECONDS = 25, 0.02  # a measurement: the median of rounds this long, taken in turn
+
+TIMER = """
+#define _POSIX_C_SOURCE 199309L
+#include <time.h>
+#include "policy.c"
+
+#ifdef DISCRETE
+typedef int action_type;
+#define ACT(x, a) (*(a) = policy_act(x))
+#else
+typedef float action_type;
+#define ACT(x, a) policy_act(x, a)
+#endif
+
+/* Seconds of one call, over so many of them; single observations take turns. */
+double seconds(int calls, int batch, int rows, const float *observations, action_type *actions)
+{
+    struct timespec start, stop;
+    int i;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (i = 0; i < calls; i++)
+        if (batch == 1)
+            ACT(observations + (i % rows) * POLICY_OBSERVATION_SIZE, actions);
+        else
+            policy_act_batch(batch, observations, actions);
+    clock_gettime(CLOCK_MONOTONIC, &stop);
+    return ((stop.tv_sec - start.tv_sec) + 1e-9 * (stop.tv_nsec - start.tv_nsec)) / calls;
+}
+"""
+
+Timer = Callable[[int, int], float]
+"""(calls, batch) → seconds of one call."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """An agent whose acting policy is measured.
+
+    Attributes:
+        name: Of the network, equal for those that are compared.
+        sparsity: What was asked for.
+        algo: The d3rlpy algorithm.
+        observations: (256, *observation shape).
+    """
+
+    name: str
+    sparsity: float
+    algo: Any
+    observations: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One network in one runtime.
+
+    Attributes:
+        network: The network.
+        runtime: ``"d3rlpy"``, ``"ONNX"`` or ``"C"``.
+        timer: Runs it.
+        size: Bytes of the file; None for d3rlpy.
+        compiled: Bytes of the object file of C; None for others.
+    """
+
+    network: Network
+    runtime: str
+    timer: Timer
+    size: int | None = None
+    compiled: int | None = None
+
+
+def vector_networks() -> list[Network]:
+    """BC policies with SNIP masks, untrained: times look at masks and shapes alone."""
+    data = load_dataset(VECTORS)
+    found = []
+    for name, hidden_units in WIDTHS.items():
+        for sparsity in SPARSITIES:
+            agent, _ = prune(data, "bc", sparsity, algo_params={"hidden_units": hidden_units})
+            agent.engine.detach()
+            found.append(Network(name, sparsity, agent.algo, _rows(data.observations)))
+    return found
+
+
+def image_networks() -> list[Network]:
+    """Discrete CQL agents, dense and after structured pruning; noise for images."""
+    found = []
+    for shape, encoders in (
+        ((4, 84, 84), ("nature", "impala", "impoola")),
+        ((4, 10, 10), ("impala", "impoola")),
+    ):
+        data = noise_images(shape)
+        for encoder in encoders:
+            for sparsity in (0.0, 0.8):
+                result = prune_then_train(
+                    data,
+                    "cql",
+                    sparsity,
+                    method="structured(begin=0.0, end=0.5)" if sparsity else "random",
+                    n_steps=2,
+                    evaluate=0,
+                    algo_params={
+                        "encoder": encoder,
+                        "encoder_width": 1 if encoder == "nature" else 2,
+                        "observation_scaler": "pixel",
+                        "batch_size": 2,
+                    },
+                    progress=False,
+                )
+                name = f"{encoder}{'' if encoder == 'nature' else ' ×2'}, {shape[1]}×{shape[2]}"
+                found.append(Network(name, sparsity, result.algo, _rows(data.observations)))
+    return found
+
+
+def noise_images(shape: tuple[int, int, int]) -> Dataset:
+    """Random images and actions: what is measured looks at shapes alone."""
+    rng = np.random.default_rng(0)
+    steps = 256
+    ends = np.zeros(steps)
+    ends[63::64] = 1.0
+    return load_dataset(
+        d3rlpy.dataset.MDPDataset(
+            rng.integers(0, 256, (steps, *shape), dtype=np.uint8),
+            rng.integers(0, 6, steps),
+            rng.standard_normal(steps).astype(np.float32),
+            ends,
+        )
+    )
+
+
+def d3rlpy_timer(network: Network) -> Timer:
+    """``algo.predict``."""
+    return _python_timer(network.algo.predict, network.observations)
+
+
+def onnx_timer(path: Path, observations: NDArray[np.float32]) -> Timer:
+    """ONNX Runtime's ``run``, one thread, everything else as it comes."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return _python_timer(lambda x: session.run(None, {"observation": x}), observations)
+
+
+def c_timer(folder: Path, network: Network) -> Timer:
+    """The file ``policy.c`` of a folder, timed inside C."""
+    (folder / "timer.c").write_text(TIMER)
+    library = folder / f"timer-{time.monotonic_ns()}.so"
+    discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
+    _compile(
+        folder,
+        *("-O3", "-march=native", "-shared", "-fPIC", "-o", library.name, "timer.c", "-lm"),
+        *(["-DDISCRETE"] if discrete else []),
+    )
+    seconds = ctypes.CDLL(str(library)).seconds
+    seconds.restype = ctypes.c_double
+    rows = np.ascontiguousarray(network.observations, dtype=np.float32)
+    actions = np.zeros((len(rows), 64), dtype=np.float32)
+    source, target = (ctypes.c_void_p(a.ctypes.data) for a in (rows, actions))
+
+    def timer(calls: int, batch: int) -> float:
+        assert rows.size
+        assert actions.size  # the pointers above are into these two
+        return float(seconds(calls, batch, len(rows), source, target))
+
+    return timer
+
+
+def medians(timers: Sequence[Timer], batch: int) -> list[float]:
+    """Microseconds of one call of each, rounds taken in turn."""
+    calls = []
+    for timer in timers:
+        once = min(timer(1, batch) for _ in range(3))
+        calls.append(max(1, round(SECONDS / once)))
+    times: list[list[float]] = [[] for _ in timers]
+    for _ in range(ROUNDS):
+        for timer, n, found in zip(timers, calls, times, strict=True):
+            found.append(timer(n, batch))
+    return [1e6 * float(np.median(found)) for found in times]
+
+
+def multiply_adds(algo: Any, observations: NDArray[np.float32]) -> tuple[int, int]:
+    """Multiply-adds of one observation: with kept weights alone, and with the file's layers."""
+    policy = acting_policy(algo)
+    kept = stored = 0
+
+    def count(module: Any, _: Any, output: torch.Tensor) -> None:
+        nonlocal kept, stored
+        positions = math.prod(output.shape[2:])
+        kept += positions * int(module.weight.count_nonzero())
+        stored += positions * module.weight.numel()
+
+    for module in policy.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        policy(torch.from_numpy(observations[:1]))
+    return kept, stored
+
+
+def measure(networks: Sequence[Network], folder: Path) -> list[Measured]:
+    """Every runtime of networks of one name; d3rlpy runs the dense one only."""
+    found = []
+    for network in networks:
+        onnx, source = folder / f"{network.sparsity}.onnx", folder / "policy.c"
+        export_policy(network.algo, onnx, network.observations)
+        export_policy(network.algo, source, network.observations)
+        _compile(folder, "-Os", "-c", "-o", "policy.o", "policy.c")
+        if not network.sparsity:
+            found.append(Measured(network, "d3rlpy", d3rlpy_timer(network)))
+        onnx_run = onnx_timer(onnx, network.observations)
+        found.append(Measured(network, "ONNX", onnx_run, onnx.stat().st_size))
+        sizes = source.stat().st_size, (folder / "policy.o").stat().st_size
+        found.append(Measured(network, "C", c_timer(folder, network), *sizes))
+    return found
+
+
+def table(title: str, networks: Sequence[Network]) -> list[str]:
+    """Rows of networks of one name."""
+    with tempfile.TemporaryDirectory() as name:
+        measured = measure(networks, Path(name))
+        times = {batch: medians([m.timer for m in measured], batch) for batch in BATCHES}
+    dense = next(
+        i for i, m in enumerate(measured) if m.runtime == "ONNX" and not m.network.sparsity
+    )
+    sizes = {m.runtime: (m.size, m.compiled) for m in measured if not m.network.sparsity}
+    lines = []
+    for i, m in enumerate(measured):
+        cells = [title, f"{m.network.sparsity:.0%}", m.runtime]
+        for batch in BATCHES:
+            here = times[batch][i]
+            cells += [f"{here:.3g}" if here < 1e3 else f"{here:,.0f}"]
+            cells += [f"{times[batch][dense] / here:.2f}×"]
+        kept, stored = multiply_adds(m.network.algo, m.network.observations)
+        cells += ["" if m.runtime == "d3rlpy" else f"{(kept if m.runtime == 'C' else stored):,}"]
+        cells += [_share(m.size, sizes[m.runtime][0]), _share(m.compiled, sizes[m.runtime][1])]
+        lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    lines = [
+        "# Inference",
+        "",
+        "One action (batch 1) and 256 at once, one CPU thread. µs a call, and the dense",
+        "network's time in ONNX Runtime over it (×, above 1 is faster): medians of"
+        f" {ROUNDS} rounds",
+        "taken in turn in one process. ONNX Runtime and d3rlpy are called from Python, C is",
+        f"timed inside C (`-O3 -march=native`). Vectors: BC on `{VECTORS}`, SNIP masks. Images:",
+        "discrete CQL, `structured`, the encoder named. Multiply-adds are those of one",
+        "observation: of kept weights in C, of the stored layers in ONNX. Sizes are those of",
+        "the files, and of C compiled with `-Os`, with the share of the dense one's. Made by",
+        "`python benchmarks/inference.py`.",
+        "",
+        "| network | sparsity | runtime | batch 1, µs | | batch 256, µs | | multiply-adds"
+        " | file | compiled |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    networks = [*vector_networks(), *image_networks()]
+    for name in dict.fromkeys(network.name for network in networks):
+        lines += table(name, [network for network in networks if network.name == name])
+    with written_aside(arguments.out) as aside:
+        aside.write_text("\n".join(lines) + "\n")
+
+
+def _rows(observations: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(observations[:256], dtype=np.float32)
+
+
+def _python_timer(run: Callable[[Any], object], observations: NDArray[np.float32]) -> Timer:
+    single = [observations[i : i + 1] for i in range(len(observations))]
+
+    def timer(calls: int, batch: int) -> float:
+        start = time.perf_counter()
+        if batch == 1:
+            for i in range(calls):
+                run(single[i % len(single)])
+        else:
+            for _ in range(calls):
+                run(observations[:batch])
+        return (time.perf_counter() - start) / calls
+
+    return timer
+
+
+def _compile(folder: Path, *arguments: str) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    assert compiler is not None, "no C compiler (cc, gcc, clang) on PATH"
+    subprocess.run([compiler, "-std=c99", "-Wno-unused", *arguments], cwd=folder, check=True)
+
+
+def _share(size: int | None, dense: int | None) -> str:
+    if size is None or dense is None:
+        return ""
+    return f"{size / 1e3:,.0f} kB, {size / dense:.1%}"
+
+
+if __name__ == "__main__":
+    main()
