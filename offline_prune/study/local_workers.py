@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
@@ -69,7 +71,8 @@ def run_locally(
                     del running[future]
                     yield record
         finally:
-            pool.shutdown(wait=True, kill_workers=bool(running))  # on Ctrl-C at once
+            with _manager_dies_in_silence():
+                pool.shutdown(wait=True, kill_workers=bool(running))  # on Ctrl-C at once
 
     waiting = deque(cells)
     while waiting:
@@ -82,6 +85,22 @@ def run_locally(
                     yield from run(deque([cell]), {})
                 except BrokenExecutor:
                     yield failure(cell, _KILLED)
+
+
+@contextlib.contextmanager
+def _manager_dies_in_silence() -> Iterator[None]:
+    """Keep loky's own thread from printing what it stumbles over while its workers are killed."""
+    before = threading.excepthook
+
+    def report(arguments: threading.ExceptHookArgs) -> None:
+        if type(arguments.thread).__module__.partition(".")[0] != "joblib":
+            before(arguments)
+
+    threading.excepthook = report
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _perform(

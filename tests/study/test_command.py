@@ -82,7 +82,13 @@ def test_ctrl_c_stops_and_says_how_to_go_on(grid, tmp_path):
     """With two workers; the first line of progress says that it is under way."""
     grid.write_text(GRID.replace("seeds = 1", "seeds = 60"))
     command = [sys.executable, "-m", "offline_prune.cli", "sweep", grid, "--out", tmp_path / "out"]
-    process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs, and so this test, with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     first = process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)

@@ -257,7 +257,7 @@ def test_a_sweep_killed_at_ten_random_moments_ends_with_the_same_table(
     assert contents(tmp_path / "whole") == contents(undisturbed.directory)
     rng = random.Random(1)
     directory, kills, done = tmp_path / "killed", 0, set()
-    while kills < 10:
+    while kills < 10 or len(done) < 3:  # until it was hit here and there
         code = run(rng.randint(1, n_calls // 3), directory)
         assert code in (0, -signal.SIGKILL)
         done.add(len(list((directory / "cells").glob("[!.]*.json"))))
@@ -267,7 +267,6 @@ def test_a_sweep_killed_at_ten_random_moments_ends_with_the_same_table(
         kills += code != 0
     assert run(-1, directory) == 0
     assert contents(directory) == contents(undisturbed.directory)
-    assert len(done) > 2  # it was hit here and there
     assert not list(directory.rglob("*.pt"))
     assert {path.name for path in directory.rglob(".*")} == {".lock"}
 
