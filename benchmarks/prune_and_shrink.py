@@ -27,8 +27,13 @@ SEEDS = (0, 1, 2)
 # The objectives are the paper's for CartPole and LunarLander; else the default.
 OPTIONS: dict[str, dict[str, Any]] = {
     "cartpole": {"objective": 195.0, "lower_bound": 190.0, "n_steps": 20_000},
-    "lunarlander": {"objective": 200.0, "lower_bound": 160.0, "n_steps": 20_000},
-    "halfcheetah": {"gate_episodes": 5, "gate_interval": 2_000, "n_steps": 20_000},
+    "lunarlander": {"objective": 200.0, "lower_bound": 160.0, "n_steps": 20_000, "patience": 10},
+    "halfcheetah": {
+        "gate_episodes": 5,
+        "gate_interval": 2_000,
+        "n_steps": 20_000,
+        "patience": 10,
+    },
 }
 
 

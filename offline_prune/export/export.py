@@ -13,6 +13,7 @@ from d3rlpy.algos import QLearningAlgoBase
 from numpy.typing import NDArray
 
 from offline_prune.atomic import written_aside
+from offline_prune.data import load_dataset
 from offline_prune.errors import AlgorithmError, InputError, UnknownNameError
 from offline_prune.export.agreement import check_agreement
 from offline_prune.export.c99 import C99
@@ -75,7 +76,7 @@ class ExportedPolicy:
 def export_policy(
     algo: Any,
     path: str | Path,
-    observations: NDArray[Any],
+    observations: NDArray[Any] | None = None,
     *,
     dataset: str | None = None,
 ) -> ExportedPolicy:
@@ -92,8 +93,8 @@ def export_policy(
         path: Ends in ``.onnx``, ``.pt`` (TorchScript) or ``.c`` (C99). An existing file
             is replaced.
         observations: (N, *observation shape), as the environment gives them; up to 256
-            of them, evenly spaced, are compared.
-        dataset: Id of the dataset, for the file's comment.
+            of them, evenly spaced, are compared; None takes those of the dataset.
+        dataset: Id of the dataset; the file's comment names it.
 
     Returns:
         What was written.
@@ -101,7 +102,7 @@ def export_policy(
     Raises:
         UnknownNameError: If there is no format of the path's suffix.
         AlgorithmError: If the algorithm is not built or not one this package knows.
-        InputError: If the observations do not fit.
+        InputError: If the observations do not fit, or there are none.
         UnsupportedExportError: If the policy samples (BCQ), a package is missing, or the
             format has no form of one of its layers.
         ExportError: If the written file computes something else; nothing is left.
@@ -115,6 +116,13 @@ def export_policy(
         raise UnknownNameError("export format", path.suffix, FORMATS)
     chosen = FORMATS[path.suffix]
     policy = acting_policy(algo)
+    if observations is None:
+        if dataset is None:
+            raise InputError(
+                "The dataset has no id, so it cannot be loaded again. Pass observations=, some"
+                " of its observations: the written file is compared with the agent on them."
+            )
+        observations = load_dataset(dataset).observations
     sample = _sample(np.asarray(observations), policy)
     expected = algo.predict(sample)
     if not np.isfinite(expected).all():

@@ -10,8 +10,6 @@ from typing import Any
 from numpy.typing import NDArray
 from rich.table import Table
 
-from offline_prune.data import load_dataset
-from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
 
@@ -166,14 +164,6 @@ class ShrinkResult:
             UnsupportedExportError: If a package is missing.
             ExportError: If the written file computes something else; nothing is left.
         """
-        if observations is None:
-            if self.dataset is None:
-                raise InputError(
-                    "This result's dataset has no id, so it cannot be loaded again. Pass"
-                    " observations=, some of its observations: the written file is compared"
-                    " with the student on them."
-                )
-            observations = load_dataset(self.dataset).observations
         return export_policy(self.algo, path, observations, dataset=self.dataset)
 
 
