@@ -12,6 +12,7 @@ from offline_prune.masks import Mask
 from offline_prune.online import prune_online
 from offline_prune.pipeline import prune, prune_then_train, score
 from offline_prune.pops import ShrinkResult, prune_and_shrink
+from offline_prune.reporting import report
 from offline_prune.result import PruneResult
 from offline_prune.scored import ScoredAgent
 from offline_prune.study import sweep
@@ -33,6 +34,7 @@ __all__ = [
     "prune_and_shrink",
     "prune_online",
     "prune_then_train",
+    "report",
     "score",
     "sweep",
 ]

@@ -1,0 +1,7 @@
+"""Reports: a study's folder as tables, figures and one page."""
+
+from __future__ import annotations
+
+from offline_prune.reporting.write import Report, report
+
+__all__ = ["Report", "report"]

@@ -1,0 +1,195 @@
+"""A study, analysed once: what tables, figures and the page all show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from offline_prune.errors import InputError
+from offline_prune.evaluation.statistics import (
+    Estimate,
+    interquartile_mean,
+    probability_of_improvement,
+    ratio_to_dense,
+)
+from offline_prune.reporting.comparison import Comparison, compare
+from offline_prune.reporting.kinds import KINDS
+from offline_prune.reporting.runs import Run, read_runs
+from offline_prune.reporting.tasks import Task, find_tasks
+
+__all__ = ["Analysis", "Overall", "analyse"]
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A method over all tasks that have normalised scores and dense runs.
+
+    Attributes:
+        label: The method.
+        scores: Task → final-window scores of its runs.
+        interval: Interquartile mean over all runs, stratified by task.
+        ratio: To dense, over the seeds of both; None of dense, or where dense scores
+            too little.
+        over_dense: Probability that a run beats a dense one on a random task.
+        failed: Runs that failed.
+    """
+
+    label: str
+    scores: Mapping[str, list[float]]
+    interval: Estimate
+    ratio: Estimate | None
+    over_dense: Estimate | None
+    failed: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A study, analysed.
+
+    Attributes:
+        name: Of its folder.
+        runs: All runs.
+        tasks: What may be compared.
+        comparisons: Task's name → one comparison a group.
+        methods: Labels of all methods of the study, in the order of tables and figures.
+        kinds: Label → kind of the method.
+        sparsity: The one at which most methods were run, where controls are shown; None
+            if nothing was pruned.
+        overall: At that sparsity, of dense and the methods run on every scored task that
+            has it.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    tasks: tuple[Task, ...]
+    comparisons: Mapping[str, tuple[Comparison, ...]]
+    methods: tuple[str, ...]
+    kinds: Mapping[str, str]
+    sparsity: float | None
+    overall: tuple[Overall, ...]
+
+    @property
+    def failed(self) -> tuple[Run, ...]:
+        """The runs that failed."""
+        return tuple(run for run in self.runs if run.error is not None)
+
+    def sparsity_of(self, task: Task) -> float | None:
+        """Where a task's controls are shown: :attr:`sparsity`, or its own if it lacks that."""
+        if any(group.sparsity == self.sparsity for group in task.groups):
+            return self.sparsity
+        return _sparsity((task,))
+
+    def beside(self, task: Task) -> tuple[Comparison, ...]:
+        """Dense and all methods of a task at the sparsity where its controls are shown."""
+        sparsity = self.sparsity_of(task)
+        return tuple(
+            c
+            for c in self.comparisons[task.name]
+            if c.group.kind == "dense" or (sparsity is not None and c.group.sparsity == sparsity)
+        )
+
+    def title_beside(self, task: Task) -> str:
+        """The task's name, with its sparsity where that is not :attr:`sparsity`."""
+        sparsity = self.sparsity_of(task)
+        if sparsity is None or sparsity == self.sparsity:
+            return task.name
+        return f"{task.name} at {100 * sparsity:g} %"
+
+
+def analyse(directory: str | Path) -> Analysis:
+    """Read a study and compute all its statistics.
+
+    Args:
+        directory: The folder that ``sweep`` wrote.
+
+    Returns:
+        The analysis; the same whenever the records are the same.
+
+    Raises:
+        OutputDirectoryError: If it is not the folder of a study, or holds no cell.
+        InputError: If a record is not as ``sweep`` writes it.
+    """
+    runs = read_runs(directory)
+    tasks = find_tasks(runs)
+    comparisons = {task.name: compare(task) for task in tasks}
+    kinds = {group.label: group.kind for task in tasks for group in task.groups}
+    methods = sorted(kinds, key=lambda label: (KINDS.index(kinds[label]), label))
+    sparsity = _sparsity(tasks)
+    return Analysis(
+        Path(directory).resolve().name,
+        tuple(runs),
+        tasks,
+        comparisons,
+        tuple(methods),
+        kinds,
+        sparsity,
+        _overall(tasks, methods, sparsity),
+    )
+
+
+def _sparsity(tasks: tuple[Task, ...]) -> float | None:
+    """The sparsity with most methods, then most runs, then the highest."""
+    found: dict[float, set[str]] = {}
+    runs: dict[float, int] = {}
+    for task in tasks:
+        for group in task.groups:
+            if group.sparsity:
+                found.setdefault(group.sparsity, set()).add(group.label)
+                runs[group.sparsity] = runs.get(group.sparsity, 0) + len(group.runs)
+    return max(found, key=lambda s: (len(found[s]), runs[s], s), default=None)
+
+
+def _overall(
+    tasks: tuple[Task, ...], methods: list[str], sparsity: float | None
+) -> tuple[Overall, ...]:
+    scored = [
+        task
+        for task in tasks
+        if task.scored
+        and task.dense
+        and len(task.values(task.dense)) > 1
+        and any(group.sparsity == sparsity for group in task.groups)
+    ]
+    dense: dict[str, dict[int, float]] = {}
+    found: list[Overall] = []
+    for label in methods:
+        groups = {
+            task.name: group
+            for task in scored
+            for group in task.groups
+            if group.label == label and (group.kind == "dense" or group.sparsity == sparsity)
+        }
+        values = {task.name: task.values(groups[task.name]) for task in scored
+                  if task.name in groups}  # fmt: skip
+        if not scored or len(values) < len(scored) or any(len(v) < 2 for v in values.values()):
+            continue
+        scores = {name: list(own.values()) for name, own in values.items()}
+        is_dense = all(group.kind == "dense" for group in groups.values())
+        dense = values if is_dense else dense
+        base = {name: list(own.values()) for name, own in dense.items()}
+        found.append(
+            Overall(
+                label,
+                scores,
+                interquartile_mean(scores),
+                None if is_dense else _ratio(values, dense),
+                probability_of_improvement(scores, base) if base and not is_dense else None,
+                sum(len(group.failed) for group in groups.values()),
+            )
+        )
+    return tuple(found)
+
+
+def _ratio(
+    ours: Mapping[str, dict[int, float]], dense: Mapping[str, dict[int, float]]
+) -> Estimate | None:
+    pairs: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
+    for name in dense:
+        for seed in sorted(ours[name].keys() & dense[name].keys()):
+            for side, values in zip(pairs, (ours, dense), strict=True):
+                side.setdefault(name, []).append(values[name][seed])
+    try:
+        return ratio_to_dense(*pairs) if len(pairs[0]) == len(ours) else None
+    except InputError:
+        return None

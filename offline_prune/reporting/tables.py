@@ -1,0 +1,167 @@
+"""The tables of a report, in words; the terminal and the page show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from offline_prune.evaluation.statistics import Estimate
+from offline_prune.reporting.analysis import Analysis
+from offline_prune.reporting.comparison import Comparison
+from offline_prune.reporting.tasks import Task
+
+__all__ = ["ONE_RUN", "Table", "failed_table", "overall_table", "task_table"]
+
+ONE_RUN = "one run: no interval"
+"""Said of a mean where an interval would need a second seed."""
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        title: What it shows.
+        columns: Headings.
+        words: How many of the first columns are words; the others are numbers.
+        rows: Cells of each row.
+        notes: What must be known to read it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    words: int
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def task_table(analysis: Analysis, task: Task) -> Table:
+    """Compare all methods and sparsities of a task.
+
+    Args:
+        analysis: The study.
+        task: One of its tasks.
+
+    Returns:
+        One row a method and sparsity.
+    """
+    found = analysis.comparisons[task.name]
+    columns = ("method", "sparsity", "retained", "runs", f"{task.unit} (IQM)", "ratio to dense",
+               "P(better than dense)", "P(better than shuffled)", "effective sparsity",
+               "weights kept", "training time / dense")  # fmt: skip
+    return Table(task.name, columns, 3, tuple(_row(task, c) for c in found), _notes(task, found))
+
+
+def overall_table(analysis: Analysis) -> Table | None:
+    """Compare methods over all tasks.
+
+    Args:
+        analysis: The study.
+
+    Returns:
+        One row a method that was run on every scored task; None for a single task.
+    """
+    tasks = {name for entry in analysis.overall for name in entry.scores}
+    if len(tasks) < 2 or len(analysis.overall) < 2:
+        return None
+    rows = [
+        (
+            entry.label,
+            _NONE if entry.ratio is None else _yes(entry.ratio.retained and not entry.failed),
+            _runs(sum(map(len, entry.scores.values())), entry.failed),
+            _interval(entry.interval),
+            _interval(entry.ratio),
+            _interval(entry.over_dense, 2),
+        )
+        for entry in analysis.overall
+    ]
+    return Table(
+        f"{len(tasks)} tasks together, at a sparsity of {100 * (analysis.sparsity or 0):g} %",
+        ("method", "retained", "runs", "normalised score (IQM)", "ratio to dense",
+         "P(better than dense)"),
+        2,
+        tuple(rows),
+        ("Methods that have two runs or more on every task with normalised scores.",),
+    )  # fmt: skip
+
+
+def failed_table(analysis: Analysis) -> Table | None:
+    """List the runs that failed.
+
+    Args:
+        analysis: The study.
+
+    Returns:
+        One row a run; None if none failed.
+    """
+    rows = []
+    for task in analysis.tasks:
+        for group in task.groups:
+            rows += [
+                (task.name, group.label, group.sparsity_text, str(run.seed), run.id, str(run.error))
+                for run in group.failed
+            ]
+    columns = ("task", "method", "sparsity", "seed", "cell", "error")
+    return Table("Failed runs", columns, len(columns), tuple(rows)) if rows else None
+
+
+def _row(task: Task, found: Comparison) -> tuple[str, ...]:
+    group = found.group
+    digits = 3 if task.scored else 1
+    value = _NONE
+    if found.interval is not None:
+        value = _interval(found.interval, digits)
+    elif found.iqm is not None:
+        value = f"{found.iqm:.{digits}f} ({ONE_RUN})"
+    dense = group is task.dense
+    return (
+        group.label,
+        _NONE if dense else group.sparsity_text,
+        _NONE if found.retained is None else _yes(found.retained),
+        _runs(len(found.values), len(group.failed)),
+        value,
+        _interval(found.ratio) if found.ratio else found.no_ratio or _NONE,
+        _interval(found.over_dense, 2),
+        _interval(found.over_shuffled, 2),
+        _NONE if found.effective_sparsity is None else f"{100 * found.effective_sparsity:.1f} %",
+        _NONE if found.kept is None else f"{found.kept:,.0f}",
+        _NONE if found.time_ratio is None else f"{found.time_ratio:.2f}",
+    )
+
+
+def _notes(task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
+    notes = []
+    seeds = {len(c.values) for c in found}
+    if not seeds - {0}:
+        notes.append("No run of this task was evaluated.")
+    elif not task.scored:
+        notes.append("There are no reference returns here: no normalised scores, and no ratios.")
+    if len(seeds) > 1:
+        notes.append(
+            f"The rows have {min(seeds)} to {max(seeds)} runs. A ratio takes the seeds of both"
+            " sides alone."
+        )
+    if 1 < max(seeds, default=0) < 5:
+        notes.append("With fewer than five seeds intervals are too narrow: read them as a hint.")
+    if any(c.group.failed for c in found):
+        notes.append(
+            "Failed runs are in no mean; a row that has one is not retained, whatever its ratio."
+        )
+    return tuple(notes)
+
+
+def _interval(estimate: Estimate | None, digits: int = 3) -> str:
+    if estimate is None:
+        return _NONE
+    value, low, high = (f"{x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _runs(done: int, failed: int) -> str:
+    return f"{done}, {failed} failed" if failed else str(done)
+
+
+def _yes(said: bool) -> str:
+    return "yes" if said else "no"
