@@ -1,38 +1,54 @@
-"""Write aside, then rename: a file or folder is there whole or not at all."""
+"""Write aside, then rename: a file or folder is there whole or not at all.
+
+A process that is killed while it writes leaves a folder ``.<name>-<8 hex digits>.partial``.
+Nobody takes it for the real one, and the next process to write the same file or folder
+removes it: who writes holds a lock, which the system lets go when the process ends, however.
+A power cut is another matter: nothing waits for the disk here.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["written_aside", "written_aside_directory"]
+from offline_prune.errors import OfflinePruneError, OutputDirectoryError, WriteError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows; what was left aside stays there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["remove_leftovers", "written_aside", "written_aside_directory"]
+
+_PROBE = bytes(1 << 16)  # more than the rest of a block
 
 
 @contextmanager
 def written_aside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it on success.
+    """Yield a path in a folder beside ``path``; what is written there replaces it on success.
 
     Args:
         path: The file to write; its folder is made if it is missing.
 
     Yields:
-        Where to write. On an error the temporary file is removed and a file already
-        at ``path`` stays as it was.
+        Where to write; nothing is there yet. On any error it is removed, and a file
+        already at ``path`` stays as it was.
+
+    Raises:
+        WriteError: If the disk is full or refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with _folder_aside(path) as folder:
+        file = folder / path.name
+        yield file
+        _as_the_umask_says(folder, file)
+        os.replace(file, path)
 
 
 @contextmanager
@@ -46,14 +62,120 @@ def written_aside_directory(path: str | Path) -> Iterator[Path]:
         Where to write. On an error the temporary folder is removed.
 
     Raises:
-        OSError: If ``path`` exists and holds anything; what it holds stays.
+        OutputDirectoryError: If ``path`` exists and holds anything; what it holds stays.
+        WriteError: If the disk is full or refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _folder_aside(path) as folder:
+        yield folder
+        _as_the_umask_says(folder, *folder.rglob("*"))
+        try:
+            os.replace(folder, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise OutputDirectoryError(
+                f"{path} exists and holds something: another process wrote it meanwhile."
+                " Nothing there was touched: choose another folder."
+            ) from error
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove what processes that were killed had written aside for a file or folder.
+
+    What a living process is writing is locked, and stays.
+
+    Args:
+        path: The file or folder that they were writing.
+    """
+    path = Path(path)
+    if fcntl is None:
+        return
+    ours = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}\.partial")
+    with suppress(OSError):
+        for name in filter(ours.fullmatch, os.listdir(path.parent)):
+            with suppress(OSError):
+                handle = os.open(path.with_name(name), os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path.with_name(name))
+                finally:
+                    os.close(handle)
+
+
+@contextmanager
+def _folder_aside(path: Path) -> Iterator[Path]:
     try:
-        yield aside
-        os.chmod(aside, 0o755)  # mkdtemp makes it private
-        os.replace(aside, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        folder, lock = _make(path)
+    except OSError as error:
+        raise _refusal(path, error) from error
+    try:
+        yield folder
+    except OfflinePruneError:
+        raise
+    except Exception as error:
+        reason = error if isinstance(error, OSError) else None
+        if reason is None or reason.errno is None:
+            # Many writers in C say no more than that they failed: ask the disk itself.
+            reason = _disk_error(folder) or reason
+        if reason is None:
+            raise
+        raise _refusal(path, reason) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _make(path: Path) -> tuple[Path, int | None]:
+    """A new folder beside a path, and a handle of it that holds its lock."""
+    while True:
+        folder = path.with_name(f".{path.name}-{secrets.token_hex(4)}.partial")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        if fcntl is None:
+            return folder, None
+        with suppress(FileNotFoundError):  # taken for a leftover before it was locked
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: nobody can remove it then
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _as_the_umask_says(folder: Path, *written: Path) -> None:
+    """Some writers make files that only their owner can read."""
+    mode = folder.stat().st_mode & 0o666
+    for path in written:
+        if path.is_file():
+            path.chmod(mode)
+
+
+def _disk_error(folder: Path) -> OSError | None:
+    """What the disk says to a few bytes more; None if it takes them."""
+    try:
+        for file in [*(p for p in folder.rglob("*") if p.is_file()), folder / "probe"]:
+            with file.open("ab", buffering=0) as stream:
+                written = 0
+                while written < len(_PROBE):
+                    written += stream.write(_PROBE[written:]) or 0
+    except OSError as error:
+        return error
+    return None
+
+
+def _refusal(path: Path, error: OSError) -> WriteError:
+    # Some libraries put a page of their own words where the system has a few.
+    reason = os.strerror(error.errno) if error.errno else error
+    refusal = WriteError(
+        f"{path} could not be written ({reason}). What was there before is"
+        " untouched, and nothing was left half-written. Free some space or choose another"
+        " place, then do it again."
+    )
+    refusal.errno = error.errno
+    return refusal

@@ -26,7 +26,7 @@ import torch
 from d3rlpy.base import LearnableConfigWithShape
 from torch import Tensor
 
-from offline_prune.atomic import written_aside
+from offline_prune.atomic import remove_leftovers, written_aside
 from offline_prune.data import Dataset
 from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.pruned_agent import PrunedAgent
@@ -96,6 +96,9 @@ class Checkpoint:
         Args:
             progress: How far the run has come.
             observer: State of the epoch callback: tensors, numbers, words, lists, tables.
+
+        Raises:
+            WriteError: If the disk is full or refuses; the state before stays.
         """
         algo = self._agent.algo
         content = {
@@ -138,8 +141,9 @@ class Checkpoint:
         return Progress(content["epochs"], tuple(content["history"]), content["seconds"])
 
     def remove(self) -> None:
-        """Remove the file; the run is done."""
+        """Remove the file and what killed processes left of it; the run is done."""
         self.path.unlink(missing_ok=True)
+        remove_leftovers(self.path)
 
 
 def _parts(algo: Any) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -17,8 +19,14 @@ from rich.table import Table
 from offline_prune.agents.recipes import algorithm_recipes
 from offline_prune.data import import_file, list_dataset_recipes, load_dataset
 from offline_prune.demo import run_demo
-from offline_prune.errors import InputError, OfflinePruneError, SparsityError
+from offline_prune.errors import (
+    InputError,
+    OfflinePruneError,
+    SparsityError,
+    UnsavedResultError,
+)
 from offline_prune.pipeline import prune_then_train, score
+from offline_prune.reporting.command import report_command
 from offline_prune.result import PruneResult, check_output_directory
 from offline_prune.saliency.scoring import Average
 from offline_prune.study.command import sweep_command
@@ -41,7 +49,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; exit 2 on wrong input, 1 on a failure or Ctrl-C."""
+    """Run the command line; exit 2 on wrong input, 1 on a failure, 130 on Ctrl-C."""
     torch.set_num_threads(1)  # more threads spin, and lose, when a core is busy
     try:
         app()
@@ -115,35 +123,69 @@ def run(
     ] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<index>.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="New folder for the result.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder to go on from after a kill or Ctrl-C.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Prune an agent, train what is left, evaluate it."""
-    result = prune_then_train(
-        dataset,
-        algo,
-        _sparsity(sparsity),
-        method=method,
-        allocation=allocation,
-        n_steps=steps,
-        batch_size=batch_size,
-        n_batches=batches,
-        average=cast(Average, average),
-        float64=float64,
-        refill=refill,
-        rescale=rescale,
-        seed=seed,
-        engine=engine,
-        evaluate=episodes,
-        algo_params=_params(param or []),
-        share_critics=share_critics,
-        diagnostics=diagnostics,
-        feature_steps=feature_steps,
-        device=device,
-        output_dir=out,
-        progress=not (quiet or as_json),
-    )
+    try:
+        result = prune_then_train(
+            dataset,
+            algo,
+            _sparsity(sparsity),
+            method=method,
+            allocation=allocation,
+            n_steps=steps,
+            batch_size=batch_size,
+            n_batches=batches,
+            average=cast(Average, average),
+            float64=float64,
+            refill=refill,
+            rescale=rescale,
+            seed=seed,
+            engine=engine,
+            evaluate=episodes,
+            algo_params=_params(param or []),
+            share_critics=share_critics,
+            diagnostics=diagnostics,
+            feature_steps=feature_steps,
+            device=device,
+            output_dir=out,
+            checkpoint_dir=checkpoint,
+            progress=not (quiet or as_json),
+        )
+    except UnsavedResultError as error:
+        _save_elsewhere(error)
+        raise
+    except KeyboardInterrupt:
+        click.echo(_stopped(checkpoint), err=True)
+        raise typer.Exit(130) from None
     _print_result(result, as_json)
+
+
+def _save_elsewhere(error: UnsavedResultError) -> None:
+    """Keep a result that this process would take along when it ends."""
+    with contextlib.suppress(OSError, OfflinePruneError):
+        folder = tempfile.mkdtemp(prefix="offline-prune-")
+        error.result.save(folder)
+        error.add_note(f"It was saved in {folder} instead: move it where it should be.")
+
+
+def _stopped(checkpoint: Path | None) -> str:
+    if checkpoint is None:
+        return "Stopped; nothing was saved. A run with --checkpoint FOLDER can go on."
+    if any(checkpoint.glob("*.pt")):
+        return (
+            f"Stopped; the state of unfinished runs is in {checkpoint}: the same command goes"
+            " on after the last whole epoch."
+        )
+    return (
+        f"Stopped; nothing was saved in {checkpoint} yet: the same command starts anew. The"
+        " state is written after every epoch, but not by methods that prune while training"
+        " and not with an OFENet."
+    )
 
 
 @app.command("score")
@@ -229,6 +271,7 @@ def _print_result(result: PruneResult, as_json: bool) -> None:
 
 
 app.command("sweep")(sweep_command)
+app.command("report")(report_command)
 
 
 @app.command()

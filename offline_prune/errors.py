@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "ActionSpaceError",
@@ -24,7 +25,9 @@ __all__ = [
     "OutputDirectoryError",
     "SparsityError",
     "UnknownNameError",
+    "UnsavedResultError",
     "UnsupportedExportError",
+    "WriteError",
 ]
 
 
@@ -79,6 +82,28 @@ class EngineError(InputError):
 
 class OutputDirectoryError(InputError):
     """An output directory that already holds something else, or is no result."""
+
+
+class WriteError(OfflinePruneError, OSError):
+    """A file that the disk refused; what was there before is as it was."""
+
+
+class UnsavedResultError(OfflinePruneError):
+    """A trained result that could not be saved; it is here.
+
+    Attributes:
+        result: The result; ``error.result.save(another_folder)`` keeps it.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        """Keep the result.
+
+        Args:
+            message: Why it could not be saved.
+            result: A :class:`~offline_prune.PruneResult`.
+        """
+        super().__init__(message)
+        self.result = result
 
 
 class NonFiniteError(OfflinePruneError, ArithmeticError):

@@ -11,9 +11,10 @@ from typing import Any
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.arguments import check_seed, check_switch, whole_number
+from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.diagnostics import NetworkDiagnostics
-from offline_prune.errors import InputError
+from offline_prune.errors import InputError, OutputDirectoryError, UnsavedResultError, WriteError
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.masks.allocation import Allocation
@@ -136,6 +137,10 @@ def prune_then_train(
         InputError: If an argument is wrong, before anything is trained or written;
             the message says what was expected.
         NonFiniteError: If a loss, a score or a weight is NaN or infinite.
+        WriteError: If the disk has no room for a checkpoint; the one before stays.
+        UnsavedResultError: If training is done and the disk is full, or another process
+            took the folder meanwhile; the error has the result as ``.result``, and a
+            checkpoint stays.
     """
     if output_dir is not None:
         check_output_directory(output_dir)
@@ -167,10 +172,10 @@ def prune_then_train(
     start = time.perf_counter()
     pruned, _ = hold(agent, data, chosen, engine, feature_steps=feature_steps)
     scoring_seconds = time.perf_counter() - start
-    if diagnostics:
-        measured = NetworkDiagnostics(data, seed=seed).evaluators(pruned.algo)
-        fit_options["evaluators"] = measured | (fit_options.get("evaluators") or {})
     try:
+        if diagnostics:
+            measured = NetworkDiagnostics(data, seed=seed).evaluators(pruned.algo)
+            fit_options["evaluators"] = measured | (fit_options.get("evaluators") or {})
         record = train(
             pruned,
             data,
@@ -217,7 +222,7 @@ def prune_then_train(
         history=record.history,
     )
     if output_dir is not None:
-        result.save(output_dir)
+        _save(result, output_dir, record.checkpoint)
     if record.checkpoint is not None:
         record.checkpoint.remove()
     return result
@@ -432,6 +437,23 @@ def _method(method: MethodLike, settings: PruningSettings, rescale: bool) -> Pru
     if rescale:
         refuse_replacement(chosen, "rescale has no mask to change")
     return Rescaled(chosen) if rescale else chosen
+
+
+def _save(result: PruneResult, directory: str | Path, checkpoint: Checkpoint | None) -> None:
+    """Save a result; hours of training must not end with a folder that is taken."""
+    try:
+        result.save(directory)
+    except (OutputDirectoryError, WriteError) as error:
+        message = f"Training is done, but its result could not be saved: {error}"
+        message += (
+            " The trained result is this error's .result; error.result.save(folder) keeps it."
+        )
+        if checkpoint is not None:
+            message += (
+                f" Its state is in {checkpoint.path} too: the same run with another output"
+                " directory does not train again."
+            )
+        raise UnsavedResultError(message, result) from error
 
 
 def _name(value: object) -> str:

@@ -20,7 +20,6 @@ from rich.table import Table
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
 from offline_prune.atomic import written_aside_directory
-from offline_prune.data import load_dataset
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
@@ -194,6 +193,7 @@ class PruneResult:
         Raises:
             OutputDirectoryError: If the folder already holds something; it is left
                 as it is.
+            WriteError: If the disk is full or refuses; nothing is left.
         """
         directory = check_output_directory(directory)
         config = LearnableConfigWithShape(
@@ -241,14 +241,6 @@ class PruneResult:
                 or a package is missing.
             ExportError: If the written file computes something else; nothing is left.
         """
-        if observations is None:
-            if self.settings.dataset is None:
-                raise InputError(
-                    "This result's dataset has no id, so it cannot be loaded again. Pass"
-                    " observations=, some of its observations: the written file is compared"
-                    " with the agent on them."
-                )
-            observations = load_dataset(self.settings.dataset).observations
         return export_policy(self.algo, path, observations, dataset=self.settings.dataset)
 
     @classmethod
@@ -305,7 +297,15 @@ class PruneResult:
         if content["format"] != _FORMAT:
             raise OutputDirectoryError(
                 f"{directory} was saved in format {content['format']}; this version"
-                f" reads format {_FORMAT}."
+                f" reads format {_FORMAT}. Upgrade offline-prune."
+            )
+        # A new setting has a default, so that this format goes on being read.
+        unknown = set(content["settings"]) - {f.name for f in dataclasses.fields(RunSettings)}
+        if unknown:
+            by = content.get("versions", {}).get("offline-prune", "another version")
+            raise OutputDirectoryError(
+                f"{directory} was saved by offline-prune {by}, with settings that this version"
+                f" does not know: {', '.join(sorted(unknown))}. Upgrade offline-prune."
             )
         settings = RunSettings(**content["settings"])
         if isinstance(settings.n_steps, bool) or not isinstance(settings.n_steps, int):

@@ -93,6 +93,7 @@ class ScoredAgent:
 
         Raises:
             OutputDirectoryError: If the folder already holds something.
+            WriteError: If the disk is full or refuses; nothing is left.
         """
         directory = check_output_directory(directory)
         with written_aside_directory(directory) as aside:

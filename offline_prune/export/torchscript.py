@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,9 @@ def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
         # torch advises torch.export, whose files need the same torch to open.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(policy, (example,), check_trace=False)
-        torch.jit.save(traced, str(path))
+        content = io.BytesIO()  # given a path, torch ends the process on a full disk
+        torch.jit.save(traced, content)
+    path.write_bytes(content.getvalue())
 
 
 def _open(path: Path, policy: ActingPolicy) -> tuple[Runner, ...]:

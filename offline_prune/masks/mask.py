@@ -18,6 +18,10 @@ from offline_prune.errors import MaskError, UnknownNameError
 
 __all__ = ["Mask"]
 
+# Of the file; a file without a number is of the first. Not written while it is the first:
+# safetensors puts two entries of its metadata in an order that differs from save to save.
+_FORMAT = "1"
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -204,6 +208,9 @@ class Mask:
 
         Args:
             path: The file; an existing one is replaced.
+
+        Raises:
+            WriteError: If the disk is full or refuses; an existing file stays.
         """
         tensors = {f"nominal/{name}": mask for name, mask in self.nominal.items()}
         tensors |= {f"connected/{name}": mask for name, mask in self.connected.items()}
@@ -225,7 +232,8 @@ class Mask:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                roles = json.loads((file.metadata() or {})["roles"])
+                about = file.metadata() or {}
+                roles = json.loads(about["roles"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (
             OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError, RuntimeError
@@ -234,6 +242,11 @@ class Mask:
                 f"{path} is not a mask that this package saved ({error}). Expected a"
                 " safetensors file written by Mask.save."
             ) from error
+        if about.get("format", _FORMAT) != _FORMAT:
+            raise MaskError(
+                f"{path} was saved in format {about['format']}; this version reads format"
+                f" {_FORMAT}. Upgrade offline-prune."
+            )
         if not isinstance(roles, dict) or not all(
             isinstance(members, list) and all(isinstance(name, str) for name in members)
             for members in roles.values()
