@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import math
-import shutil
 import subprocess
 import tempfile
 import time
@@ -31,6 +30,7 @@ from torch import nn
 from offline_prune import Dataset, load_dataset, prune, prune_then_train
 from offline_prune.atomic import written_aside
 from offline_prune.export import acting_policy, export_policy
+from offline_prune.export.c_library import c_compiler
 
 RESULTS = Path(__file__).parent / "results" / "inference.md"
 VECTORS = "halfcheetah/medium-small-v0"
@@ -333,7 +333,7 @@ def _python_timer(run: Callable[[Any], object], observations: NDArray[np.float32
 
 
 def _compile(folder: Path, *arguments: str) -> None:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler = c_compiler()
     assert compiler is not None, "no C compiler (cc, gcc, clang) on PATH"
     subprocess.run([compiler, "-std=c99", "-Wno-unused", *arguments], cwd=folder, check=True)
 

@@ -90,7 +90,9 @@ def main() -> None:
         " | objective | sparsity | steps |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    means = []
     for name in names:
+        returns = []
         for seed in SEEDS:
             found = run(name, seed, arguments.runs)
             cells = [
@@ -108,11 +110,9 @@ def main() -> None:
                 f"{found['steps']:,}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    means = {
-        name: np.mean([run(name, seed, arguments.runs)["return"] for seed in SEEDS])
-        for name in names
-    }
-    lines += ["", *(f"{name}: mean return {mean:,.1f}." for name, mean in means.items())]
+            returns.append(found["return"])
+        means.append(f"{name}: mean return {np.mean(returns):,.1f}.")
+    lines += ["", *means]
     if not arguments.only:
         with written_aside(RESULTS) as aside:
             aside.write_text("\n".join(lines) + "\n")

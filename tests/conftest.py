@@ -1,5 +1,6 @@
 """Every test runs on one thread and in a Minari root of its own."""
 
+import sys
 import warnings
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # third parties warn while they are imported
-    import offline_prune  # noqa: F401
+    from offline_prune.cli import main
 
 torch.set_num_threads(1)
 
@@ -21,3 +22,18 @@ def minari_root(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _own_minari_root(minari_root, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(minari_root))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process; returns (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["offline-prune", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return call

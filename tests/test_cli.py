@@ -9,23 +9,6 @@ import numpy as np
 import pytest
 
 from offline_prune import load_dataset
-from offline_prune.cli import main
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; returns (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["offline-prune", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return call
-
 
 QUICK = ("--steps", 4, "--episodes", 0, "--quiet")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offline_prune.compaction.folding import fold_constant_units
+from offline_prune.compaction.layers import fill_layer
 from offline_prune.compaction.packing import Packing, dense_packings, sparse_packing
 
-__all__ = ["Packing", "dense_packings", "fold_constant_units", "sparse_packing"]
+__all__ = ["Packing", "dense_packings", "fill_layer", "fold_constant_units", "sparse_packing"]

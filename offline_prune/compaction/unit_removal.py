@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.units import UnitGraph
+from offline_prune.compaction.layers import fill_layer
 
 __all__ = ["read_units", "remove_units"]
 
@@ -75,14 +76,7 @@ def remove_units(module: nn.Module, graph: UnitGraph, units: Sequence[Tensor]) -
             rows = units[weight.rows]
         columns = graph.columns(weight, units)
         rows, columns = rows.to(layer.weight.device), columns.to(layer.weight.device)
-        layer.weight = _parameter(layer.weight[rows][:, columns], layer.weight)
-        if layer.bias is not None:
-            layer.bias = _parameter(layer.bias[rows], layer.bias)
-        if isinstance(layer, nn.Conv2d):
-            layer.out_channels, layer.in_channels = layer.weight.shape[:2]
-        else:
-            layer.out_features, layer.in_features = layer.weight.shape
-
-
-def _parameter(values: Tensor, before: Tensor) -> nn.Parameter:
-    return nn.Parameter(values.contiguous(), requires_grad=before.requires_grad)
+        bias = None if layer.bias is None else layer.bias[rows]
+        fill_layer(
+            layer, layer.weight[rows][:, columns], bias, requires_grad=layer.weight.requires_grad
+        )

@@ -34,7 +34,7 @@ from offline_prune.export.stacks import compact_stack
 from offline_prune.export.traced import remove_unread_units
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["ActingPolicy", "acting_policy"]
+__all__ = ["PLAIN_OWNERS", "ActingPolicy", "acting_head", "acting_policy"]
 
 _ACTORS = {
     "BCConfig": "imitator",
@@ -46,6 +46,9 @@ _ACTORS = {
     "IQLConfig": "policy",
 }
 _CRITICS = ("DQNConfig", "DoubleDQNConfig", "DiscreteCQLConfig", "DiscreteBCQConfig")
+
+PLAIN_OWNERS = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
+"""Policies and critics that are an encoder and one layer that decides on the action."""
 
 
 class ActingPolicy(nn.Module):
@@ -100,6 +103,10 @@ class ActingPolicy(nn.Module):
         x = observations
         if self.observation_scale is not None:
             x = self.observation_scale(x)
+        return self.network_outputs(x)
+
+    def network_outputs(self, x: Tensor) -> Tensor:
+        """The same of scaled observations, as the networks read them."""
         return torch.cat([network(x) for network in self.networks], dim=1)
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -200,7 +207,7 @@ def _networks(
             network = _without_stack(owner, shape)
         else:
             members = [o for o in owners if any(o is held for held in chain.owners)]
-            network = compact_stack(chain, [_head(member) for member in members])
+            network = compact_stack(chain, [acting_head(member) for member in members])
             if isinstance(owner._encoder, OFENetReader):
                 features = _frozen(owner._encoder.ofenet.state_branch)
                 network = nn.Sequential(features, network)
@@ -209,8 +216,8 @@ def _networks(
     return parts
 
 
-def _head(owner: Any) -> nn.Module:
-    """The layer whose outputs decide on the action."""
+def acting_head(owner: Any) -> nn.Module:
+    """The layer of one of :data:`PLAIN_OWNERS` whose outputs decide on the action."""
     head: nn.Module = owner._mu if isinstance(owner, NormalPolicy) else owner._fc
     return head
 
@@ -219,15 +226,12 @@ def _acting_weights(owners: Sequence[Any]) -> list[Tensor]:
     """Weights that the action depends on, each once."""
     tops: list[nn.Module] = []
     for owner in owners:
-        plain = type(owner) in _PLAIN
-        tops += [owner._encoder, _head(owner)] if plain else [owner]
+        plain = type(owner) in PLAIN_OWNERS
+        tops += [owner._encoder, acting_head(owner)] if plain else [owner]
         if isinstance(owner._encoder, OFENetReader):
             tops.append(owner._encoder.ofenet.state_branch)
     layers: list[Any] = [m for top in tops for m in top.modules() if is_prunable(m)]
     return [weight.detach() for weight in {id(m): m.weight for m in layers}.values()]
-
-
-_PLAIN = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
 
 
 class _QValues(nn.Module):
@@ -244,8 +248,8 @@ class _QValues(nn.Module):
 
 def _without_stack(owner: Any, shape: Sequence[int]) -> nn.Module:
     """An encoder and its head, copied; units that nobody reads leave where that is exact."""
-    if type(owner) in _PLAIN:
-        encoder, head = _frozen(owner._encoder), _frozen(_head(owner))
+    if type(owner) in PLAIN_OWNERS:
+        encoder, head = _frozen(owner._encoder), _frozen(acting_head(owner))
         network = nn.Sequential(encoder, head)
         remove_unread_units(network, encoder, [head], shape)
         return network

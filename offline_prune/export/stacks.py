@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from offline_prune.agents.topology import Chain, Layer, Stage
-from offline_prune.compaction import dense_packings, fold_constant_units
+from offline_prune.compaction import dense_packings, fill_layer, fold_constant_units
 from offline_prune.masks.connectivity import connected_part
 from offline_prune.masks.live import live_units
 
@@ -42,7 +42,7 @@ def compact_stack(chain: Chain, heads: Sequence[nn.Module]) -> nn.Sequential:
         packed = iter(dense_packings(copied, live))
         for layer in layers:
             weight, bias = next(packed)
-            _fill(layer.module, weight.pack(weight.originals), bias.pack(bias.originals))
+            fill_layer(layer.module, weight.pack(weight.originals), bias.pack(bias.originals))
     return _stacked(copied)
 
 
@@ -96,7 +96,7 @@ def _absorb(normalisation: nn.Module, layer: nn.Linear | nn.Conv2d, repeat: int)
     weight = layer.weight.double()
     added = (weight * shift).flatten(1).sum(dim=1)
     before = 0.0 if layer.bias is None else layer.bias.double()
-    _fill(layer, (weight * scale).float(), (before + added).float())
+    fill_layer(layer, (weight * scale).float(), (before + added).float())
 
 
 def _copied(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
@@ -117,21 +117,12 @@ def _copied(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
     else:
         new = nn.Linear(1, 1, device="meta")
     bias = layer.bias
-    _fill(
+    fill_layer(
         new,
         layer.weight.detach().clone().cpu(),
         None if bias is None else bias.detach().clone().cpu(),
     )
     return new
-
-
-def _fill(layer: nn.Linear | nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
-    layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
-    layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-    if isinstance(layer, nn.Conv2d):
-        layer.out_channels, layer.in_channels = weight.shape[0], weight.shape[1] * layer.groups
-    else:
-        layer.out_features, layer.in_features = weight.shape
 
 
 def _stacked(chain: Chain) -> nn.Sequential:
@@ -150,5 +141,5 @@ def _stacked(chain: Chain) -> nn.Sequential:
     joined = nn.Linear(1, 1, device="meta")
     heads = [layer.module for layer in last.layers]
     biases = [head.bias for head in heads if head.bias is not None]
-    _fill(joined, torch.cat([h.weight for h in heads]), torch.cat(biases) if biases else None)
+    fill_layer(joined, torch.cat([h.weight for h in heads]), torch.cat(biases) if biases else None)
     return nn.Sequential(*modules, joined)

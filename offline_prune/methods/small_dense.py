@@ -7,11 +7,11 @@ from typing import Any
 
 import d3rlpy
 import torch
-from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEncoderFactory
+from d3rlpy.models import PixelEncoderFactory, VectorEncoderFactory
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.encoders import ImpalaEncoderFactory
+from offline_prune.encoders import ImpalaEncoderFactory, plain_factory, widths_of, with_widths
 from offline_prune.errors import AlgorithmError
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
@@ -90,31 +90,10 @@ def _build(agent: Agent, config: Any) -> Agent:
 
 def _scaled(agent: Agent, factory: Any, scale: float) -> Any:
     """An encoder factory with every width scaled, at least 1."""
-    if isinstance(factory, DefaultEncoderFactory):
-        is_image = len(tuple(agent.algo.impl.observation_shape)) == 3
-        options = {f.name: getattr(factory, f.name) for f in dataclasses.fields(factory)}
-        factory = (PixelEncoderFactory if is_image else VectorEncoderFactory)(**options)
-    if isinstance(factory, VectorEncoderFactory):
-        return dataclasses.replace(
-            factory, hidden_units=[_width(n, scale) for n in factory.hidden_units]
+    factory = plain_factory(factory, len(tuple(agent.algo.impl.observation_shape)) == 3)
+    if not isinstance(factory, VectorEncoderFactory | PixelEncoderFactory | ImpalaEncoderFactory):
+        raise AlgorithmError(
+            "small_dense narrows d3rlpy's vector and pixel encoders and IMPALA, not"
+            f" {type(factory).__name__}."
         )
-    if isinstance(factory, PixelEncoderFactory):
-        filters = [[_width(n, scale), *shape] for n, *shape in factory.filters]
-        return dataclasses.replace(
-            factory, filters=filters, feature_size=_width(factory.feature_size, scale)
-        )
-    if isinstance(factory, ImpalaEncoderFactory):
-        return dataclasses.replace(
-            factory,
-            filters=[_width(n * factory.width, scale) for n in factory.filters],
-            width=1,
-            feature_size=_width(factory.feature_size, scale),
-        )
-    raise AlgorithmError(
-        "small_dense narrows d3rlpy's vector and pixel encoders and IMPALA, not"
-        f" {type(factory).__name__}."
-    )
-
-
-def _width(units: int, scale: float) -> int:
-    return max(1, round(units * scale))
+    return with_widths(factory, [max(1, round(units * scale)) for units in widths_of(factory)])

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
+from offline_prune.encoders import with_widths
 from offline_prune.errors import NonFiniteError
+from offline_prune.export.policy import acting_head
 from offline_prune.pops.distillation import kullback_leibler, squashed_mean_square
-from offline_prune.pops.teacher import Teacher, head, with_widths
+from offline_prune.pops.teacher import Teacher
 
 __all__ = ["Workshop", "distilled"]
 
@@ -71,7 +73,7 @@ class Workshop:
         student = self.build(self.teacher.hidden_units)
         imitator, acting = student.impl.modules.imitator, self.teacher.networks[0]
         imitator._encoder.load_state_dict(acting._encoder.state_dict())
-        imitator._fc.load_state_dict(head(acting).state_dict())
+        imitator._fc.load_state_dict(acting_head(acting).state_dict())
         return student
 
     def copy_of(self, student: Any, state: dict[str, Tensor] | None = None) -> Any:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from d3rlpy.algos import QLearningAlgoBase
-from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEncoderFactory
-from d3rlpy.models.torch import (
-    CategoricalPolicy,
-    DeterministicPolicy,
-    DiscreteMeanQFunction,
-    NormalPolicy,
-)
 from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
-from torch import Tensor, nn
+from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
+from offline_prune.encoders import plain_factory, widths_of
 from offline_prune.errors import AlgorithmError
 from offline_prune.export.layers import ArgmaxRule, ConstrainedArgmaxRule
-from offline_prune.export.policy import ActingPolicy, acting_policy
+from offline_prune.export.policy import PLAIN_OWNERS, ActingPolicy, acting_head, acting_policy
 
 __all__ = ["Teacher"]
 
-_HEADS = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
 _ENCODERS = (PixelEncoder, VectorEncoder)
 
 
@@ -75,7 +67,7 @@ class Teacher:
         networks = _acting_networks(algo)
         for network in networks:
             encoder = getattr(network, "_encoder", None)
-            if type(network) not in _HEADS or type(encoder) not in _ENCODERS:
+            if type(network) not in PLAIN_OWNERS or type(encoder) not in _ENCODERS:
                 raise AlgorithmError(
                     f"A {type(algo).__name__} that acts by {type(network).__name__} on"
                     f" {type(encoder).__name__} cannot be shrunk. Expected a deterministic or"
@@ -90,7 +82,7 @@ class Teacher:
             algo=algo,
             policy=policy,
             networks=networks,
-            encoder_factory=_plain_factory(
+            encoder_factory=plain_factory(
                 getattr(config, "actor_encoder_factory", None) or config.encoder_factory,
                 len(data.metadata.observation_shape) == 3,
             ),
@@ -104,7 +96,9 @@ class Teacher:
     @property
     def n_parameters(self) -> int:
         """Weights, biases and normalisation of the acting networks, each once."""
-        parts = [part for network in self.networks for part in (network._encoder, head(network))]
+        parts = [
+            part for network in self.networks for part in (network._encoder, acting_head(network))
+        ]
         found = {id(p): p.numel() for part in parts for p in part.parameters()}
         return sum(found.values())
 
@@ -124,53 +118,12 @@ class Teacher:
             (B, A): the score of every discrete action (mean Q value, logit, or discrete
             BCQ's constrained score), or the continuous action in [−1, 1].
         """
-        outputs = torch.cat([network(observations) for network in self.policy.networks], dim=1)
+        outputs = self.policy.network_outputs(observations)
         rule = self.policy.rule
         if isinstance(rule, ArgmaxRule | ConstrainedArgmaxRule):
             return rule.scores(outputs)
         found: Tensor = rule(outputs)
         return found
-
-
-def head(network: Any) -> nn.Module:
-    """The layer of an acting network whose outputs decide on the action."""
-    found: nn.Module = network._mu if isinstance(network, NormalPolicy) else network._fc
-    return found
-
-
-def widths_of(factory: Any) -> tuple[int, ...]:
-    """Widths of the hidden layers that an encoder factory makes.
-
-    Args:
-        factory: d3rlpy's vector or pixel encoder factory.
-
-    Returns:
-        Units a layer; for images the filters of the convolutions and the feature size.
-    """
-    if isinstance(factory, VectorEncoderFactory):
-        return tuple(factory.hidden_units)
-    return (*(filters for filters, *_ in factory.filters), factory.feature_size)
-
-
-def with_widths(factory: Any, widths: tuple[int, ...]) -> Any:
-    """The same encoder factory with other widths.
-
-    Args:
-        factory: d3rlpy's vector or pixel encoder factory.
-        widths: One number a hidden layer.
-
-    Returns:
-        A new factory; kernels, strides, activation and normalisation are the same.
-    """
-    if isinstance(factory, VectorEncoderFactory):
-        return dataclasses.replace(factory, hidden_units=list(widths))
-    *filters, feature_size = widths
-    shapes = [shape for _, *shape in factory.filters]
-    return dataclasses.replace(
-        factory,
-        filters=[[n, *shape] for n, shape in zip(filters, shapes, strict=True)],
-        feature_size=feature_size,
-    )
 
 
 def _acting_networks(algo: Any) -> tuple[Any, ...]:
@@ -181,14 +134,6 @@ def _acting_networks(algo: Any) -> tuple[Any, ...]:
         imitator = getattr(modules, "imitator", None)
         return (*modules.q_funcs, *([] if imitator is None else [imitator]))
     return (modules.imitator,)
-
-
-def _plain_factory(factory: Any, is_image: bool) -> Any:
-    """d3rlpy's default factory as the one that it stands for."""
-    if not isinstance(factory, DefaultEncoderFactory):
-        return factory
-    options = {f.name: getattr(factory, f.name) for f in dataclasses.fields(factory)}
-    return (PixelEncoderFactory if is_image else VectorEncoderFactory)(**options)
 
 
 def _check_fits(algo: Any, data: Dataset) -> None:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable
 
 from offline_prune.reporting.analysis import Analysis
-from offline_prune.reporting.runs import PRUNING_OPTIONS
 from offline_prune.study import DENSE, Cell
+from offline_prune.study.cell import PRUNING_OPTIONS
 
 __all__ = ["overview"]
 

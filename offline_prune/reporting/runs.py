@@ -12,19 +12,9 @@ from typing import Any
 
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.study import Cell, read_records
+from offline_prune.study.cell import PRUNING_OPTIONS
 
-__all__ = ["PRUNING_OPTIONS", "TRAINING_OPTIONS", "Point", "Run", "plain", "read_runs"]
-
-PRUNING_OPTIONS = (
-    "allocation",
-    "n_batches",
-    "average",
-    "float64",
-    "refill",
-    "rescale",
-    "share_critics",
-)
-"""Fields of a cell that say how weights are chosen; the dense run has none of them."""
+__all__ = ["TRAINING_OPTIONS", "Point", "Run", "plain", "read_runs"]
 
 TRAINING_OPTIONS = tuple(
     f.name

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offline_prune.reporting.kinds import KINDS, kind_of
-from offline_prune.reporting.runs import PRUNING_OPTIONS, TRAINING_OPTIONS, Run
+from offline_prune.reporting.runs import TRAINING_OPTIONS, Run
 from offline_prune.study import DENSE
+from offline_prune.study.cell import PRUNING_OPTIONS
 
 __all__ = ["Group", "Task", "find_tasks"]
 

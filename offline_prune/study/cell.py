@@ -14,15 +14,12 @@ import numpy as np
 from offline_prune.errors import InputError
 from offline_prune.saliency.scoring import Average
 
-__all__ = ["DENSE", "Cell"]
+__all__ = ["DENSE", "PRUNING_OPTIONS", "Cell"]
 
 DENSE = "dense"
 """The method of a cell that prunes nothing."""
 
-# What a run that prunes nothing does not depend on.
-_PRUNING = (
-    "method",
-    "sparsity",
+PRUNING_OPTIONS = (
     "allocation",
     "n_batches",
     "average",
@@ -31,6 +28,7 @@ _PRUNING = (
     "rescale",
     "share_critics",
 )
+"""Fields of a cell that say how weights are chosen; the dense run has none of them."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Cell:
         sparsity: Any = self.sparsity
         parts = list(sparsity.values()) if isinstance(sparsity, Mapping) else [sparsity]
         if self.method == DENSE or all(part == 0 for part in parts):
-            for name in _PRUNING:
+            for name in ("method", "sparsity", *PRUNING_OPTIONS):
                 object.__setattr__(self, name, _DEFAULTS[name])
         elif isinstance(sparsity, Mapping):
             plain = {r: s.item() if isinstance(s, np.generic) else s for r, s in sparsity.items()}

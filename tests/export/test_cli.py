@@ -1,23 +1,5 @@
 """The command ``export``, as a user runs it."""
 
-import sys
-
-import pytest
-
-from offline_prune.cli import main
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["offline-prune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return call
-
 
 def test_a_saved_run_is_exported(run, tmp_path):
     out = tmp_path / "run"

@@ -1,13 +1,12 @@
 """``offline-prune sweep``, run as a user runs it."""
 
+import functools
 import json
 import signal
 import subprocess
 import sys
 
 import pytest
-
-from offline_prune.cli import main
 
 GRID = """
 datasets = ["pendulum/mixture-v0"]
@@ -33,16 +32,9 @@ def grid(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["offline-prune", "sweep", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return call
+def run(run):
+    """The command itself, with the first argument given."""
+    return functools.partial(run, "sweep")
 
 
 def test_a_grid_runs_and_is_done(run, grid, tmp_path):
