@@ -103,11 +103,14 @@ def plan(
 def read_grid(path: str | Path) -> tuple[Cell, ...]:
     """Read the cells of a grid from a TOML file.
 
+    Tables ``[[grids]]`` make a grid of several: each replaces some of the other entries,
+    which then hold for all of them.
+
     Args:
         path: The file; its entries are the arguments of :func:`plan`.
 
     Returns:
-        The cells.
+        The cells, each once and in :func:`plan`'s order.
 
     Raises:
         InputError: If the file is missing or is no TOML, an entry is missing or of the
@@ -122,14 +125,39 @@ def read_grid(path: str | Path) -> tuple[Cell, ...]:
         raise InputError(f"There is no grid at {path} ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
-    for name in content:
+    grids = content.pop("grids", [{}])
+    if not isinstance(grids, list) or not grids or not all(isinstance(g, dict) for g in grids):
+        raise InputError(f"{path}: grids is a list of tables ([[grids]]), not {grids!r}.")
+    parts = [plan(**_complete(path, {**_inherited(content, grid), **grid})) for grid in grids]
+    if len(parts) == 1:
+        return parts[0]
+    cells = {cell.id: cell for part in parts for cell in part}.values()
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    return tuple(sorted(cells, key=lambda c: (datasets.index(c.dataset), c.seed)))
+
+
+def _inherited(common: dict[str, Any], grid: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for all grids, without what is said of algorithms that this one leaves out."""
+    every, own = (_many("algos", entries.get("algos") or "") for entries in (common, grid))
+    absent = set(map(str, every)) - set(map(str, own)) if "algos" in grid else set()
+    return {
+        name: {k: v for k, v in value.items() if k not in absent}
+        if isinstance(value, Mapping)
+        else value
+        for name, value in common.items()
+    }
+
+
+def _complete(path: Path, grid: dict[str, Any]) -> dict[str, Any]:
+    for name in grid:
         if name not in _GRID | _OPTIONS:
-            raise UnknownNameError(f"entry of {path.name}", name, _GRID | _OPTIONS)
+            raise UnknownNameError(f"entry of {path.name}", name, _GRID | _OPTIONS | {"grids"})
     for name in ("datasets", "algos", "methods", "sparsities"):
-        if name not in content:
-            raise InputError(f"{path} lacks {name!r}: a grid needs datasets, algos, methods"
-                             " and sparsities.")  # fmt: skip
-    return plan(**content)
+        if name not in grid:
+            raise InputError(
+                f"{path} lacks {name!r}: a grid needs datasets, algos, methods and sparsities."
+            )
+    return grid
 
 
 def _many(name: str, value: Any) -> list[Any]:

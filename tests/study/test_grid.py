@@ -183,6 +183,9 @@ def test_what_is_wrong_is_named_before_anything_runs(case, tmp_path, monkeypatch
         ("datasets = [", "not TOML"),
         ("dataset = 'x'", "Did you mean 'datasets'"),
         ("datasets = ['x']\nalgos = ['bc']\nsparsities = [0]", "lacks 'methods'"),
+        ("grids = 3", "list of tables"),
+        ("algos = ['bc']\n[[grids]]\ndatasets = ['x']", "lacks 'methods'"),
+        ("[[grids]]\nmethod = 'x'", "Did you mean 'methods'"),
     ],
 )
 def test_a_file_that_is_no_grid(content, message, tmp_path):
@@ -190,6 +193,55 @@ def test_a_file_that_is_no_grid(content, message, tmp_path):
         (tmp_path / "grid.toml").write_text(content)
     with pytest.raises(InputError, match=message):
         read_grid(tmp_path / "grid.toml")
+
+
+def test_a_file_of_several_grids(tmp_path):
+    (tmp_path / "grid.toml").write_text(
+        """
+        datasets = ["a", "b"]
+        algos = ["bc"]
+        seeds = 2
+        [[grids]]
+        methods = ["snip"]
+        sparsities = [0.0, 0.9]
+        [[grids]]
+        methods = ["random", "dense"]
+        sparsities = [0.5]
+        allocation = "erk"
+        """
+    )
+    cells = read_grid(tmp_path / "grid.toml")
+    assert [(c.dataset, c.seed, c.method, c.sparsity, c.allocation) for c in cells] == [
+        (dataset, seed, *rest)
+        for dataset in ("a", "b")
+        for seed in (0, 1)
+        for rest in (("dense", 0.0, None), ("snip", 0.9, None), ("random", 0.5, "erk"))
+    ]
+
+
+def test_a_grid_of_fewer_algorithms_inherits_what_is_said_of_its_own(tmp_path):
+    (tmp_path / "grid.toml").write_text(
+        """
+        datasets = ["a"]
+        algos = ["bc", "iql"]
+        methods = ["snip"]
+        sparsities = [0.9]
+        seeds = 1
+        [n_steps]
+        bc = 1
+        iql = 2
+        [[grids]]
+        [[grids]]
+        algos = ["iql"]
+        sparsities = [{ actor = 0.5 }]
+        """
+    )
+    cells = read_grid(tmp_path / "grid.toml")
+    assert [(c.algo, c.n_steps, c.sparsity) for c in cells] == [
+        ("bc", 1, 0.9),
+        ("iql", 2, 0.9),
+        ("iql", 2, {"actor": 0.5}),
+    ]
 
 
 def test_the_error_names_the_cell():
