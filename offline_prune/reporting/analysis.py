@@ -75,10 +75,10 @@ class Analysis:
         return tuple(run for run in self.runs if run.error is not None)
 
     def sparsity_of(self, task: Task) -> float | None:
-        """Where a task's controls are shown: :attr:`sparsity`, or its own if it lacks that."""
-        if any(group.sparsity == self.sparsity for group in task.groups):
-            return self.sparsity
-        return _sparsity((task,))
+        """Where a task's controls are shown: :attr:`sparsity`, or where it has more of them."""
+        own = _sparsity((task,))
+        found = [group.sparsity for group in task.groups]
+        return self.sparsity if found.count(self.sparsity) >= found.count(own) else own
 
     def beside(self, task: Task) -> tuple[Comparison, ...]:
         """Dense and all methods of a task at the sparsity where its controls are shown."""
