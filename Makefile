@@ -4,17 +4,31 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CONSTRAINTS := constraints.txt
 
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test compat bench lint format clean
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
 
 test: $(READY)
 	$(BIN)/python -m pytest tests
+
+# The suite with the oldest versions that pyproject.toml allows, then with the newest ones
+# of today (torch stays). Old releases may call what others deprecate by now: no error.
+compat:
+	PYTEST_ADDOPTS="-W default::DeprecationWarning" \
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+	rm -f .venv-newest/.ready
+	PIP_UPGRADE=1 PIP_UPGRADE_STRATEGY=eager \
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=.venv-newest/torch.txt
+
+.venv-newest/torch.txt: constraints.txt
+	mkdir -p $(@D)
+	grep ^torch== $< >$@
 
 # About a quarter of an hour; nothing else should run meanwhile.
 bench: $(READY)
@@ -30,12 +44,12 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 # torch goes first and pinned: every later requirement then finds it in place.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --group dev --editable .
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ from offline_prune.atomic import written_aside
 from offline_prune.study import plan, read_records, run_cells
 
 RESULTS = Path(__file__).parent / "results" / "sweep_workers.md"
-SEEDS, STEPS = 12, 10_000
+SEEDS, STEPS = 24, 10_000
 
 
 def seconds(directory: Path, workers: int, seeds: int, steps: int) -> tuple[float, float]:

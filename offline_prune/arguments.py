@@ -9,7 +9,7 @@ import numpy as np
 
 from offline_prune.errors import InputError
 
-__all__ = ["check_seed", "check_switch", "whole_number"]
+__all__ = ["check_seed", "check_switch", "shown", "whole_number"]
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -28,7 +28,7 @@ def whole_number(name: str, value: Any, least: int) -> int:
     """
     is_bool = isinstance(value, bool | np.bool_)
     if is_bool or not isinstance(value, numbers.Integral) or value < least:
-        raise InputError(f"{name} is a whole number from {least} on, not {_shown(value)}.")
+        raise InputError(f"{name} is a whole number from {least} on, not {shown(value)}.")
     return int(value)
 
 
@@ -46,7 +46,7 @@ def check_seed(seed: Any) -> int:
     """
     is_bool = isinstance(seed, bool | np.bool_)
     if is_bool or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**32:
-        raise InputError(f"seed is a whole number in [0, 2³²), not {_shown(seed)}.")
+        raise InputError(f"seed is a whole number in [0, 2³²), not {shown(seed)}.")
     return int(seed)
 
 
@@ -64,10 +64,21 @@ def check_switch(name: str, value: Any) -> bool:
         InputError: If it is anything else: ``"no"`` would count as true.
     """
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{name} is True or False, not {_shown(value)}.")
+        raise InputError(f"{name} is True or False, not {shown(value)}.")
     return bool(value)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """A value for a message, cut off where it is long.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        At most 80 characters.
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no whole number of more than 4 300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -24,9 +24,17 @@ try:
 except ImportError:  # not on Windows; what was left aside stays there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["remove_leftovers", "written_aside", "written_aside_directory"]
+__all__ = [
+    "folder_aside",
+    "refused_write",
+    "remove_all_leftovers",
+    "remove_leftovers",
+    "written_aside",
+    "written_aside_directory",
+]
 
 _PROBE = bytes(1 << 16)  # more than the rest of a block
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -44,7 +52,7 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         WriteError: If the disk is full or refuses.
     """
     path = Path(path)
-    with _folder_aside(path) as folder:
+    with folder_aside(path) as folder:
         file = folder / path.name
         yield file
         _as_the_umask_says(folder, file)
@@ -66,7 +74,7 @@ def written_aside_directory(path: str | Path) -> Iterator[Path]:
         WriteError: If the disk is full or refuses.
     """
     path = Path(path)
-    with _folder_aside(path) as folder:
+    with folder_aside(path) as folder:
         yield folder
         _as_the_umask_says(folder, *folder.rglob("*"))
         try:
@@ -89,22 +97,56 @@ def remove_leftovers(path: str | Path) -> None:
         path: The file or folder that they were writing.
     """
     path = Path(path)
-    if fcntl is None:
-        return
-    ours = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}\.partial")
-    with suppress(OSError):
-        for name in filter(ours.fullmatch, os.listdir(path.parent)):
-            with suppress(OSError):
-                handle = os.open(path.with_name(name), os.O_RDONLY | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path.with_name(name))
-                finally:
-                    os.close(handle)
+    _remove_leftovers(path.parent, re.escape(path.name))
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed had written aside for anything in a folder.
+
+    Args:
+        folder: The folder; it need not exist.
+    """
+    _remove_leftovers(folder, ".+")
+
+
+def refused_write(error: BaseException) -> WriteError | None:
+    """Tell a disk that refuses from other errors.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The ``WriteError`` among the error and its causes, or one that stands for an
+        ``OSError`` among them which says that there is no room; None if there is neither.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, WriteError):
+            return cause
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            refusal = WriteError(
+                f"{cause.filename or 'A file'} could not be written"
+                f" ({os.strerror(cause.errno)}). Free some space, then do it again."
+            )
+            refusal.errno = cause.errno
+            return refusal
+        cause = cause.__cause__
+    return None
 
 
 @contextmanager
-def _folder_aside(path: Path) -> Iterator[Path]:
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, which is removed at the end, however it ends.
+
+    Args:
+        path: What it is for; its folder is made if it is missing.
+
+    Yields:
+        The folder.
+
+    Raises:
+        WriteError: If the disk is full or refuses.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -124,9 +166,26 @@ def _folder_aside(path: Path) -> Iterator[Path]:
             raise
         raise _refusal(path, reason) from error
     finally:
+        reason = None  # else it holds itself, and a refused file open, which takes its room
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _remove_leftovers(folder: Path, name: str) -> None:
+    """``name``: of the files and folders that were being written, as a regular expression."""
+    if fcntl is None:
+        return
+    ours = re.compile(rf"\.{name}-[0-9a-f]{{8}}\.partial")
+    with suppress(OSError):
+        for found in filter(ours.fullmatch, os.listdir(folder)):
+            with suppress(OSError):
+                handle = os.open(folder / found, os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder / found)
+                finally:
+                    os.close(handle)
 
 
 def _make(path: Path) -> tuple[Path, int | None]:

@@ -10,7 +10,7 @@ from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.base import LearnableConfig
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.build import d3rlpy_device
+from offline_prune.agents.build import check_device_of, d3rlpy_device, too_large
 from offline_prune.agents.configure import check_config
 from offline_prune.arguments import check_seed, check_switch, whole_number
 from offline_prune.data import Dataset, load_dataset
@@ -18,9 +18,11 @@ from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import check_request
 from offline_prune.masks.mask import Mask
+from offline_prune.memory import ran_out
 from offline_prune.methods import MethodLike, PruningSettings, make_method, refuse_replacement
 from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
 from offline_prune.pruned_agent import PrunedAgent, hold
+from offline_prune.request import check_options
 
 __all__ = ["prune_online"]
 
@@ -73,6 +75,16 @@ def prune_online(
         InputError: If an argument is wrong.
     """
     n_steps, seed = whole_number("n_steps", n_steps, 1), check_seed(seed)
+    check_options(
+        method,
+        sparsity=sparsity,
+        allocation=allocation,
+        engine=engine,
+        share_critics=share_critics,
+        device=device,
+    )
+    if isinstance(algo, QLearningAlgoBase):
+        check_device_of(algo, device)
     if isinstance(algo, LearnableConfig):
         algo = algo.create(device=d3rlpy_device(device))
     if not isinstance(algo, QLearningAlgoBase):
@@ -85,6 +97,8 @@ def prune_online(
         try:
             algo.build_with_env(environment)
         except Exception as error:  # whatever d3rlpy raises of what is no environment for it
+            if ran_out(error):
+                raise too_large(algo, error) from error
             raise AlgorithmError(
                 f"{type(algo).__name__} cannot be built for {environment!r}"
                 f" ({type(error).__name__}: {error}). Expected a gymnasium environment with"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.build import build_agent
-from offline_prune.arguments import check_seed, check_switch, whole_number
+from offline_prune.agents.build import build_agent, check_algo
+from offline_prune.arguments import check_seed, check_switch, shown, whole_number
 from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.diagnostics import NetworkDiagnostics
@@ -25,17 +25,12 @@ from offline_prune.masks.build import (
     warn_of_collapse,
 )
 from offline_prune.masks.mask import Mask
-from offline_prune.methods import (
-    MethodLike,
-    PruningMethod,
-    PruningSettings,
-    make_method,
-    refuse_replacement,
-)
-from offline_prune.methods.initial_weights import Rescaled
+from offline_prune.memory import check_room
+from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, refuse_replacement
 from offline_prune.pruned_agent import PrunedAgent, hold
+from offline_prune.request import check_checkpoint_directory, check_options, chosen_method
 from offline_prune.result import PruneResult, RunSettings, check_output_directory
-from offline_prune.saliency.scoring import Average, check_average
+from offline_prune.saliency.scoring import SCORING_BATCH_SIZE, Average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
@@ -119,7 +114,7 @@ def prune_then_train(
             and d3rlpy's loggers: dormant units, srank, norms, Q values, sparsity
             (:class:`~offline_prune.diagnostics.NetworkDiagnostics`).
         feature_steps: Auxiliary steps that train an OFENet's features before anything is
-            scored or pruned; with ``algo_params={"encoder": "ofenet"}``.
+            scored or pruned; only with ``algo_params={"encoder": "ofenet"}``.
         output_dir: Where to save the result; a new or empty folder.
         checkpoint_dir: Folder for the state of the run after every epoch, which runs may
             share. A run that was killed goes on from there when it is called again, and
@@ -144,16 +139,18 @@ def prune_then_train(
     """
     if output_dir is not None:
         check_output_directory(output_dir)
+    check_checkpoint_directory(checkpoint_dir)
     evaluate, seed = check_episodes(evaluate), check_seed(seed)
     feature_steps = whole_number("feature_steps", feature_steps, 0)
-    rescale = check_switch("rescale", rescale)
     diagnostics = check_switch("diagnostics", diagnostics)
     check_fit_options(fit_options)
-    data = load_dataset(dataset)
-    agent, settings = _begin(
-        data,
+    data, agent, chosen, settings = _begin(
+        dataset,
         algo,
         sparsity,
+        method,
+        engine=engine,
+        rescale=rescale,
         allocation=allocation,
         n_steps=n_steps,
         batch_size=batch_size,
@@ -168,7 +165,6 @@ def prune_then_train(
     )
     n_steps = settings.n_steps
     check_epochs(fit_options, n_steps)
-    chosen = _method(method, settings, rescale)
     start = time.perf_counter()
     pruned, _ = hold(agent, data, chosen, engine, feature_steps=feature_steps)
     scoring_seconds = time.perf_counter() - start
@@ -214,7 +210,7 @@ def prune_then_train(
             average=average,
             float64=settings.float64,
             refill=settings.refill,
-            rescale=rescale,
+            rescale=bool(rescale),
             feature_steps=feature_steps,
         ),
         scoring_seconds=scoring_seconds,
@@ -281,11 +277,13 @@ def prune(
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
-    data = load_dataset(dataset)
-    agent, settings = _begin(
-        data,
+    data, agent, chosen, _ = _begin(
+        dataset,
         algo,
         sparsity,
+        method,
+        engine=engine,
+        rescale=rescale,
         allocation=allocation,
         n_steps=n_steps,
         batch_size=batch_size,
@@ -298,7 +296,6 @@ def prune(
         share_critics=share_critics,
         device=device,
     )
-    chosen = _method(method, settings, rescale)
     refuse_replacement(chosen, "prune only attaches a mask")
     return hold(agent, data, chosen, engine)
 
@@ -343,11 +340,11 @@ def score(
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
-    data = load_dataset(dataset)
-    agent, settings = _begin(
-        data,
+    data, agent, chosen, settings = _begin(
+        dataset,
         algo,
         sparsity,
+        method,
         allocation=allocation,
         n_steps=None,
         batch_size=None,
@@ -360,7 +357,6 @@ def score(
         share_critics=share_critics,
         device=device,
     )
-    chosen = make_method(method, settings)
     refuse_replacement(chosen, "there is nothing to score")
     if chosen.while_training:
         raise InputError(
@@ -390,53 +386,43 @@ def score(
 
 
 def _begin(
-    data: Dataset,
+    dataset: Any,
     algo: Any,
     sparsity: float | Mapping[str, float],
+    method: MethodLike,
     *,
-    allocation: Allocation | None,
-    n_steps: int | None,
-    batch_size: int | None,
-    n_batches: int | None,
-    average: Average,
-    float64: bool,
-    refill: bool,
-    seed: int,
     algo_params: Mapping[str, Any] | None,
-    share_critics: bool,
-    device: str,
-) -> tuple[Agent, PruningSettings]:
-    """Build the agent and check what is asked of it."""
-    check_average(average)
+    rescale: bool = False,
+    **options: Any,
+) -> tuple[Dataset, Agent, PruningMethod, PruningSettings]:
+    """Check what is asked for, load the dataset, and build the agent."""
+    check_algo(algo, algo_params)
+    check_options(method, sparsity=sparsity, rescale=rescale, **options)
+    data = load_dataset(dataset)
     agent, n_steps = build_agent(
         data,
         algo,
         algo_params=algo_params,
-        batch_size=batch_size,
-        n_steps=n_steps,
-        seed=seed,
-        device=device,
+        **{name: options[name] for name in ("n_steps", "batch_size", "seed", "device")},
     )
-    return agent, PruningSettings(
+    allocation, share_critics = options["allocation"], options["share_critics"]
+    n_batches = DEFAULT_N_BATCHES if options["n_batches"] is None else int(options["n_batches"])
+    settings = PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
-        n_batches=(
-            DEFAULT_N_BATCHES if n_batches is None else whole_number("n_batches", n_batches, 1)
-        ),
-        share_critics=check_switch("share_critics", share_critics),
-        seed=check_seed(seed),
+        n_batches=n_batches,
+        share_critics=bool(share_critics),
+        seed=int(options["seed"]),
         n_steps=n_steps,
-        average=average,
-        float64=check_switch("float64", float64),
-        refill=check_switch("refill", refill),
+        average=options["average"],
+        float64=bool(options["float64"]),
+        refill=bool(options["refill"]),
     )
-
-
-def _method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:
-    chosen = make_method(method, settings)
-    if rescale:
-        refuse_replacement(chosen, "rescale has no mask to change")
-    return Rescaled(chosen) if rescale else chosen
+    row, batch_size = data.buffer.transition_bytes, agent.algo.batch_size
+    scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
+    check_room(f"n_batches={shown(n_batches)}", scored * row)
+    check_room(f"batch_size={shown(batch_size)}", batch_size * row)
+    return data, agent, chosen_method(method, settings, rescale), settings
 
 
 def _save(result: PruneResult, directory: str | Path, checkpoint: Checkpoint | None) -> None:

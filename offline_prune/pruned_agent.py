@@ -7,14 +7,14 @@ from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.engines import FollowingEngine, make_following_engine
+from offline_prune.engines import FollowingEngine, check_engine, make_following_engine
 from offline_prune.errors import InputError
 from offline_prune.masks.build import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
 from offline_prune.ofenet import OFENetTrainer, find_ofenet
 
-__all__ = ["PrunedAgent", "hold"]
+__all__ = ["PrunedAgent", "check_feature_steps", "hold"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,31 @@ class PrunedAgent(Agent):
             self.features.ofenet.optimizer = None
 
 
+def check_feature_steps(algo: Any, feature_steps: int) -> None:
+    """Refuse to train features that are not there, or that somebody else trains.
+
+    Args:
+        algo: A built d3rlpy algorithm.
+        feature_steps: Auxiliary steps asked for.
+
+    Raises:
+        InputError: If there are any, and no OFENet without a trainer.
+    """
+    ofenet = find_ofenet(algo)
+    if feature_steps and ofenet is None:
+        raise InputError(
+            f"feature_steps={feature_steps} trains the features of an OFENet, and this"
+            f" {type(algo).__name__} has none. Ask for one with"
+            " algo_params={'encoder': 'ofenet'}, or leave feature_steps out; a sweep takes it"
+            " for each algorithm: feature_steps={'iql': 1000}."
+        )
+    if feature_steps and ofenet is not None and ofenet.optimizer is not None:
+        raise InputError(
+            "The OFENet of this algorithm has a trainer already: call its"
+            f" pretrain({feature_steps}) yourself, and leave feature_steps out."
+        )
+
+
 def hold(
     agent: Agent,
     data: Dataset,
@@ -101,14 +126,18 @@ def hold(
         The agent, and the mask that is attached to it.
 
     Raises:
-        InputError: If the method cannot work with this agent.
+        InputError: If the method cannot work with this agent, there is no such engine, or
+            there are no features to train.
     """
+    check_engine(engine)
+    check_feature_steps(agent.algo, feature_steps)
     if method.while_training and agent.algo.compiled:
         raise InputError(
             "CUDA graphs hold on to the tensors they were captured with; this method changes"
             " them while training. Make the algorithm with compile_graph=False."
         )
     agent = method.choose_agent(agent, data)
+    holding = make_following_engine(engine, agent)  # may refuse, so before anything is trained
     features = None
     ofenet = find_ofenet(agent.algo)
     if ofenet is not None and ofenet.optimizer is None:  # else its trainer is somebody else's
@@ -116,7 +145,6 @@ def hold(
         size = max(2, agent.algo.batch_size)
         features = OFENetTrainer(agent.algo, source, batch_size=size, seed=method.settings.seed)
         features.pretrain(feature_steps)
-    holding = make_following_engine(engine, agent)
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
     method.initialise(agent, mask)

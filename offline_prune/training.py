@@ -16,7 +16,7 @@ from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import NoopAdapterFactory
 
-from offline_prune.arguments import whole_number
+from offline_prune.arguments import check_switch, shown, whole_number
 from offline_prune.checkpoint import Checkpoint, Progress, can_resume
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
@@ -76,6 +76,8 @@ def check_fit_options(options: Mapping[str, Any]) -> None:
 
     Raises:
         UnknownNameError: If ``fit`` has no such option, or it is one of this package's.
+        InputError: If an option is of the wrong kind, or says how to write the files of a
+            logger without there being one.
     """
     ours = {"self", "dataset", "n_steps", "show_progress"}
     known = set(inspect.signature(QLearningAlgoBase.fit).parameters) - ours
@@ -85,11 +87,30 @@ def check_fit_options(options: Mapping[str, Any]) -> None:
     for name in ("callback", "epoch_callback"):
         if options.get(name) is not None and not callable(options[name]):
             raise InputError(f"{name} is a function, not {type(options[name]).__name__}.")
-    if not isinstance(options.get("evaluators") or {}, Mapping):
+    evaluators = options.get("evaluators")
+    is_mapping = isinstance(evaluators, Mapping) and all(map(callable, evaluators.values()))
+    if evaluators is not None and not is_mapping:
         raise InputError(
-            "evaluators are a mapping of name → evaluator, not"
-            f" {type(options['evaluators']).__name__}."
+            "evaluators are a mapping of name → function of the algorithm and the dataset, not"
+            f" {shown(evaluators)}."
         )
+    logger = options.get("logger_adapter")
+    makes_loggers = callable(getattr(logger, "create", None)) and not isinstance(logger, type)
+    if "logger_adapter" in options and not makes_loggers:
+        raise InputError(
+            "logger_adapter is one of d3rlpy's, such as d3rlpy.logging.FileAdapterFactory(), not"
+            f" {shown(logger)}."
+        )
+    for name in ("experiment_name", "with_timestamp", "save_interval"):
+        if name in options and logger is None:
+            raise InputError(
+                f"{name} is about the files of a logger, and without one none are written:"
+                " pass logger_adapter=d3rlpy.logging.FileAdapterFactory() too."
+            )
+    if not isinstance(options.get("experiment_name"), str | None):
+        raise InputError(f"experiment_name is a word, not {shown(options['experiment_name'])}.")
+    check_switch("with_timestamp", options.get("with_timestamp", True))
+    whole_number("save_interval", options.get("save_interval", 1), 1)
 
 
 def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:

@@ -16,13 +16,22 @@ from d3rlpy.constants import ActionSpace
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
-from offline_prune.agents.recipes import find_recipe
+from offline_prune.agents.recipes import check_algorithm, find_recipe
 from offline_prune.arguments import check_seed, whole_number
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, InputError, OfflinePruneError
+from offline_prune.memory import ran_out
 from offline_prune.ofenet import find_readers, share_ofenet
 
-__all__ = ["BuiltAgent", "build_agent", "d3rlpy_config_class", "d3rlpy_device"]
+__all__ = [
+    "BuiltAgent",
+    "build_agent",
+    "check_algo",
+    "check_device_of",
+    "d3rlpy_config_class",
+    "d3rlpy_device",
+    "too_large",
+]
 
 DEFAULT_STEPS = 100_000
 """Gradient steps for an algorithm that comes without a recipe."""
@@ -72,6 +81,67 @@ def d3rlpy_config_class(type_name: str) -> Any:
     raise AlgorithmError(f"d3rlpy has no prunable algorithm of the type {type_name!r}.")
 
 
+def check_algo(algo: Any, algo_params: Mapping[str, Any] | None) -> None:
+    """Check that an algorithm is named or given, whether it fits a dataset or not.
+
+    Args:
+        algo: As :func:`build_agent` takes it.
+        algo_params: So too.
+
+    Raises:
+        UnknownNameError: If there is no algorithm of this name.
+        AlgorithmError: If it is something else.
+        InputError: If the hyperparameters are no mapping.
+    """
+    if algo_params is not None and not isinstance(algo_params, Mapping):
+        raise InputError(
+            "algo_params is a mapping of hyperparameters, such as {'learning_rate': 1e-3}, not"
+            f" {type(algo_params).__name__}."
+        )
+    if isinstance(algo, str):
+        check_algorithm(algo)
+    elif not isinstance(algo, LearnableConfig | QLearningAlgoBase):
+        raise AlgorithmError(
+            "algo is the name of an algorithm, a d3rlpy config or a d3rlpy Q-learning"
+            f" algorithm, not {type(algo).__name__}."
+        )
+
+
+def check_device_of(algo: QLearningAlgoBase, device: str) -> None:
+    """Refuse another device than that of a d3rlpy algorithm that is made already.
+
+    Args:
+        algo: The algorithm.
+        device: What was asked for; ``"cpu"``, the default, may stand for nothing.
+
+    Raises:
+        InputError: If the algorithm is elsewhere: it cannot be moved.
+    """
+    made_on = algo._device if algo.impl is None else algo.impl.device
+    if device != "cpu" and d3rlpy_device(device) != made_on:
+        raise InputError(
+            f"device={device!r} cannot be had for an algorithm that was made on {made_on!r}."
+            " Make it with config.create(device=…), or pass its config."
+        )
+
+
+def too_large(algo: QLearningAlgoBase, error: Exception) -> AlgorithmError:
+    """The error to raise where an algorithm's networks do not fit into memory.
+
+    Args:
+        algo: The algorithm.
+        error: What building them raised; it says how many bytes were asked for.
+
+    Returns:
+        The error.
+    """
+    said = str(error).splitlines()[0].rstrip(" .:")
+    return AlgorithmError(
+        f"The networks of this {type(algo).__name__} do not fit into memory ({said}). Choose"
+        " smaller hidden_units, or a smaller encoder."
+    )
+
+
 def build_agent(
     data: Dataset,
     algo: Any,
@@ -107,14 +177,12 @@ def build_agent(
     """
     n_steps = None if n_steps is None else whole_number("n_steps", n_steps, 1)
     seed = check_seed(seed)
-    if algo_params is not None and not isinstance(algo_params, Mapping):
-        raise InputError(
-            "algo_params is a mapping of hyperparameters, such as {'learning_rate': 1e-3}, not"
-            f" {type(algo_params).__name__}."
-        )
+    check_algo(algo, algo_params)
     params = dict(algo_params or {})
     if batch_size is not None:
         params["batch_size"] = whole_number("batch_size", batch_size, 1)
+    if isinstance(algo, QLearningAlgoBase):
+        check_device_of(algo, device)
     device = d3rlpy_device(device)
     name: str | None = None
     if isinstance(algo, str):
@@ -129,7 +197,7 @@ def build_agent(
         given = {f.name: getattr(algo, f.name) for f in dataclasses.fields(algo) if f.init}
         config = configure(type(algo), given | params, data, n_steps) if params else algo
         made = config.create(device=device)
-    elif isinstance(algo, QLearningAlgoBase):
+    else:
         n_steps = n_steps or DEFAULT_STEPS
         if params:
             raise InputError(
@@ -137,29 +205,26 @@ def build_agent(
                 " already. Pass its config instead, or a name."
             )
         made = algo
-    else:
-        raise AlgorithmError(
-            "algo is the name of an algorithm, a d3rlpy config or a d3rlpy Q-learning"
-            f" algorithm, not {type(algo).__name__}."
-        )
     _check_fits(made, data)
     check_config(made.config)
     d3rlpy.seed(seed)
     build_scalers_with_transition_picker(made, data.buffer)
-    if made.impl is None:
-        _build(made, data)
-    if find_readers(made):
-        share_ofenet(made)
+    _build(made, data)
     return BuiltAgent(Agent.of(made, name), n_steps)
 
 
 def _build(algo: Any, data: Dataset) -> None:
-    """Build the networks, or say which sizes d3rlpy and torch cannot make."""
+    """Build what is not built yet, or say which sizes d3rlpy and torch cannot make."""
     try:
-        algo.build_with_dataset(data.buffer)
+        if algo.impl is None:
+            algo.build_with_dataset(data.buffer)
+        if find_readers(algo):
+            share_ofenet(algo)
     except OfflinePruneError:
         raise
     except Exception as error:  # whatever their constructors may raise, from such sizes
+        if ran_out(error):
+            raise too_large(algo, error) from error
         metadata = data.metadata
         said = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(" .:")
         raise AlgorithmError(

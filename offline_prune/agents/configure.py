@@ -47,6 +47,7 @@ from d3rlpy.preprocessing import (
     StandardRewardScaler,
 )
 
+from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
 from offline_prune.arguments import check_switch, whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits, encoder_factory
@@ -125,7 +126,15 @@ def _expand(
         plain = VectorEncoderFactory(factory.hidden_units)
         factories = _ending("encoder_factory", fields)
         return {f: plain if "imitator" in f else factory for f in factories}
+    if name == "ofenet":
+        raise InputError("ofenet gives the sizes of an OFENet; ask for it: encoder='ofenet'.")
     if name == "hidden_units":
+        if "encoder" in given:
+            encoder_factory(given["encoder"], 1, data.metadata.observation_shape)  # if there is one
+            raise InputError(
+                f"hidden_units are layers that read vectors, and encoder={given['encoder']!r}"
+                " reads these images: leave hidden_units out."
+            )
         return {
             f: VectorEncoderFactory(_widths(name, value))
             for f in _ending("encoder_factory", fields)
@@ -138,7 +147,7 @@ def _expand(
         factory = encoder_factory(value, width, data.metadata.observation_shape)
         return dict.fromkeys(_ending("encoder_factory", fields), factory)
     if name == "encoder_width":
-        if "encoder" not in given:
+        if given.get("encoder", "ofenet") == "ofenet":
             raise InputError(
                 "encoder_width widens a named image encoder; name it as well:"
                 " encoder='impala', 'impoola', 'nature' or 'small'."
@@ -252,14 +261,12 @@ def _observation_scaler(value: Any, data: Dataset) -> Any:
         return None
     if value == "pixel":
         return PixelObservationScaler()
-    x = data.observations
-    if value == "standard":
-        # What d3rlpy's scaler computes transition by transition, on whole arrays.
-        return StandardObservationScaler(
-            mean=x.mean(axis=0, dtype=np.float64), std=x.std(axis=0, dtype=np.float64)
-        )
+    if value == "standard":  # what d3rlpy's scaler computes transition by transition
+        mean, std = mean_and_std(data)
+        return StandardObservationScaler(mean=mean, std=std)
     if value == "min_max":
-        return MinMaxObservationScaler(minimum=x.min(axis=0), maximum=x.max(axis=0))
+        minimum, maximum = minimum_and_maximum(data)
+        return MinMaxObservationScaler(minimum=minimum, maximum=maximum)
     raise UnknownNameError("observation scaler", value, ["min_max", "none", "pixel", "standard"])
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from offline_prune.errors import AlgorithmError, UnknownNameError
 from offline_prune.shipped_files import shipped
 
-__all__ = ["AlgorithmRecipe", "Override", "algorithm_recipes", "find_recipe"]
+__all__ = ["AlgorithmRecipe", "Override", "algorithm_recipes", "check_algorithm", "find_recipe"]
 
 ActionKind = Literal["continuous", "discrete"]
 
@@ -99,6 +99,20 @@ def algorithm_recipes() -> Mapping[str, AlgorithmRecipe]:
     return recipes
 
 
+def check_algorithm(algorithm: str) -> None:
+    """Check the name of an algorithm, whatever actions it is for.
+
+    Args:
+        algorithm: As in :func:`find_recipe`.
+
+    Raises:
+        UnknownNameError: If there is no such algorithm.
+    """
+    known = {name for r in algorithm_recipes().values() for name in (r.name, r.algorithm)}
+    if algorithm not in known:
+        raise UnknownNameError("algorithm", algorithm, known)
+
+
 def find_recipe(algorithm: str, actions: ActionKind) -> AlgorithmRecipe:
     """Find the form of an algorithm that fits an action space.
 
@@ -115,11 +129,9 @@ def find_recipe(algorithm: str, actions: ActionKind) -> AlgorithmRecipe:
         UnknownNameError: If there is no such algorithm.
         AlgorithmError: If it has no form for these actions.
     """
+    check_algorithm(algorithm)
     recipes = algorithm_recipes().values()
     named = [r for r in recipes if algorithm in (r.name, r.algorithm)]
-    if not named:
-        known = {name for r in recipes for name in (r.name, r.algorithm)}
-        raise UnknownNameError("algorithm", algorithm, known)
     fitting = [r for r in named if r.actions == actions]
     if not fitting:
         others = sorted(r.algorithm for r in recipes if r.actions == actions)

@@ -222,6 +222,13 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         return len(self._index)
 
     @property
+    def transition_bytes(self) -> int:
+        """Bytes of one transition in a mini-batch, all float32."""
+        observation = int(np.prod(self.frames.shape[1:]))
+        # Observation and action twice, now and next; reward, terminal, interval.
+        return 4 * (2 * observation + 2 * self.actions.shape[1] + 3)
+
+    @property
     def dataset_info(self) -> DatasetInfo:
         """Shapes, and the action space as the dataset declares it."""
         kind = ActionSpace.DISCRETE if self._discrete else ActionSpace.CONTINUOUS

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from gymnasium import Space
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Dict, Tuple
 from minari import MinariDataset
 from minari.dataset._storages import get_minari_storage
 from minari.dataset.minari_dataset import parse_dataset_id
@@ -30,6 +31,9 @@ _JPEG = b"\xff\xd8\xff"
 
 def from_minari(source: MinariDataset) -> Dataset:
     """Load a Minari dataset, aligned and checked.
+
+    Images of 32×32 and larger that Minari stored as JPEG, its default, come as they were
+    decoded: near to what the environment showed, not the same.
 
     Args:
         source: The dataset; a filtered one keeps its filter.
@@ -121,20 +125,57 @@ def _check_files(source: MinariDataset) -> None:
     for path in files if storage.FORMAT == "hdf5" else ():
         with h5py.File(path, "r") as file:
             check_self_contained(file, path)
-            if storage.jpeg_encoding and is_image_space(source.observation_space):
-                _check_images(file, source)
+    images = _images(source.observation_space) if storage.jpeg_encoding else []
+    for i in source.episode_indices if images else ():
+        for keys in images:
+            _check_images(source, int(i), keys)
 
 
-def _check_images(file: h5py.File, source: MinariDataset) -> None:
+def _images(space: Space[Any], *keys: str | int) -> list[tuple[str | int, ...]]:
+    """Keys that lead to each image of an observation."""
+    inner: Any = ()
+    if isinstance(space, Dict):
+        inner = space.spaces.items()
+    elif isinstance(space, Tuple):
+        inner = enumerate(space.spaces)
+    elif is_image_space(space):
+        return [keys]
+    return [path for key, child in inner for path in _images(child, *keys, key)]
+
+
+def _check_images(source: MinariDataset, episode: int, keys: tuple[str | int, ...]) -> None:
     """Refuse images that are no JPEG: Pillow opens other kinds with other programs."""
-    for i in source.episode_indices:
-        rows = file[f"episode_{i}"]["observations"][()]
-        for step, row in enumerate(rows):
-            if bytes(row[:3]) != _JPEG:
-                raise DatasetError(
-                    f"{source.id}, episode {i}, step {step}: observations holds no JPEG image,"
-                    " which the metadata's jpeg_encoding declares. Write the dataset anew."
-                )
+    read = _stored_hdf5 if source.storage.FORMAT == "hdf5" else _stored_arrow
+    for step, row in enumerate(read(source.storage, episode, keys)):
+        if bytes(row[:3]) != _JPEG:
+            raise DatasetError(
+                f"{source.id}, episode {episode}, step {step}:"
+                f" {'/'.join(map(str, ('observations', *keys)))} holds no JPEG image, which the"
+                " metadata's jpeg_encoding declares. Write the dataset anew."
+            )
+
+
+def _stored_hdf5(storage: Any, episode: int, keys: tuple[str | int, ...]) -> Any:
+    """The images of an episode as their bytes."""
+    names = [f"_index_{key}" if isinstance(key, int) else key for key in keys]
+    with h5py.File(Path(storage.data_path) / "main_data.hdf5", "r") as file:
+        return file["/".join((f"episode_{episode}", "observations", *names))][()]
+
+
+def _stored_arrow(storage: Any, episode: int, keys: tuple[str | int, ...]) -> Iterator[bytes]:
+    """The same of Minari's Arrow and Parquet files; it has imported pyarrow by then."""
+    from pyarrow import dataset
+
+    files = dataset.dataset(
+        f"{storage.data_path}/{episode}",
+        format=storage.FORMAT,
+        ignore_prefixes=["_", ".", "metadata.json"],  # as Minari opens them
+    )
+    for batch in files.to_batches(columns=["observations"]):
+        column = batch.column("observations")
+        for key in keys:
+            column = column.field(str(key))
+        yield from (image.as_py() for image in column)
 
 
 def open_minari(path: Path) -> MinariDataset:

@@ -39,7 +39,7 @@ def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> 
             not a whole number from 1 on.
     """
     if name not in _NAMES:
-        raise UnknownNameError("encoder", str(name), _NAMES)
+        raise UnknownNameError("encoder", str(name), [*_NAMES, "ofenet"])
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
         raise InputError(f"encoder_width is a whole number from 1 on, not {width!r}.")
     if len(observation_shape) != 3:

@@ -21,6 +21,7 @@ __all__ = [
     "MaskedEngine",
     "RegrowingEngine",
     "Regrowth",
+    "check_engine",
     "make_engine",
     "make_following_engine",
 ]
@@ -32,6 +33,19 @@ ENGINES: dict[str, Callable[[Agent], Engine]] = {
     "sparse": partial(CompactEngine, kernels="sparse"),
 }
 """Name → engine for an agent."""
+
+
+def check_engine(name: str) -> None:
+    """Check the name of an engine.
+
+    Args:
+        name: A key of :data:`ENGINES`.
+
+    Raises:
+        UnknownNameError: If there is no such engine.
+    """
+    if not isinstance(name, str) or name not in ENGINES:
+        raise UnknownNameError("engine", str(name), ENGINES)
 
 
 def make_engine(name: str, agent: Agent) -> Engine:
@@ -48,8 +62,7 @@ def make_engine(name: str, agent: Agent) -> Engine:
         UnknownNameError: If there is no such engine.
         EngineError: If it cannot run here.
     """
-    if not isinstance(name, str) or name not in ENGINES:
-        raise UnknownNameError("engine", str(name), ENGINES)
+    check_engine(name)
     return ENGINES[name](agent)
 
 

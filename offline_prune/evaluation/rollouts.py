@@ -119,7 +119,7 @@ def evaluate(
         )
     if episodes == 0:
         return not_evaluated("no episodes were asked for")
-    seeds = tuple(range(seed, seed + episodes))
+    seeds = range(seed, seed + episodes)
     returns: list[float] = []
     try:
         with (
@@ -128,7 +128,7 @@ def evaluate(
         ):
             torch.manual_seed(seed)
             for start in range(0, episodes, _AT_ONCE):
-                batch = seeds[start : start + _AT_ONCE]
+                batch = tuple(seeds[start : start + _AT_ONCE])
                 returns += _roll_out(algo, metadata, batch, bar)
     except EnvironmentUnavailableError as error:
         return not_evaluated(str(error))
@@ -138,7 +138,7 @@ def evaluate(
         mean_return=mean,
         std_return=float(np.std(returns)),
         normalized_score=metadata.normalized_score(mean),
-        seeds=seeds,
+        seeds=tuple(seeds),
     )
 
 

@@ -115,6 +115,7 @@ def export_policy(
     if path.suffix not in FORMATS:
         raise UnknownNameError("export format", path.suffix, FORMATS)
     chosen = FORMATS[path.suffix]
+    chosen.check()
     policy = acting_policy(algo)
     if observations is None:
         if dataset is None:

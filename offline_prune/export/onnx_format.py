@@ -25,13 +25,16 @@ __all__ = ["ONNX"]
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
+def _check() -> None:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UnsupportedExportError(
             f"ONNX export needs {', '.join(missing)}: pip install"
             ' "offline-prune[onnx]". Exports to .pt and .c need nothing more.'
         )
+
+
+def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
     example = torch.zeros(2, *policy.observation_shape)
     with _in_silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -80,4 +83,4 @@ def _in_silence() -> Iterator[None]:
         logger.setLevel(before)
 
 
-ONNX = ExportFormat("ONNX", _write, _open)
+ONNX = ExportFormat("ONNX", _write, _open, _check)

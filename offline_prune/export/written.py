@@ -27,8 +27,10 @@ class ExportFormat:
             words), for formats that have room for comments.
         open: Runners of a written file, all of which must agree with the algorithm;
             none where it cannot be run here.
+        check: Raises an error if the format cannot be written here at all.
     """
 
     title: str
     write: Callable[[ActingPolicy, Path, Mapping[str, str]], None]
     open: Callable[[Path, ActingPolicy], tuple[Runner, ...]]
+    check: Callable[[], None] = lambda: None

@@ -20,6 +20,7 @@ __all__ = [
     "LayerCollapseWarning",
     "all_kept",
     "build_mask",
+    "check_allocation",
     "check_request",
     "mask_from_kept",
     "warn_of_collapse",
@@ -28,6 +29,21 @@ __all__ = [
 
 class LayerCollapseWarning(UserWarning):
     """A network lost every path from its inputs to its outputs."""
+
+
+def check_allocation(allocation: Allocation | None) -> None:
+    """Check the name of an allocation; given densities need an agent to be checked.
+
+    Args:
+        allocation: A name, the density of every layer, or None for the method's own.
+
+    Raises:
+        UnknownNameError: If there is no allocation of this name.
+    """
+    if allocation is None or isinstance(allocation, Mapping):
+        return
+    if not isinstance(allocation, str) or allocation not in ALLOCATIONS:
+        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
 
 
 def check_request(
@@ -49,18 +65,15 @@ def check_request(
         Role → sparsity, for every network.
 
     Raises:
-        SparsityError: If a sparsity is outside [0, 1), or critics that share a
-            threshold were given different ones.
+        SparsityError: If a sparsity is outside [0, 1), critics that share a threshold
+            were given different ones, or given densities amount to another one.
         EmptyNetworkError: If it would leave a network without a weight.
         UnknownNameError: If a role, a layer or the allocation does not exist.
     """
-    if isinstance(allocation, Mapping):
-        if unknown := sorted(set(allocation) - set(agent.weights), key=str):
-            raise UnknownNameError("layer", str(unknown[0]), agent.weights)
-    elif allocation is not None and (
-        not isinstance(allocation, str) or allocation not in ALLOCATIONS
-    ):
-        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
+    check_allocation(allocation)
+    layers = set(allocation) if isinstance(allocation, Mapping) else set()
+    if unknown := sorted(layers - set(agent.weights), key=str):
+        raise UnknownNameError("layer", str(unknown[0]), agent.weights)
     if isinstance(sparsity, Mapping):
         sparsity = {role: check_sparsity(value) for role, value in sparsity.items()}
     else:
@@ -80,6 +93,13 @@ def check_request(
         raise SparsityError(
             f"Critics that share one threshold must have the same sparsity, not {sorted(critics)}."
         )
+    if isinstance(allocation, Mapping):
+        # Any scores will do to see whether the densities come to what is asked for.
+        scores = {
+            net.role: {name: weight.detach() for name, weight in net.weights.items()}
+            for net in agent.networks
+        }
+        build_mask(agent, scores, per_network, allocation, share_critics=share_critics)
     return per_network
 
 

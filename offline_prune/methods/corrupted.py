@@ -41,19 +41,36 @@ class Corrupted(WrappedMethod):
         if dataset is None and what not in CORRUPTIONS:
             raise UnknownNameError("corruption", str(what), CORRUPTIONS)
         self.what, self.dataset = what, dataset
+        self._other: Dataset | None = None
+
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """The inner method's choice; loads the other dataset.
+
+        Raises:
+            DatasetError: If the other dataset cannot be loaded.
+            InputError: If it is of another shape.
+        """
+        if self.dataset is not None:
+            self._other = self._loaded(data, self.dataset)
+        return super().choose_agent(agent, data)
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """The inner method's mask on the corrupted data."""
         if self.dataset is None:
             return super().before_training(agent, CORRUPTIONS[self.what](data, self.settings.seed))
-        other = load_dataset(self.dataset)
+        other, self._other = self._other or self._loaded(data, self.dataset), None
+        return super().before_training(agent, other)
+
+    @staticmethod
+    def _loaded(data: Dataset, name: str) -> Dataset:
+        other = load_dataset(name)
         ours, theirs = (
             (d.metadata.observation_shape, d.metadata.action_kind, d.metadata.action_size)
             for d in (data, other)
         )
         if ours != theirs:
             raise InputError(
-                f"{self.dataset!r} cannot stand in for the dataset: its observation shape"
+                f"{name!r} cannot stand in for the dataset: its observation shape"
                 f" and actions are {theirs}, not {ours}."
             )
-        return super().before_training(agent, other)
+        return other

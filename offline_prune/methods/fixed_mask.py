@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.errors import MaskError, SparsityError
+from offline_prune.errors import InputError, MaskError, SparsityError
 from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.mask import Mask
@@ -22,9 +22,27 @@ class FixedMask(PruningMethod):
         Args:
             given: The mask.
             settings: What the user asked for; the mask must have its sparsities.
+
+        Raises:
+            InputError: If ``refill`` is asked for.
         """
+        if settings.refill:
+            raise InputError(
+                "refill chooses weights by their scores, and a given mask has none. Refill it"
+                " when it is made."
+            )
         super().__init__(settings)
         self.given = given
+
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """Return the given agent, if the mask fits it.
+
+        Raises:
+            MaskError: As :meth:`before_training` does.
+            SparsityError: So too.
+        """
+        self.before_training(agent, data)
+        return agent
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Check that the mask fits the agent and the sparsity asked for.

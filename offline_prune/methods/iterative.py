@@ -153,6 +153,15 @@ class SynFlow(IterativePruning):
         """Prepare; 100 rounds are the paper's choice."""
         super().__init__(settings, rounds)
 
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """Return the given agent.
+
+        Raises:
+            AlgorithmError: If the wiring of a network is not known.
+        """
+        synflow(agent)
+        return agent
+
     def score(
         self,
         agent: Agent,

@@ -131,7 +131,7 @@ def prune_and_shrink(
         learning_rate=learning_rate,
         seed=seed,
     )
-    check_episodes(evaluate)
+    evaluate = check_episodes(evaluate)
     data = load_dataset(dataset)
     return shrink(teacher, data, options, evaluate=evaluate, progress=progress)
 
@@ -141,6 +141,7 @@ def shrink(
 ) -> ShrinkResult:
     """:func:`prune_and_shrink` with its options in one."""
     start = time.perf_counter()
+    check_possible(trained, data, options)
     teacher = Teacher.of(trained, data)
     d3rlpy.seed(options.seed)
     returns = evaluate_policy(teacher.algo, data.metadata, evaluate, seed=options.seed)
@@ -191,12 +192,13 @@ def check_possible(trained: Any, data: Dataset, options: ShrinkOptions) -> None:
 
     Raises:
         AlgorithmError: If it cannot be a teacher.
-        InputError: If the dataset has no episode to hold out.
+        InputError: If the dataset has no episode to hold out, or the lower bound is above
+            the objective of an agreement.
         EnvironmentUnavailableError: If the gate needs an environment that is not here.
     """
-    Teacher.of(trained, data)
+    teacher = Teacher.of(trained, data)
     if isinstance(options.gate, str) and _kind(options.gate, data) == "agreement":
-        split_episodes(data, _HELD_OUT, options.seed)
+        _agreement(teacher, data, options)
 
 
 def _kind(gate: str, data: Dataset) -> str:
@@ -218,9 +220,7 @@ def _gate(
     if not isinstance(options.gate, str):
         return options.gate, data
     if _kind(options.gate, data) == "agreement":
-        states, held_out = split_episodes(data, _HELD_OUT, options.seed)
-        bounds = {"objective": options.objective, "lower_bound": options.lower_bound}
-        return AgreementGate(teacher, held_out, **bounds), states
+        return _agreement(teacher, data, options)
     episodes, seed = options.gate_episodes, options.seed
     if returns.mean_return is None:  # none were asked for
         returns = evaluate_policy(teacher.algo, data.metadata, episodes, seed=seed)
@@ -233,6 +233,13 @@ def _gate(
         seed=seed,
     )
     return made, data
+
+
+def _agreement(teacher: Teacher, data: Dataset, options: ShrinkOptions) -> tuple[Gate, Dataset]:
+    """The agreement on episodes that are held out, and the data without them."""
+    states, held_out = split_episodes(data, _HELD_OUT, options.seed)
+    bounds = {"objective": options.objective, "lower_bound": options.lower_bound}
+    return AgreementGate(teacher, held_out, **bounds), states
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
-"""A report's folder: new, or in the place of an older report, whole or not at all."""
+"""A report's folder: new, or in the place of an older report, which is never lost."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from offline_prune.atomic import folder_aside
 from offline_prune.errors import OutputDirectoryError
 
 __all__ = ["MANIFEST", "check_folder", "replaced_folder"]
@@ -31,8 +30,8 @@ def check_folder(path: Path) -> None:
         return
     if path.is_symlink() or not path.is_dir():
         raise OutputDirectoryError(f"{path} is no folder. Choose a new one for the report.")
-    found = {entry.name for entry in path.iterdir()}
-    others = sorted(found - _written(path))
+    written = _written(path)
+    others = sorted(e.name for e in path.iterdir() if e.is_dir() or e.name not in written)
     if others:
         raise OutputDirectoryError(
             f"{path} holds what no report wrote: {', '.join(others[:5])}. Choose a new folder, or"
@@ -42,7 +41,12 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path`` that takes its place on success.
+    """Yield an empty folder beside ``path`` whose files take the place of an older report.
+
+    Where there is no report yet, the new one appears whole. An older one is replaced file by
+    file once all of the new one is written: at every moment each file is the old or the new
+    one, whole, and a process that is killed meanwhile leaves some of both. The next report
+    replaces them, and removes what the killed one had written aside.
 
     Args:
         path: The report's folder.
@@ -52,28 +56,33 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         OutputDirectoryError: If ``path`` holds what no report wrote.
+        WriteError: If the disk is full or refuses.
     """
     check_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        new, old = aside / "new", aside / "old"
+    with folder_aside(path) as aside:
+        new = aside / "new"
         new.mkdir()
         yield new
-        names = sorted(entry.name for entry in new.iterdir())
-        manifest = {"format": 1, "files": names}
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        names = {entry.name for entry in new.iterdir()}
+        _write_manifest(new, names)
         check_folder(path)  # it may have changed since
-        if path.exists():
-            os.replace(path, old)
-        try:
+        older = {entry.name for entry in path.iterdir()} if path.exists() else set()
+        if not older:
             os.replace(new, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            return
+        _write_manifest(aside, names | older)  # whoever is killed leaves nothing unknown
+        os.replace(aside / MANIFEST, path / MANIFEST)
+        # New names first: they alone need room, in the folder itself.
+        for name in sorted(names, key=lambda name: (name in older, name)):
+            os.replace(new / name, path / name)
+        for name in older - names - {MANIFEST}:
+            (path / name).unlink(missing_ok=True)
+        os.replace(new / MANIFEST, path / MANIFEST)
+
+
+def _write_manifest(folder: Path, names: Iterable[str]) -> None:
+    manifest = {"format": 1, "files": sorted({*names} - {MANIFEST})}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def _written(path: Path) -> set[str]:

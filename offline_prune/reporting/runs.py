@@ -143,6 +143,8 @@ def plain(text: object) -> str:
         The line.
     """
     line = " ".join(str(text).split())
+    if line.isprintable():
+        return line
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 

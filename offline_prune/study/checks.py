@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import get_args
+from functools import partial
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.build import build_agent
-from offline_prune.arguments import check_seed, whole_number
+from offline_prune.agents.build import build_agent, check_algo
+from offline_prune.arguments import whole_number
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.engines import ENGINES
-from offline_prune.errors import InputError, OfflinePruneError, UnknownNameError
+from offline_prune.errors import InputError, OfflinePruneError
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.masks.build import check_request
-from offline_prune.methods import PruningSettings, make_method
-from offline_prune.methods.initial_weights import Rescaled
+from offline_prune.methods import PruningSettings
+from offline_prune.pruned_agent import check_feature_steps
 from offline_prune.random_state import preserved_random_state
-from offline_prune.saliency.scoring import Average
-from offline_prune.study.cell import Cell
+from offline_prune.request import check_options, chosen_method
+from offline_prune.study.cell import PRUNING_OPTIONS, Cell
 
 __all__ = ["check_cells"]
 
@@ -37,25 +36,34 @@ def check_cells(cells: Iterable[Cell]) -> None:
     """
     datasets: dict[str, Dataset] = {}
     agents: dict[str, tuple[Agent, int]] = {}
+    cells = tuple(cells)
     with preserved_random_state():
-        for cell in cells:
-            try:
-                _check(cell, datasets, agents)
-            except OfflinePruneError as error:
-                error.add_note(f"In the cell: {cell}")
-                raise
+        # A wrong name in the last cell is told before the first dataset is loaded.
+        for check in (_check_alone, partial(_check_on_data, datasets=datasets, agents=agents)):
+            for cell in cells:
+                try:
+                    check(cell)
+                except OfflinePruneError as error:
+                    error.add_note(f"In the cell: {cell}")
+                    raise
 
 
-def _check(cell: Cell, datasets: dict[str, Dataset], agents: dict[str, tuple[Agent, int]]) -> None:
+def _check_alone(cell: Cell) -> None:
     check_episodes(cell.evaluate)
     for name, least in (("evaluations", 1), ("window", 1), ("feature_steps", 0)):
         whole_number(name, getattr(cell, name), least)
-    if cell.n_batches is not None:
-        whole_number("n_batches", cell.n_batches, 1)
-    if cell.engine not in ENGINES:
-        raise UnknownNameError("engine", str(cell.engine), ENGINES)
-    if cell.average not in get_args(Average):
-        raise UnknownNameError("average", str(cell.average), get_args(Average))
+    check_algo(cell.algo, cell.algo_params)
+    own = ("sparsity", "n_steps", "batch_size", "seed", "engine", "device")
+    check_options(_method(cell), **{name: getattr(cell, name) for name in (*PRUNING_OPTIONS, *own)})
+
+
+def _method(cell: Cell) -> str:
+    return "magnitude" if cell.is_dense else cell.method  # what a dense run is run with
+
+
+def _check_on_data(
+    cell: Cell, datasets: dict[str, Dataset], agents: dict[str, tuple[Agent, int]]
+) -> None:
     if cell.dataset not in datasets:
         datasets.clear()  # cells come dataset by dataset; one at a time is in memory
         datasets[cell.dataset] = load_dataset(cell.dataset)
@@ -71,7 +79,7 @@ def _check(cell: Cell, datasets: dict[str, Dataset], agents: dict[str, tuple[Age
             device=cell.device,
         )
     agent, n_steps = agents[key]
-    check_seed(cell.seed)
+    check_feature_steps(agent.algo, cell.feature_steps)
     if cell.evaluate and n_steps % cell.evaluations:
         raise InputError(
             f"n_steps={n_steps} cannot be evaluated at {cell.evaluations} evenly spaced"
@@ -83,7 +91,4 @@ def _check(cell: Cell, datasets: dict[str, Dataset], agents: dict[str, tuple[Age
         n_steps=n_steps,
         refill=cell.refill,
     )
-    if not cell.is_dense:
-        method = make_method(cell.method, settings)
-        if cell.rescale:
-            Rescaled(method)
+    chosen_method(_method(cell), settings, cell.rescale)

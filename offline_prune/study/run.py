@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from offline_prune.agents.recipes import find_recipe
+from offline_prune.atomic import refused_write
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
 from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import evaluate
@@ -29,7 +30,10 @@ from offline_prune.study.curve import LearningCurve, first_episode, point
 from offline_prune.study.records import FORMAT
 from offline_prune.training import epoch_length
 
-__all__ = ["failure", "perform"]
+__all__ = ["NO_ROOM", "failure", "perform"]
+
+NO_ROOM = "no room"
+"""Status of a cell that met a full disk: it did not fail, and is not to be recorded."""
 
 _PACKAGES = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium", "numpy")
 
@@ -50,7 +54,8 @@ def perform(
         each_epoch: Called at the end of every epoch.
 
     Returns:
-        The record: see :mod:`offline_prune.study.records`.
+        The record: see :mod:`offline_prune.study.records`. Where the disk refused a file its
+        status is :data:`NO_ROOM`, its error says which file, and the cell is still to do.
     """
     os.environ.update(environment)
     threads = torch.get_num_threads()
@@ -71,11 +76,7 @@ def perform(
             "curve_seconds": curve.seconds,
         }
     except Exception as error:  # whatever a cell dies of must not stop the others
-        record |= {
-            "status": "failed",
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": traceback.format_exc(),
-        }
+        record |= _ending(error)
     finally:
         torch.set_num_threads(threads)
     record["timing"]["seconds"] = time.perf_counter() - start
@@ -109,6 +110,15 @@ def _record(cell: Cell) -> dict[str, Any]:
             "python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
         },
+    }
+
+
+def _ending(error: Exception) -> dict[str, str]:
+    refused = refused_write(error)
+    return {
+        "status": "failed" if refused is None else NO_ROOM,
+        "error": str(refused or f"{type(error).__name__}: {error}"),
+        "traceback": "".join(traceback.format_exception(error)),
     }
 
 

@@ -6,11 +6,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.atomic import refused_write, remove_all_leftovers
+from offline_prune.errors import InputError, UnknownNameError, WriteError
 from offline_prune.study.cell import Cell
 from offline_prune.study.checks import check_cells
 from offline_prune.study.grid import plan
@@ -24,6 +26,7 @@ from offline_prune.study.records import (
     remove_leftovers,
     write_record,
 )
+from offline_prune.study.run import NO_ROOM
 from offline_prune.study.table import write_tables
 
 __all__ = ["BACKENDS", "SweepResult", "run_cells", "sweep"]
@@ -79,7 +82,8 @@ def sweep(
 
     Results are written as they finish. A sweep that was stopped or killed goes on where
     it stopped when it is called again, a run in the middle from its last checkpoint, and
-    ends with the identical table. A cell that fails is recorded with its error.
+    ends with the identical table. A cell that fails is recorded with its error; one that
+    meets a full disk is not, and stops the sweep.
 
     Args:
         datasets: Ids or paths.
@@ -107,6 +111,7 @@ def sweep(
     Raises:
         InputError: If anything is wrong; before anything runs.
         OutputDirectoryError: If another process is running a sweep in the folder.
+        WriteError: If the disk is full or refuses; finished cells are kept.
     """
     cells = plan(
         datasets, algos, sparsities, methods, seeds,
@@ -122,6 +127,23 @@ def sweep(
     )
 
 
+@contextmanager
+def _refusals_say_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        refused = refused_write(error)
+        if refused is None:
+            raise
+        stopped = WriteError(
+            f"{refused} The sweep stopped; its finished cells are kept, and the same command"
+            " goes on where it stopped."
+        )
+        stopped.errno = refused.errno
+        raise stopped from error
+
+
+@_refusals_say_how_to_go_on()
 def run_cells(
     cells: Sequence[Cell],
     out: str | Path,
@@ -147,6 +169,7 @@ def run_cells(
     Raises:
         InputError: If anything is wrong; before anything runs.
         OutputDirectoryError: If another process is running a sweep in the folder.
+        WriteError: If the disk is full or refuses; finished cells are kept.
     """
     if backend not in BACKENDS:
         raise UnknownNameError("backend", str(backend), BACKENDS)
@@ -166,12 +189,17 @@ def run_cells(
     checkpoints = checkpoints_path(directory)
     with locked(directory):
         remove_leftovers(directory)
+        for folder in (directory, directory / "cells"):
+            remove_all_leftovers(folder)
+        _remove_states_of_done_cells(directory, waiting)
         running = BACKENDS[backend](waiting, workers, checkpoints, environment)
         done = len(cells) - len(waiting)
         try:
             with StudyProgress(waiting, done, workers, show=progress) as shown:
                 written = time.monotonic()
                 for record in running:
+                    if record["status"] == NO_ROOM:
+                        raise WriteError(record["error"])
                     write_record(directory, record)
                     shutil.rmtree(checkpoints / record["id"], ignore_errors=True)
                     found[record["id"]] = record
@@ -182,6 +210,15 @@ def run_cells(
         finally:
             running.close()  # type: ignore[attr-defined]  # stops workers, also on Ctrl-C
             rows = write_tables(directory)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        with suppress(OSError):
+            checkpoints.rmdir()  # it may hold states of other grids
     n_failed = sum(record is not None and record["status"] == "failed" for record in found.values())
     return SweepResult(directory, rows, len(waiting), len(cells) - len(waiting), n_failed)
+
+
+def _remove_states_of_done_cells(directory: Path, waiting: Sequence[Cell]) -> None:
+    """A process may have been killed between writing a record and removing the state."""
+    to_do = {cell.id for cell in waiting}
+    for state in checkpoints_path(directory).glob("*"):
+        if state.name not in to_do and read_record(directory, state.name) is not None:
+            shutil.rmtree(state, ignore_errors=True)

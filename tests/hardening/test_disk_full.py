@@ -4,16 +4,22 @@ import contextlib
 import ctypes
 import errno
 import os
+import random
 import resource
+import signal
 import subprocess
 import sys
 
 import pytest
 
 import offline_prune.cli
-from offline_prune import PruneResult, prune_then_train, sweep
+from offline_prune import PruneResult, prune_then_train
+from offline_prune.atomic import refused_write
 from offline_prune.errors import OutputDirectoryError, UnsavedResultError, WriteError
+from offline_prune.study import plan, read_records
+from offline_prune.study.run import NO_ROOM, perform
 from tests.hardening.forks import Forks
+from tests.hardening.test_interrupts import command
 from tests.hardening.test_kills import (
     JOBS,
     KIND,
@@ -39,23 +45,29 @@ def forks():
         yield process
 
 
+def limit_files(size):
+    """No file may grow beyond that any more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+
 @contextlib.contextmanager
-def full_disk(how, folder):
-    """No file may grow beyond 2 kB; or the file system of a folder has 2 kB left."""
+def full_disk(how, folder, room=2048):
+    """No file may grow beyond a size; or the file system of a folder has that much left."""
     if how == "limit":
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+        limit_files(room)
         try:
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            limit_files(hard)
         return
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         with contextlib.suppress(OSError):
             while file.write(bytes(4096)):
                 pass
-        file.truncate(file.tell() - 4096)
+        file.truncate(file.tell() - max(room, 4096))  # it is cut into pages
     yield
     filler.unlink()
 
@@ -196,34 +208,161 @@ def test_the_command_line_saves_elsewhere(tmp_path, monkeypatch, capsys):
     assert [path.name for path in out.iterdir()] == ["theirs.txt"]
 
 
-GRID = {
-    "datasets": "pendulum/mixture-v0",
-    "algos": "bc",
-    "sparsities": [0, 0.5],
-    "methods": "snip",
-    "seeds": 1,
-    "n_steps": 4,
-    "evaluations": 1,
-    "window": 1,
-    "evaluate": 0,
-    "n_batches": 1,
-    "algo_params": {"*": {"hidden_units": [8, 8], "batch_size": 16}},
-}
+# The states of the second half are too big for what is left of the disk.
+GRID = """
+datasets = ["pendulum/mixture-v0"]
+algos = ["bc", "iql"]
+sparsities = [0.5]
+methods = ["snip"]
+seeds = 1
+n_steps = 4
+evaluations = 2
+window = 1
+evaluate = 1
+n_batches = 1
+
+[algo_params]
+bc = {hidden_units = [4, 4], batch_size = 16}
+iql = {hidden_units = [64, 64], batch_size = 16}
+"""
+ROOM = 150_000
 
 
-def sweep_without_room(folder, root):
-    os.environ["MINARI_DATASETS_PATH"] = str(root)
-    with full_disk("limit", folder), pytest.raises(WriteError) as caught:
-        sweep(**GRID, out=folder, progress=False)
-    return str(caught.value), leftovers(folder)
+def run_command(root, grid, out, *more):
+    code, said = command(root, "sweep", grid, "--out", out, *more)
+    table = out / "table.csv"
+    return code, said, table.read_bytes() if table.exists() else None
 
 
-def test_a_sweep_goes_on_when_there_is_room(forks, minari_root, tmp_path):
-    whole = sweep(**GRID, out=tmp_path / "whole", progress=False)
-    done = forks.run(sweep_without_room, tmp_path / "study", minari_root)
-    assert done.error is None
-    message, left = done.value
-    assert "could not be written (File too large)" in message
-    assert left == []
-    again = sweep(**GRID, out=tmp_path / "study", retry_failed=True, progress=False)
-    assert again.rows == whole.rows
+def sweep_in_little_room(root, grid, folder, how, more):
+    """The command in little room, and again; what was said, and found."""
+    # What a worker imports in little room must not be left half-compiled.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    disk = folder / "disk"
+    if how == "tmpfs":
+        try:
+            mount(disk)
+        except (OSError, subprocess.CalledProcessError) as error:
+            return {"no mount": str(error)}
+    disk.mkdir(exist_ok=True)
+    out = disk / "study"
+    with full_disk(how, disk, ROOM):
+        stopped = run_command(root, grid, out, "--quiet", *more)
+    found = {
+        "stopped": stopped,
+        "records": [(r["cell"]["algo"], r["status"]) for r in read_records(out)],
+        "leftovers": leftovers(out / "cells"),
+    }
+    again = run_command(root, grid, out, "--quiet", *more)
+    return found | {"again": again, "states": list(out.glob("checkpoints"))}
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grid")
+    (folder / "grid.toml").write_text(GRID)
+    return folder / "grid.toml"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(grid, forks, minari_root):
+    forks.warm(run_command, minari_root, grid, grid.parent / "warm")
+    done = forks.run(run_command, minari_root, grid, grid.parent / "whole")
+    assert done.error is None, done.error
+    assert done.value[0] == 0
+    return done.value[2]
+
+
+@pytest.mark.parametrize(
+    ("how", "more"),
+    [
+        ("limit", ()),
+        ("tmpfs", ()),
+        ("limit", ("--workers", "2")),
+        ("tmpfs", ("--backend", "ray")),
+    ],
+    ids=["limit", "tmpfs", "workers", "ray"],
+)
+def test_a_sweep_stops_and_goes_on_when_there_is_room(
+    how, more, undisturbed, forks, grid, minari_root, tmp_path
+):
+    done = forks.run(sweep_in_little_room, minari_root, grid, tmp_path, how, more)
+    assert done.error is None, done.error
+    found = done.value
+    if "no mount" in found:
+        pytest.skip(f"no file system can be mounted here: {found['no mount']}")
+    code, said, table = found["stopped"]
+    assert code == 1
+    assert said.startswith(f"WriteError: {tmp_path / 'disk' / 'study' / 'checkpoints'}")
+    assert "Free some space" in said
+    assert said.endswith("the same command goes on where it stopped.\n")
+    assert said.count("\n") == 1
+    assert found["leftovers"] == []
+    # Of two workers one may be stopped by the other.
+    assert found["records"] in ([("bc", "ok")], [])
+    assert found["records"] or "--workers" in more
+    assert table.count(b"\n") == 1 + len(found["records"])
+    assert found["again"] == (0, "", undisturbed)
+    assert found["states"] == []
+
+
+def disk_full_at_a_signal(root, grid, out):
+    signal.signal(signal.SIGUSR1, lambda *_: limit_files(2048))
+    return run_command(root, grid, out, "--quiet")
+
+
+def test_a_disk_that_is_full_all_of_a_sudden(undisturbed, forks, grid, minari_root, tmp_path):
+    def swept(moment=None):
+        done = forks.run(
+            disk_full_at_a_signal, minari_root, grid, tmp_path / str(moment),
+            kind="writes", under=tmp_path, die_at=moment, by=signal.SIGUSR1,
+        )  # fmt: skip
+        assert done.error is None, done.error
+        return done
+
+    calls = swept().events  # from the first state on
+    rng = random.Random(0)
+    found, states = set(), 0
+    for earliest, latest in ((0.0, 0.1), (0.3, 0.5), (0.6, 0.8)):
+        moment = 1 + int(rng.uniform(earliest, latest) * calls)
+        code, said, _ = swept(moment).value
+        assert (code, said[:11]) == (1, "WriteError:")
+        study = tmp_path / str(moment)
+        found.add(tuple(record["status"] for record in read_records(study)))
+        states += len(list(study.glob("checkpoints/*/*.pt")))
+        again = forks.run(run_command, minari_root, grid, study, "--quiet")
+        assert again.value == (0, "", undisturbed)
+    assert found == {(), ("ok",)}  # it was full now in the first cell, now in the second
+    assert states
+
+
+def write_to_full_device():
+    with open("/dev/full", "wb", buffering=0) as file:
+        file.write(b"no")
+
+
+def test_whatever_in_a_cell_meets_a_full_disk(tmp_path):
+    (cell,) = plan(
+        "pendulum/mixture-v0", "bc", 0, "dense", 1, n_steps=2, evaluations=1, window=1, evaluate=0,
+        algo_params={"*": {"hidden_units": [4, 4], "batch_size": 16}},
+    )  # fmt: skip
+    record = perform(cell, tmp_path, {}, write_to_full_device)
+    assert record["status"] == NO_ROOM
+    assert record["error"] == (
+        "A file could not be written (No space left on device). Free some space, then do it again."
+    )
+    (tmp_path / "a file").touch()
+    record = perform(cell, tmp_path, {}, (tmp_path / "a file").mkdir)
+    assert (record["status"], record["error"][:15]) == ("failed", "FileExistsError")
+
+
+def test_only_what_an_error_comes_of_is_a_full_disk():
+    with pytest.raises(OSError, match="No space") as full:
+        write_to_full_device()
+    wrapped, later = RuntimeError("could not compile"), RuntimeError("diverged")
+    wrapped.__cause__ = full.value
+    later.__context__ = full.value  # it was dealt with before
+    assert refused_write(wrapped).errno == errno.ENOSPC
+    assert refused_write(later) is None
+    assert refused_write(WriteError("refused")).args == ("refused",)
+    assert refused_write(OSError(errno.ENOENT, "no such file")) is None

@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 import offline_prune.data.load
-from offline_prune import Mask, PruneResult, load_dataset, prune_then_train, score
+from offline_prune import Mask, PruneResult, load_dataset, prune_then_train, score, sweep
 from offline_prune.data import import_file, list_dataset_recipes
+from offline_prune.errors import OutputDirectoryError
 from offline_prune.pops import prune_and_shrink
 from tests.hardening.forks import KINDS, Forks
 from tests.pops.worlds import FunctionGate, trained
@@ -35,10 +37,10 @@ def options(**chosen):
     return settings | chosen
 
 
-def train(material, here):
+def train(material, here, out="run", **chosen):
     prune_then_train(
         dataset(KIND), "iql", 0.8, n_steps=12, n_steps_per_epoch=3, evaluate=0, progress=False,
-        output_dir=here / "run", checkpoint_dir=here / "states", **options(),
+        output_dir=here / out, checkpoint_dir=here / "states", **options(), **chosen,
     )  # fmt: skip
 
 
@@ -233,3 +235,67 @@ def test_killed_at_random_moments(name, forks, material, tmp_path):
         assert not list((here / "states").iterdir())
     if name != "onnx":
         assert max(found) > 0  # it was hit while it wrote; the next run cleaned up
+
+
+def die_when(event, folder):
+    """Be killed just before something is done to what is in a folder."""
+
+    def audited(happens, arguments):
+        if happens == event and Path(arguments[0]).parent == folder:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(audited)
+
+
+def train_and_keep_the_state(here):
+    die_when("os.remove", here / "states")
+    train(None, here)
+
+
+def test_a_state_that_outlived_its_run_is_used_and_removed(forks, tmp_path):
+    died = forks.run(train_and_keep_the_state, tmp_path)
+    assert died.code == -signal.SIGKILL
+    assert len(list((tmp_path / "states").iterdir())) == 1
+    train(None, tmp_path / "whole")
+    expected = look_at_result(tmp_path / "whole" / "run")
+    assert look_at_result(tmp_path / "run") == expected
+    steps = []
+    with pytest.raises(OutputDirectoryError, match="holds a result"):
+        train(None, tmp_path, callback=lambda *at: steps.append(at))
+    train(None, tmp_path, "again", callback=lambda *at: steps.append(at))
+    assert steps == []
+    assert look_at_result(tmp_path / "run") == look_at_result(tmp_path / "again") == expected
+    assert list((tmp_path / "states").iterdir()) == []
+
+
+def swept(folder, seeds, root, dies_at=None):
+    os.environ["MINARI_DATASETS_PATH"] = str(root)
+    if dies_at is not None:
+        die_when("shutil.rmtree", dies_at)
+    return sweep(
+        "pendulum/mixture-v0", "bc", 0.5, "snip", seeds, out=folder, n_steps=2, evaluations=1,
+        window=1, evaluate=0, n_batches=1, progress=False,
+        algo_params={"*": {"hidden_units": [4, 4], "batch_size": 16}},
+    )  # fmt: skip
+
+
+def test_states_of_cells_that_are_done_are_removed(forks, minari_root, tmp_path):
+    """And records that were written aside and moved."""
+    states, cells = tmp_path / "checkpoints", tmp_path / "cells"
+    died = forks.run(swept, tmp_path, [0], minari_root, states)
+    assert died.code == -signal.SIGKILL
+    (state,) = states.iterdir()
+    assert (cells / f"{state.name}.json").exists()
+    # What an older version of a package left of it; and of a cell of another grid.
+    (state / "older.pt").touch()
+    (states / "other").mkdir()
+    died = forks.run(swept, tmp_path, [1], minari_root, cells)
+    assert died.code == -signal.SIGKILL
+    assert not state.exists()
+    assert leftovers(cells)
+    assert len(list(cells.glob("*.json"))) == 2
+    done = forks.run(swept, tmp_path, [0, 1], minari_root)
+    assert done.error is None, done.error
+    assert done.value.n_run == 0
+    assert not leftovers(tmp_path)
+    assert list(states.iterdir()) == [states / "other"]

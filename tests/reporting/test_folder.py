@@ -59,3 +59,15 @@ def test_what_appears_meanwhile_stays(tmp_path):
     with pytest.raises(OutputDirectoryError, match="late"):
         context.__exit__(None, None, None)
     assert (path / "late").read_text() == "mine"
+
+
+def test_a_folder_with_the_name_of_a_file_stays(tmp_path):
+    path = tmp_path / "report"
+    write(path, a="1", b="1")
+    (path / "b").unlink()
+    (path / "b").mkdir()
+    (path / "b" / "data").write_text("mine")
+    with pytest.raises(OutputDirectoryError, match="wrote: b"):
+        write(path, a="2")
+    assert (path / "b" / "data").read_text() == "mine"
+    assert (path / "a").read_text() == "1"

@@ -135,5 +135,20 @@ def save(figure: Any, path: Path) -> None:
         figure: Matplotlib's.
         path: Without ending.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    layout, dpi = figure.get_layout_engine(), figure.dpi
+    # Savefig draws all of a figure that has a layout twice. Laid out before, once is enough.
+    figure.set_layout_engine(None)
+
+    def lay_out(canvas: Any, dots: float) -> None:
+        canvas(figure)  # whose letters are as wide as in the file
+        figure.set_dpi(dots)
+        if layout is not None:
+            layout.execute(figure)
+
+    lay_out(FigureCanvasAgg, 144)
     figure.savefig(path.with_suffix(".png"), dpi=144, metadata={"Software": None})
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    lay_out(FigureCanvasSVG, 72)
+    figure.savefig(path.with_suffix(".svg"), dpi=dpi, metadata={"Date": None, "Creator": None})

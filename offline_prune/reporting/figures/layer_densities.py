@@ -52,8 +52,10 @@ def layer_densities(analysis: Analysis) -> Drawing | None:
         if len(layers) <= _MOST_NUMBERED:
             for (row, column), value in np.ndenumerate(density):
                 if np.isfinite(value):
-                    axes.text(column, row, _percent(value), ha="center", va="center", fontsize=7.5,
-                              color="black" if value > 0.08 else "white")  # fmt: skip
+                    number = axes.text(column, row, _percent(value), ha="center", va="center",
+                                       color="black" if value > 0.08 else "white",
+                                       fontsize=7.5)  # fmt: skip
+                    number.set_in_layout(False)  # it lies within its cell
         starts = [n for n, (a, b) in enumerate(pairwise(layers), 1) if a[0] != b[0]]
         for start in starts:
             axes.plot([start - 0.5] * 2, [-0.5, len(found) - 0.5], color="white", lw=3)

@@ -35,12 +35,13 @@ def profiles(analysis: Analysis) -> Drawing | None:
     thresholds = np.linspace(low - margin, high + margin, 121)
     figure, all_axes = panels(len(kinds), len(kinds), 2.9, sharey=True, sharex=True)
     entries: dict[str, Any] = {}
+    found = {e.label: performance_profile(e.scores, thresholds) for e in analysis.overall}
     for axes, kind in zip(all_axes, kinds, strict=True):
         for entry in analysis.overall:
             if analysis.kinds[entry.label] not in ("dense", kind):
                 continue
             style = line_style(analysis, entry.label)
-            profile = performance_profile(entry.scores, thresholds)
+            profile = found[entry.label]
             (line,) = axes.step(profile.thresholds, profile.values, where="post",
                                 **{**style, "marker": ""})  # fmt: skip
             axes.fill_between(profile.thresholds, profile.low, profile.high, step="post",

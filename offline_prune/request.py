@@ -1,0 +1,116 @@
+"""What is wrong with a request, as far as it can be told before its dataset is loaded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from offline_prune.agents.build import d3rlpy_device
+from offline_prune.arguments import check_seed, check_switch, shown, whole_number
+from offline_prune.engines import check_engine
+from offline_prune.errors import InputError
+from offline_prune.masks.allocation import check_sparsity
+from offline_prune.masks.build import check_allocation
+from offline_prune.methods import (
+    MethodLike,
+    PruningMethod,
+    PruningSettings,
+    make_method,
+    refuse_replacement,
+)
+from offline_prune.methods.initial_weights import Rescaled
+from offline_prune.saliency.scoring import check_average
+
+__all__ = ["check_checkpoint_directory", "check_options", "chosen_method"]
+
+
+def _check_sparsities(sparsity: Any) -> None:
+    for value in sparsity.values() if isinstance(sparsity, Mapping) else (sparsity,):
+        check_sparsity(value)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if value is not None:
+        whole_number(name, value, 1)
+
+
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    **{n: partial(_check_count, n) for n in ("n_steps", "batch_size", "n_batches")},
+    **{n: partial(check_switch, n) for n in ("float64", "refill", "rescale", "share_critics")},
+    "sparsity": _check_sparsities,
+    "allocation": check_allocation,
+    "average": check_average,
+    "seed": check_seed,
+    "engine": check_engine,
+    "device": d3rlpy_device,
+}
+
+
+def check_options(method: MethodLike, **options: Any) -> None:
+    """Check every name, number and switch by itself.
+
+    What depends on the dataset or the agent (roles, layers, whether a mask fits) is not
+    looked at. A function given as method is not called.
+
+    Args:
+        method: This and the others as :func:`~offline_prune.pipeline.prune_then_train`
+            takes them.
+        **options: Any of its options that say how to prune, and what on.
+
+    Raises:
+        InputError: If one of them is wrong.
+    """
+    for name, value in options.items():
+        _CHECKS[name](value)
+    if not callable(method):
+        # Which networks there are is not known yet; here any has a sparsity.
+        settings = PruningSettings(defaultdict(lambda: 0.5), refill=options.get("refill", False))
+        chosen_method(method, settings, options.get("rescale", False))
+
+
+def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:
+    """Make a pruning method, with rescaled initial weights or without.
+
+    Args:
+        method: As :func:`~offline_prune.methods.make_method` takes it.
+        settings: What the user asked for.
+        rescale: Whether kept weights are scaled for the fan-in that is left.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If there is no such method, or it has no mask to rescale.
+    """
+    chosen = make_method(method, settings)
+    if rescale:
+        refuse_replacement(chosen, "rescale has no mask to change")
+    return Rescaled(chosen) if rescale else chosen
+
+
+def check_checkpoint_directory(directory: Any) -> None:
+    """Refuse what can be no folder of checkpoints; the first is written after an epoch.
+
+    Args:
+        directory: The folder, there or not; None for none.
+
+    Raises:
+        InputError: If it is no path, or there is a file.
+    """
+    if directory is None:
+        return
+    try:
+        possible = stat.S_ISDIR(os.stat(Path(directory)).st_mode)
+    except FileNotFoundError:
+        possible = True
+    except (TypeError, ValueError, OSError):
+        possible = False
+    if not possible:
+        raise InputError(
+            f"checkpoint_dir is a folder, there already or to be made, not {shown(directory)}."
+        )

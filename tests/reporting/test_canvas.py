@@ -1,0 +1,67 @@
+"""Figures are drawn once a file, and are what matplotlib itself would save."""
+
+from matplotlib.lines import Line2D
+
+from offline_prune.reporting.analysis import analyse
+from offline_prune.reporting.figures.canvas import legend_below, panels, save, styled
+from offline_prune.reporting.figures.layer_densities import layer_densities
+from offline_prune.study.records import write_record
+from tests.reporting.studies import grid, record
+
+
+class Counted(Line2D):
+    """A line that counts how often it is drawn."""
+
+    drawn = 0
+
+    def draw(self, renderer):
+        self.drawn += 1
+        super().draw(renderer)
+
+
+def figure():
+    """Two panels, one with an offset above its axis, long labels and a legend."""
+    made, (one, other) = panels(2, 2, 2.0)
+    line = Counted([1, 2, 3], [1e6, 1e6 + 1, 1e6 + 2])
+    one.add_line(line)
+    one.autoscale()
+    one.set_title("a title above an offset")
+    other.plot([0.1, 0.2], [1.0, 2.0], "o-")
+    other.set_yticks([1, 2], ["a label", "one that takes more room than the other"])
+    other.set_xlabel("x")
+    legend_below(made, {"a line": line})
+    return made, line
+
+
+def test_a_file_is_what_matplotlib_saves(tmp_path):
+    with styled():
+        save(figure()[0], tmp_path / "ours")
+        plain = figure()[0]
+        plain.savefig(tmp_path / "plain.png", dpi=144, metadata={"Software": None})
+        plain.savefig(tmp_path / "plain.svg", metadata={"Date": None, "Creator": None})
+    for kind in ("png", "svg"):
+        ours, theirs = ((tmp_path / f"{name}.{kind}").read_bytes() for name in ("ours", "plain"))
+        assert ours == theirs
+
+
+def test_a_figure_is_drawn_once_a_file(tmp_path):
+    with styled():
+        made, line = figure()
+        save(made, tmp_path / "figure")
+    assert line.drawn == 2
+
+
+def test_numbers_of_a_heat_map_need_no_room_outside(tmp_path):
+    name = "shuffled(iterative_snip(rounds=100))"
+    for cell in grid([name], [0.5], 1):
+        found = record(cell, 0.5)
+        layers = {f"{n}": 1.0 for n in range(26)}
+        found["result"]["networks"] = {"critic[0]": {"layer_densities": layers}}
+        write_record(tmp_path, found)
+    with styled():
+        drawn = layer_densities(analyse(tmp_path)).figure
+        drawn.draw_without_rendering()
+        axes = drawn.axes[0]
+        assert len(axes.texts) == 26
+        for text in axes.texts:
+            assert axes.bbox.count_contains(text.get_window_extent().corners()) == 4
