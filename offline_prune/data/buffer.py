@@ -226,7 +226,7 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         """Bytes of one transition in a mini-batch, all float32."""
         observation = int(np.prod(self.frames.shape[1:]))
         # Observation and action twice, now and next; reward, terminal, interval.
-        return 4 * (2 * observation + 2 * self.actions.shape[1] + 3)
+        return int(4 * (2 * observation + 2 * self.actions.shape[1] + 3))
 
     @property
     def dataset_info(self) -> DatasetInfo:
