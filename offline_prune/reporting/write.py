@@ -55,6 +55,7 @@ def report(directory: str | Path, out: str | Path | None = None) -> Report:
         OutputDirectoryError: If ``directory`` is not the folder of a study or holds no
             cell, or ``out`` holds what no report wrote.
         InputError: If a record is not as ``sweep`` writes it.
+        WriteError: If the disk is full or refuses; an older report stays.
         OfflinePruneError: If matplotlib is not installed.
     """
     target = Path(directory) / "report" if out is None else Path(out)
