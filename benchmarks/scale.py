@@ -148,7 +148,9 @@ def main(sizes: list[int]) -> None:
         f"Minari dataset (HDF5), then loaded, scored (SNIP at 95 %) and trained (BC, {STEPS} steps"
         " of 256) in a",
         "fresh process on one thread. MiB; peaks are of resident memory above what the imports"
-        " take.",
+        " take. The",
+        f"machine's load average was {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; what is"
+        " above 1 is other work, which times show.",
         f"Made by `python benchmarks/scale.py {' '.join(map(str, sizes))}`.",
         "",
         f"| {' | '.join(headings)} |",

@@ -188,7 +188,7 @@ def main() -> None:
         names = {cell.id for cell in lost}
         ran = sum(r["timing"]["seconds"] for r in read_records(directory) if r["id"] in names)
         rows["checks before a study of as many new cells"] = measure("check", directory)
-        rows["`offline-prune report`"] = measure("report", directory)
+        rows["`report`"] = measure("report", directory)
         size = sum(file.stat().st_size for file in (directory / "report").iterdir())
     text = "\n".join(
         [
@@ -198,9 +198,9 @@ def main() -> None:
             f" {len(SPARSITIES) - 1} sparsities and dense, {SEEDS} seeds, {POINTS} points of",
             f"{EPISODES} episodes a curve; records of {sum(records) / len(records) / 1024:.1f} KiB."
             " Seconds of the call, and of its process with",
-            "all imports, on one thread. Others used the machine at the same time (load average"
-            f" {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores):",
-            "wall-clock, and to a part CPU too, are more than they would be alone.",
+            "all imports, on one thread. The machine's load average was"
+            f" {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; what is above 1",
+            "is other work, which wall-clock and, less so, CPU seconds show.",
             f"The {MISSING} missing cells took {ran:.1f} of the wall-clock seconds themselves; the"
             " checks build each agent once.",
             f"The report has {size / 2**20:.1f} MiB. Made by `python benchmarks/study_scale.py`.",
