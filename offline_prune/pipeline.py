@@ -64,6 +64,7 @@ def prune_then_train(
     feature_steps: int = 0,
     output_dir: str | Path | None = None,
     checkpoint_dir: str | Path | None = None,
+    keep_checkpoint: bool = False,
     progress: bool = True,
     **fit_options: Any,
 ) -> PruneResult:
@@ -120,7 +121,9 @@ def prune_then_train(
             share. A run that was killed goes on from there when it is called again, and
             ends with the same weights, bit for bit on the CPU; agents with an OFENet and
             methods that prune while training start from their beginning. The state is
-            removed when the run is done.
+            removed when the run is done and its result saved.
+        keep_checkpoint: Whether the state stays nevertheless: for a caller that has yet to
+            store what this returns. The same call then evaluates, and trains nothing.
         progress: Whether to show progress bars.
         **fit_options: Passed on to d3rlpy's ``fit``: ``logger_adapter``,
             ``evaluators``, ``callback``, ``n_steps_per_epoch``, …
@@ -143,6 +146,7 @@ def prune_then_train(
     evaluate, seed = check_episodes(evaluate), check_seed(seed)
     feature_steps = whole_number("feature_steps", feature_steps, 0)
     diagnostics = check_switch("diagnostics", diagnostics)
+    keep_checkpoint = check_switch("keep_checkpoint", keep_checkpoint)
     check_fit_options(fit_options)
     data, agent, chosen, settings = _begin(
         dataset,
@@ -219,7 +223,7 @@ def prune_then_train(
     )
     if output_dir is not None:
         _save(result, output_dir, record.checkpoint)
-    if record.checkpoint is not None:
+    if record.checkpoint is not None and not keep_checkpoint:
         record.checkpoint.remove()
     return result
 

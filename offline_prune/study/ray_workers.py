@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from offline_prune.errors import InputError
 from offline_prune.study.cell import Cell
-from offline_prune.study.run import failure, perform
+from offline_prune.study.run import NO_ROOM, failure, perform
 
 __all__ = ["run_on_ray"]
 
@@ -26,7 +27,8 @@ def run_on_ray(
     A Ray that this process is connected to is used as it is; else the one that
     ``RAY_ADDRESS`` names; else one is started here and stopped at the end. Records come
     back to this process, so that other machines need the package and the datasets, and
-    share no folder; unfinished runs resume where they see the folder of checkpoints.
+    share no folder; unfinished runs resume where they see the folder of checkpoints, and
+    finished ones remove their state there themselves.
 
     Args:
         cells: The cells.
@@ -76,4 +78,7 @@ def run_on_ray(
 
 
 def _perform(cell: Cell, checkpoints: Path, environment: dict[str, str]) -> dict[str, Any]:
-    return perform(cell, checkpoints, environment)
+    record = perform(cell, checkpoints, environment)
+    if record["status"] != NO_ROOM:
+        shutil.rmtree(checkpoints / cell.id, ignore_errors=True)  # may be another machine's
+    return record

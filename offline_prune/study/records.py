@@ -28,7 +28,6 @@ __all__ = [
     "checkpoints_path",
     "read_record",
     "read_records",
-    "remove_leftovers",
     "write_record",
 ]
 
@@ -54,7 +53,6 @@ def write_record(directory: Path, record: Mapping[str, Any]) -> Path:
     path = _path(directory, record["id"])
     with written_aside(path) as aside:
         aside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        aside.chmod(0o644)  # mkstemp makes it private
     return path
 
 
@@ -82,18 +80,6 @@ def read_records(directory: str | Path) -> list[dict[str, Any]]:
     """
     files = (Path(directory) / "cells").glob("*.json")
     return sorted((r for r in map(_read, files) if r is not None), key=_order)
-
-
-def remove_leftovers(directory: Path) -> None:
-    """Remove what a killed process was writing aside.
-
-    Args:
-        directory: The study's folder; nobody else writes to it now.
-    """
-    tables = (".table.csv.*", ".table.parquet.*", ".timings.csv.*")
-    for pattern in (*tables, "cells/.*.json.*", "checkpoints/*/.*.pt.*"):
-        for path in directory.glob(pattern):
-            path.unlink(missing_ok=True)
 
 
 def _path(directory: Path, name: str) -> Path:

@@ -49,7 +49,8 @@ def perform(
     Args:
         cell: The cell.
         checkpoints: Folder of the states of unfinished runs; None for none. An
-            unfinished run of this cell goes on from there.
+            unfinished run of this cell goes on from there; its state stays until the
+            caller has stored the record.
         environment: Variables of the process that started the study.
         each_epoch: Called at the end of every epoch.
 
@@ -155,6 +156,7 @@ def _run(
         device=cell.device,
         feature_steps=cell.feature_steps,
         checkpoint_dir=None if checkpoints is None else checkpoints / cell.id,
+        keep_checkpoint=True,  # until there is a record; the sweep removes it then
         progress=False,
         n_steps_per_epoch=epoch_length(interval),
         epoch_callback=curve,

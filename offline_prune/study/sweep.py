@@ -20,12 +20,7 @@ from offline_prune.study.local_workers import run_locally
 from offline_prune.study.lock import locked
 from offline_prune.study.progress import StudyProgress
 from offline_prune.study.ray_workers import run_on_ray
-from offline_prune.study.records import (
-    checkpoints_path,
-    read_record,
-    remove_leftovers,
-    write_record,
-)
+from offline_prune.study.records import checkpoints_path, read_record, write_record
 from offline_prune.study.run import NO_ROOM
 from offline_prune.study.table import write_tables
 
@@ -188,7 +183,6 @@ def run_cells(
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     checkpoints = checkpoints_path(directory)
     with locked(directory):
-        remove_leftovers(directory)
         for folder in (directory, directory / "cells"):
             remove_all_leftovers(folder)
         _remove_states_of_done_cells(directory, waiting)

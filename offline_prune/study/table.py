@@ -140,12 +140,10 @@ def _json(value: object) -> str:
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    with written_aside(path) as aside:
-        with aside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        aside.chmod(0o644)
+    with written_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -156,4 +154,3 @@ def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
     with written_aside(path) as aside:
         pq.write_table(pa.Table.from_pylist(list(rows), schema), aside)
-        aside.chmod(0o644)

@@ -1,6 +1,7 @@
 """The same sweep on Ray: a real one, of this machine."""
 
 from offline_prune.study import plan, run_cells
+from offline_prune.study.ray_workers import run_on_ray
 from tests.study.test_sweep import DIVERGING, GRID, contents
 
 
@@ -21,3 +22,10 @@ def test_ray_gives_the_same_table(tmp_path, capfd):
         for record in records:
             record["traceback"] = None
     assert ours == theirs
+
+
+def test_a_worker_leaves_no_state_on_its_machine(tmp_path):
+    (cell,) = plan(**{**GRID, "seeds": 1, "sparsities": 0})
+    (record,) = run_on_ray([cell], 1, tmp_path / "theirs", {})
+    assert record["status"] == "ok"
+    assert list(tmp_path.glob("theirs/*")) == []

@@ -139,14 +139,38 @@ def test_a_damaged_record_is_made_anew(undisturbed, tmp_path):
 
 
 def test_what_a_killed_process_wrote_aside_is_removed_and_nothing_else(tmp_path):
-    (tmp_path / "cells").mkdir()
-    leftovers = [".table.csv.x1", ".table.parquet.x2", ".timings.csv.x3", "cells/.ab.json.x4"]
-    for name in (*leftovers, ".gitignore", "notes.md"):
-        (tmp_path / name).touch()
+    names = (".table.csv", ".table.parquet", ".timings.csv", "cells/.0123456789ab.json")
+    leftovers = [tmp_path / f"{name}-0123abcd.partial" for name in names]
+    for folder in leftovers:
+        folder.mkdir(parents=True)
+        (folder / "half").write_text("{")
+    theirs = [tmp_path / ".gitignore", tmp_path / "notes.md", tmp_path / ".mine.partial"]
+    for file in theirs:
+        file.touch()
     sweep(**{**GRID, "seeds": 1, "sparsities": 0}, out=tmp_path, progress=False)
-    assert [name for name in leftovers if (tmp_path / name).exists()] == []
-    assert (tmp_path / ".gitignore").exists()
-    assert (tmp_path / "notes.md").exists()
+    assert [folder for folder in leftovers if folder.exists()] == []
+    assert [file for file in theirs if not file.exists()] == []
+
+
+def test_a_run_killed_in_its_last_evaluation_does_not_train_again(tmp_path, monkeypatch):
+    (cell,) = plan(**{**GRID, "seeds": 1, "sparsities": 0.5, "methods": "snip"})
+    epochs = []
+
+    def run():
+        return perform(cell, tmp_path, {}, lambda: epochs.append(1))
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    undisturbed = perform(cell, None, {})
+    with monkeypatch.context() as patch:
+        patch.setattr("offline_prune.study.run.evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    trained = len(epochs)
+    assert trained > 0
+    assert run()["result"] == undisturbed["result"]
+    assert len(epochs) == trained
 
 
 def test_a_failing_cell_is_recorded_and_stops_nobody(tmp_path):
