@@ -1,8 +1,15 @@
 """The same sweep on Ray: a real one, of this machine."""
 
+import pytest
+
 from offline_prune.study import plan, run_cells
 from offline_prune.study.ray_workers import run_on_ray
 from tests.study.test_sweep import DIVERGING, GRID, contents
+
+# Ray 2.40, the oldest that is allowed, forgets the processes that it ends.
+pytestmark = pytest.mark.filterwarnings(
+    "default:Exception ignored in. <function Popen.__del__:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def test_ray_gives_the_same_table(tmp_path, capfd):
