@@ -6,11 +6,18 @@ import warnings
 import pytest
 import torch
 
+from tests.figures import FIGURES
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # third parties warn while they are imported
     from offline_prune.cli import main
 
 torch.set_num_threads(1)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for name, number in sorted(FIGURES.items()):
+        terminalreporter.write_line(f"{name}: {number}")
 
 
 @pytest.fixture(scope="session")

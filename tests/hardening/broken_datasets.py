@@ -120,7 +120,7 @@ def _put(made: Made, value: Any, names: tuple[str, ...] = FIELDS[:3]) -> None:
     episode = made.one()
     name = names[made.rng.integers(len(names))]
     array = np.array(episode[name])
-    if array.dtype.kind != "f":
+    if array.dtype.kind not in "fc":
         array = array.astype(np.float64)
     if array.size:
         array.flat[made.rng.integers(array.size)] = value

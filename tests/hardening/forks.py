@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.figures import FIGURES
+
 KINDS = ("calls", "writes", "files")
 AFTER = 8  # a file that was just opened for writing is empty, then half-written
 ROOT = Path(__file__).parents[2]
@@ -65,7 +67,10 @@ class Forks:
         by: signal.Signals = signal.SIGKILL,
     ) -> Outcome:
         """Call a function of a module in a fork; signal it at an event, if one is given."""
-        return self._ask((function, arguments, kind, die_at, under, by, True))
+        outcome = self._ask((function, arguments, kind, die_at, under, by, True))
+        if outcome.code < 0:
+            FIGURES[f"processes ended by {signal.Signals(-outcome.code).name}"] += 1
+        return outcome
 
     def warm(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in the warm process itself, for all that it imports."""

@@ -15,6 +15,7 @@ from offline_prune import load_dataset, prune_then_train, score
 from offline_prune.data import import_file
 from offline_prune.data.store import local_path
 from offline_prune.errors import OfflinePruneError
+from tests.figures import FIGURES
 from tests.hardening import broken_datasets as world
 from tests.hardening.time_limit import within
 
@@ -71,6 +72,7 @@ COUNTS = {}
 def count(form, data):
     loaded, refused = COUNTS.get(form, (0, 0))
     COUNTS[form] = (loaded + (data is not None), refused + (data is None))
+    FIGURES[f"broken datasets: {'refused' if data is None else 'loaded'}"] += 1
 
 
 @cases(600)
@@ -148,7 +150,7 @@ def test_imported_files(made, layout, folder):
             assert np.isfinite(data.frames.astype(np.float32)).all()
 
 
-@cases(60)
+@cases(150)
 @given(made=world.broken(world.ARRAY_BREAKS), float64=st.booleans())
 def test_what_loads_is_scored_and_trained(made, float64, folder):
     """Two gradient steps on whatever loads: finite weights, or a named error."""
@@ -160,6 +162,7 @@ def test_what_loads_is_scored_and_trained(made, float64, folder):
         data = load_or_refuse(written)
     if data is None:
         return
+    FIGURES["broken datasets: trained on"] += 1
     options = {
         "n_batches": 1,
         "float64": float64,

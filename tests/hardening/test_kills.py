@@ -75,8 +75,9 @@ def generate(material, here):
     recipe = list_dataset_recipes()[CARTPOLE]
     collection = {**recipe.collection, "episodes": [1] * len(recipe.collection["noise"])}
     small = {CARTPOLE: dataclasses.replace(recipe, collection=collection)}
-    offline_prune.data.load.list_dataset_recipes = lambda: small
-    load_dataset(CARTPOLE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(offline_prune.data.load, "list_dataset_recipes", lambda: small)
+        load_dataset(CARTPOLE)
 
 
 def import_recorded(material, here):

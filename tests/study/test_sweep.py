@@ -21,6 +21,7 @@ from offline_prune.study.local_workers import run_locally
 from offline_prune.study.lock import locked
 from offline_prune.study.run import perform
 from offline_prune.study.table import COLUMNS
+from tests.figures import FIGURES
 
 TINY = {
     "n_steps": 12,
@@ -289,6 +290,7 @@ def test_a_sweep_killed_at_ten_random_moments_ends_with_the_same_table(
             assert contents(directory) == contents(undisturbed.directory)
             directory = tmp_path / f"killed-{kills}"
         kills += code != 0
+    FIGURES["processes ended by SIGKILL"] += kills
     assert run(-1, directory) == 0
     assert contents(directory) == contents(undisturbed.directory)
     assert not list(directory.rglob("*.pt"))
