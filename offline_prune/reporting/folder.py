@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from offline_prune.atomic import folder_aside
 from offline_prune.errors import OutputDirectoryError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["MANIFEST", "check_folder", "replaced_folder"]
 
@@ -46,7 +51,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     Where there is no report yet, the new one appears whole. An older one is replaced file by
     file once all of the new one is written: at every moment each file is the old or the new
     one, whole, and a process that is killed meanwhile leaves some of both. The next report
-    replaces them, and removes what the killed one had written aside.
+    replaces them, and removes what the killed one had written aside. Of two reports that are
+    written at once, the one that is done last replaces the other whole.
 
     Args:
         path: The report's folder.
@@ -66,18 +72,39 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         names = {entry.name for entry in new.iterdir()}
         _write_manifest(new, names)
         check_folder(path)  # it may have changed since
-        older = {entry.name for entry in path.iterdir()} if path.exists() else set()
-        if not older:
+        try:
             os.replace(new, path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        else:
             return
-        _write_manifest(aside, names | older)  # whoever is killed leaves nothing unknown
-        os.replace(aside / MANIFEST, path / MANIFEST)
-        # New names first: they alone need room, in the folder itself.
-        for name in sorted(names, key=lambda name: (name in older, name)):
-            os.replace(new / name, path / name)
-        for name in older - names - {MANIFEST}:
-            (path / name).unlink(missing_ok=True)
-        os.replace(new / MANIFEST, path / MANIFEST)
+        with _alone_in(path):
+            check_folder(path)
+            older = {entry.name for entry in path.iterdir()}
+            _write_manifest(aside, names | older)  # whoever is killed leaves nothing unknown
+            os.replace(aside / MANIFEST, path / MANIFEST)
+            # New names first: they alone need room, in the folder itself.
+            for name in sorted(names, key=lambda name: (name in older, name)):
+                os.replace(new / name, path / name)
+            for name in older - names - {MANIFEST}:
+                (path / name).unlink(missing_ok=True)
+            os.replace(new / MANIFEST, path / MANIFEST)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other report is moving its files there: milliseconds."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _write_manifest(folder: Path, names: Iterable[str]) -> None:

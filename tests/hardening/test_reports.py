@@ -2,9 +2,11 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.hardening.test_kills import leftovers
 from tests.reporting.studies import grid, write_study
 
 OLDER = {"index.html": "older" * 1000, "a.csv": "older", "gone.csv": "older"}
+OTHER = {"index.html": "other" * 1000, "b.csv": "other", "new.csv": "other"}
 NEWER = {"index.html": "newer" * 1000, "a.csv": "newer", "new.csv": "newer"}
 KILLS = 60
 
@@ -75,6 +78,29 @@ def test_killed_at_every_moment(older, forks, tmp_path):
     assert cleaned > 0
     if older:
         assert any(state not in (OLDER, NEWER) for state in found)
+
+
+@pytest.mark.parametrize("older", [OLDER, None], ids=["older", "new"])
+def test_of_two_at_once_one_stays_whole(older, tmp_path, monkeypatch):
+    path = tmp_path / "report"
+    other = threading.Thread(target=write, args=(path, OTHER))
+    replace = os.replace
+
+    def meanwhile(source, target):
+        moved = target.parent if older else target
+        if moved == path and not other.ident:
+            other.start()
+            other.join(timeout=0.5)  # waits for the lock, or is done by then
+        replace(source, target)
+
+    if older:
+        write(path, older)
+    monkeypatch.setattr(os, "replace", meanwhile)
+    write(path, NEWER)
+    other.join()
+    assert texts(path) in (NEWER, OTHER)
+    assert sorted(json.loads((path / MANIFEST).read_text())["files"]) == sorted(texts(path))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.fixture(scope="module")
