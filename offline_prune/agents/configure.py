@@ -204,6 +204,8 @@ def check_config(config: Any) -> None:
             is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not is_number or not math.isfinite(value):
                 raise InputError(f"{field.name} is a finite number, not {value!r}.")
+            if abs(value) > _LARGEST:
+                raise InputError(f"{field.name} is a number of float32, not {value!r}.")
             if field.name in ("gamma", "tau") and not 0.0 <= value <= 1.0:
                 raise InputError(f"{field.name} is a number in [0, 1], not {value!r}.")
             if field.name.endswith("learning_rate") and not 0.0 <= value <= 1e30:
@@ -218,6 +220,8 @@ def check_config(config: Any) -> None:
                         + (" None is for none." if suffix.endswith("scaler") else "")
                     )
 
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 _PARTS: dict[str, type] = {
     "encoder_factory": EncoderFactory,

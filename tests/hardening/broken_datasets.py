@@ -138,6 +138,8 @@ def _dtype(made: Made) -> None:
         array = np.asarray(episode[name])
         if array.dtype.kind == "f":
             array = array * 3
+        if array.dtype.kind == "c":
+            array = array.real
         episode[name] = array.astype(dtypes[made.rng.integers(len(dtypes))])
 
 

@@ -106,6 +106,12 @@ def test_hyperparameters_that_d3rlpy_would_take(field, value):
         quick(one_dimensional(), config, 0.5)
 
 
+@pytest.mark.parametrize("value", [3.402823466385289e38, -1e300])
+def test_numbers_beyond_float32_are_refused(value):
+    with pytest.raises(InputError, match="max_weight is a number of float32"):
+        quick(one_dimensional(), "iql", 0.5, algo_params={"hidden_units": [4], "max_weight": value})
+
+
 def test_torch_stops_on_nan_before_the_epoch_ends():
     """Adam divides by 0; IQL's next normal distribution refuses NaN inside d3rlpy's step."""
     options = {"hidden_units": [4], "batch_size": 4, "adam_eps": 0.0}
