@@ -10,6 +10,7 @@ import torch
 from d3rlpy.dataset import ReplayBufferBase
 from torch import Tensor
 
+from offline_prune.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.diagnostics.dormant import dormant_fraction
 from offline_prune.diagnostics.effective_rank import srank
@@ -92,10 +93,7 @@ class NetworkDiagnostics:
                 "The probe comes from a Dataset (load_dataset(...)) or a d3rlpy replay"
                 f" buffer, not {type(data).__name__}."
             )
-        if isinstance(n_transitions, bool) or not isinstance(n_transitions, int):
-            raise InputError(f"n_transitions is a whole number, not {n_transitions!r}.")
-        if n_transitions < 1:
-            raise InputError(f"The probe needs at least one transition, not {n_transitions}.")
+        n_transitions = whole_number("n_transitions", n_transitions, 1)
         if not tau >= 0:
             raise InputError(f"tau is a number from 0 on, not {tau!r}.")
         if not 0 <= delta < 1:

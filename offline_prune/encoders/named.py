@@ -7,6 +7,7 @@ from typing import Any
 
 from d3rlpy.models import DefaultEncoderFactory, EncoderFactory, PixelEncoderFactory
 
+from offline_prune.arguments import whole_number
 from offline_prune.encoders.impala import ImpalaEncoderFactory
 from offline_prune.errors import InputError, UnknownNameError
 
@@ -40,8 +41,7 @@ def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> 
     """
     if name not in _NAMES:
         raise UnknownNameError("encoder", str(name), [*_NAMES, "ofenet"])
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-        raise InputError(f"encoder_width is a whole number from 1 on, not {width!r}.")
+    width = whole_number("encoder_width", width, 1)
     if len(observation_shape) != 3:
         raise InputError(
             f"encoder={name!r} reads images of shape (channels, height, width); these"

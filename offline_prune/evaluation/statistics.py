@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from offline_prune.arguments import whole_number
 from offline_prune.errors import InputError
 
 __all__ = [
@@ -135,8 +136,7 @@ def final_window_mean(curve: ArrayLike, window: int) -> float:
     Raises:
         InputError: If there is no point, or the window is not a whole number from 1 on.
     """
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-        raise InputError(f"The final window is a whole number of points from 1 on, not {window!r}.")
+    window = whole_number("window", window, 1)
     return float(_runs("the curve", curve)[-window:].mean())
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
+from offline_prune.arguments import whole_number
 from offline_prune.data import Dataset
-from offline_prune.errors import InputError
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.saliency.objective import Objective, Scores, mean_gradient
@@ -41,10 +41,8 @@ class IterativePruning(PruningMethod):
         Raises:
             InputError: If ``rounds`` is not a positive whole number.
         """
-        if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-            raise InputError(f"rounds is a whole number from 1 on, not {rounds!r}.")
         super().__init__(settings)
-        self.rounds = rounds
+        self.rounds = whole_number("rounds", rounds, 1)
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Prune round by round."""

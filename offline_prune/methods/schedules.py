@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from offline_prune.arguments import whole_number
 from offline_prune.errors import InputError
 
 __all__ = ["check_window", "cosine_fraction", "cubic_sparsity", "update_interval"]
@@ -87,6 +88,4 @@ def update_interval(n_steps: int, interval: int | None, default: int) -> int:
     """
     if interval is None:
         return max(1, min(default, n_steps // 20))
-    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-        raise InputError(f"interval is a whole number of steps from 1 on, not {interval!r}.")
-    return interval
+    return whole_number("interval", interval, 1)

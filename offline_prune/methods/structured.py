@@ -9,9 +9,10 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.unit_groups import UnitGroup, unit_groups
+from offline_prune.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.errors import UnknownNameError
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.unit_choice import choose_units
@@ -77,9 +78,7 @@ class Structured(PruningMethod):
         check_window(begin, end)
         if norm not in get_args(Norm):
             raise UnknownNameError("norm", str(norm), get_args(Norm))
-        if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
-            raise InputError(f"multiple is a whole number of units from 1 on, not {multiple!r}.")
-        self.norm, self.multiple = norm, multiple
+        self.norm, self.multiple = norm, whole_number("multiple", multiple, 1)
         self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
         self.interval = update_interval(self.end - self.begin, interval, 1000)
         self._groups: list[tuple[UnitGroup, float]] = []

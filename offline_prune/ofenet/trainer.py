@@ -10,6 +10,7 @@ from d3rlpy.torch_utility import convert_to_torch
 from torch import Tensor
 from torch.optim import Adam
 
+from offline_prune.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.errors import AlgorithmError, InputError, NonFiniteError
@@ -64,11 +65,8 @@ class OFENetTrainer:
             AlgorithmError: If the algorithm is not built or has no OFENet to share.
             InputError: If ``data`` is no dataset, or a number is out of range.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 2:
-            raise InputError(
-                "batch_size is a whole number from 2 on: batch normalisation needs two"
-                f" transitions. It is {batch_size!r}."
-            )
+        # Batch normalisation needs two transitions.
+        batch_size = whole_number("batch_size", batch_size, 2)
         if not learning_rate > 0:
             raise InputError(f"learning_rate is a positive number, not {learning_rate!r}.")
         self._transitions = transitions_of(data)
@@ -122,10 +120,8 @@ class OFENetTrainer:
             AlgorithmError: If the networks were built anew.
             NonFiniteError: If the auxiliary loss is NaN or infinite.
         """
-        if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 0:
-            raise InputError(f"n_steps is a whole number from 0 on, not {n_steps!r}.")
         found = []
-        for _ in range(n_steps):
+        for _ in range(whole_number("n_steps", n_steps, 0)):
             loss = self.step()
             if loss is None:
                 raise InputError(

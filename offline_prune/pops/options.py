@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from offline_prune.arguments import check_seed, whole_number
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.allocation import check_sparsity
 from offline_prune.pops.gate import Gate
@@ -57,8 +58,7 @@ class ShrinkOptions:
             number = getattr(self, option)
             if option == "batch_size" and number is None:
                 continue
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise InputError(f"{option} is a whole number from 1 on, not {number!r}.")
+            object.__setattr__(self, option, whole_number(option, number, 1))
         for option in ("temperature", "learning_rate"):
             value = getattr(self, option)
             if option == "learning_rate" and value is None:
@@ -66,12 +66,7 @@ class ShrinkOptions:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not 0 < value < math.inf:
                 raise InputError(f"{option} is a positive number, not {value!r}.")
-        if (
-            isinstance(self.seed, bool)
-            or not isinstance(self.seed, int)
-            or not 0 <= self.seed < 2**32
-        ):
-            raise InputError(f"seed is a whole number in [0, 2³²), not {self.seed!r}.")
+        object.__setattr__(self, "seed", check_seed(self.seed))
         check_sparsity(self.final_sparsity)
         if isinstance(self.gate, str):
             if self.gate not in GATES:

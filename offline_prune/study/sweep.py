@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offline_prune.arguments import whole_number
 from offline_prune.atomic import refused_write, remove_all_leftovers
 from offline_prune.errors import InputError, UnknownNameError, WriteError
 from offline_prune.study.cell import Cell
@@ -168,8 +169,7 @@ def run_cells(
     """
     if backend not in BACKENDS:
         raise UnknownNameError("backend", str(backend), BACKENDS)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InputError(f"workers is a whole number from 1 on, not {workers!r}.")
+    workers = whole_number("workers", workers, 1)
     directory = Path(out).absolute()
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; a sweep needs a folder.")

@@ -233,7 +233,7 @@ def test_one_object_serves_algorithms_of_different_shape():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_transitions": 0}, "at least one"),
+        ({"n_transitions": 0}, "n_transitions"),
         ({"n_transitions": 1.5}, "whole number"),
         ({"tau": -1.0}, "tau"),
         ({"delta": 1.0}, "delta"),
