@@ -125,10 +125,25 @@ def _check_files(source: MinariDataset) -> None:
     for path in files if storage.FORMAT == "hdf5" else ():
         with h5py.File(path, "r") as file:
             check_self_contained(file, path)
+    stored, counted = _stored_episodes(storage), int(storage.total_episodes)
+    if stored > counted:
+        raise DatasetError(
+            f"The files of {source.id} hold {stored} episodes; its metadata count {counted}: some"
+            " would be left out. Correct total_episodes and total_steps in metadata.json, or get"
+            " the dataset again."
+        )
     images = _images(source.observation_space) if storage.jpeg_encoding else []
     for i in source.episode_indices if images else ():
         for keys in images:
             _check_images(source, int(i), keys)
+
+
+def _stored_episodes(storage: Any) -> int:
+    folder = Path(storage.data_path)
+    if storage.FORMAT == "hdf5":
+        with h5py.File(folder / "main_data.hdf5", "r") as file:
+            return sum(name.startswith("episode_") for name in file)
+    return sum(path.name.isdecimal() and path.is_dir() for path in folder.iterdir())
 
 
 def _images(space: Space[Any], *keys: str | int) -> list[tuple[str | int, ...]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
 
 from offline_prune.data import load_dataset
 from offline_prune.data.episodes import Origin, collect_episodes
@@ -142,6 +143,18 @@ def test_damaged_metadata(tmp_path):
     (tmp_path / "set" / "data" / "metadata.json").write_text("{")
     with pytest.raises(DatasetError, match="cannot be opened"):
         load_dataset(tmp_path / "set")
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow", "parquet"])
+def test_more_episodes_than_the_metadata_count(data_format, tmp_path):
+    (tmp_path / "data").mkdir()
+    storage = MinariStorage.new(tmp_path / "data", BOX, UNIT, data_format=data_format)
+    storage.update_metadata({"dataset_id": "test/made-v0", "minari_version": "0.5.4"})
+    storage.update_episodes([EpisodeBuffer(**fields(4)), EpisodeBuffer(**fields(6))])
+    assert len(load_dataset(tmp_path)) == 10
+    storage.update_metadata({"total_episodes": 1, "total_steps": 4})
+    with pytest.raises(DatasetError, match="hold 2 episodes; its metadata count 1"):
+        load_dataset(tmp_path)
 
 
 def test_paths_that_are_no_dataset(tmp_path):
