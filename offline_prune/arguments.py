@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numbers
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from offline_prune.errors import InputError
 
-__all__ = ["check_seed", "check_switch", "shown", "whole_number"]
+__all__ = ["check_seed", "check_switch", "folder_path", "shown", "whole_number"]
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -66,6 +69,31 @@ def check_switch(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{name} is True or False, not {shown(value)}.")
     return bool(value)
+
+
+def folder_path(name: str, value: Any) -> Path:
+    """Return the path of a folder, there already or to be made.
+
+    Args:
+        name: Of the argument, for the message.
+        value: A path, or its text.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: If it is no path, or something else is there.
+    """
+    try:
+        possible = value != "" and stat.S_ISDIR(os.stat(Path(value)).st_mode)
+    except FileNotFoundError:
+        possible = True
+    except (TypeError, ValueError, OSError):
+        possible = False
+    if not possible:
+        found = shown(str(value) if isinstance(value, Path) else value)
+        raise InputError(f"{name} is a folder, there already or to be made, not {found}.")
+    return Path(value)
 
 
 def shown(value: Any) -> str:

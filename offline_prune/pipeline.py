@@ -10,7 +10,7 @@ from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent, check_algo
-from offline_prune.arguments import check_seed, check_switch, shown, whole_number
+from offline_prune.arguments import check_seed, check_switch, folder_path, shown, whole_number
 from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.diagnostics import NetworkDiagnostics
@@ -28,7 +28,7 @@ from offline_prune.masks.mask import Mask
 from offline_prune.memory import check_room
 from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, refuse_replacement
 from offline_prune.pruned_agent import PrunedAgent, hold
-from offline_prune.request import check_checkpoint_directory, check_options, chosen_method
+from offline_prune.request import check_options, chosen_method
 from offline_prune.result import PruneResult, RunSettings, check_output_directory
 from offline_prune.saliency.scoring import SCORING_BATCH_SIZE, Average
 from offline_prune.scored import ScoredAgent
@@ -142,7 +142,8 @@ def prune_then_train(
     """
     if output_dir is not None:
         check_output_directory(output_dir)
-    check_checkpoint_directory(checkpoint_dir)
+    if checkpoint_dir is not None:
+        folder_path("checkpoint_dir", checkpoint_dir)
     evaluate, seed = check_episodes(evaluate), check_seed(seed)
     feature_steps = whole_number("feature_steps", feature_steps, 0)
     diagnostics = check_switch("diagnostics", diagnostics)

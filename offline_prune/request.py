@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from offline_prune.agents.build import d3rlpy_device
-from offline_prune.arguments import check_seed, check_switch, shown, whole_number
+from offline_prune.arguments import check_seed, check_switch, whole_number
 from offline_prune.engines import check_engine
-from offline_prune.errors import InputError
 from offline_prune.masks.allocation import check_sparsity
 from offline_prune.masks.build import check_allocation
 from offline_prune.methods import (
@@ -26,7 +22,7 @@ from offline_prune.methods import (
 from offline_prune.methods.initial_weights import Rescaled
 from offline_prune.saliency.scoring import check_average
 
-__all__ = ["check_checkpoint_directory", "check_options", "chosen_method"]
+__all__ = ["check_options", "chosen_method"]
 
 
 def _check_sparsities(sparsity: Any) -> None:
@@ -91,26 +87,3 @@ def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) 
     if rescale:
         refuse_replacement(chosen, "rescale has no mask to change")
     return Rescaled(chosen) if rescale else chosen
-
-
-def check_checkpoint_directory(directory: Any) -> None:
-    """Refuse what can be no folder of checkpoints; the first is written after an epoch.
-
-    Args:
-        directory: The folder, there or not; None for none.
-
-    Raises:
-        InputError: If it is no path, or there is a file.
-    """
-    if directory is None:
-        return
-    try:
-        possible = stat.S_ISDIR(os.stat(Path(directory)).st_mode)
-    except FileNotFoundError:
-        possible = True
-    except (TypeError, ValueError, OSError):
-        possible = False
-    if not possible:
-        raise InputError(
-            f"checkpoint_dir is a folder, there already or to be made, not {shown(directory)}."
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from offline_prune.arguments import folder_path
 from offline_prune.reporting.analysis import Analysis, analyse
 from offline_prune.reporting.csv_files import write_csv_files
 from offline_prune.reporting.figures import FIGURES
@@ -54,11 +55,12 @@ def report(directory: str | Path, out: str | Path | None = None) -> Report:
     Raises:
         OutputDirectoryError: If ``directory`` is not the folder of a study or holds no
             cell, or ``out`` holds what no report wrote.
-        InputError: If a record is not as ``sweep`` writes it.
+        InputError: If a record is not as ``sweep`` writes it, or an argument is no folder.
         WriteError: If the disk is full or refuses; an older report stays.
         OfflinePruneError: If matplotlib is not installed.
     """
-    target = Path(directory) / "report" if out is None else Path(out)
+    directory = folder_path("directory", directory)
+    target = directory / "report" if out is None else folder_path("out", out)
     require_matplotlib()
     check_folder(target)
     analysis = analyse(directory)

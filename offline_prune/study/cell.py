@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from offline_prune.arguments import shown
 from offline_prune.errors import InputError
 from offline_prune.saliency.scoring import Average
 
-__all__ = ["DENSE", "PRUNING_OPTIONS", "Cell"]
+__all__ = ["DENSE", "PRUNING_OPTIONS", "Cell", "plain"]
 
 DENSE = "dense"
 """The method of a cell that prunes nothing."""
@@ -89,28 +90,20 @@ class Cell:
         """Bring equal requests into one form.
 
         Raises:
-            InputError: If a hyperparameter cannot be written as JSON.
+            InputError: If a field cannot be written as JSON, or ``algo_params`` is no table.
         """
         for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, np.generic):
-                object.__setattr__(self, entry.name, value.item())
+            object.__setattr__(self, entry.name, plain(entry.name, getattr(self, entry.name)))
+        if not isinstance(self.algo_params, Mapping):
+            raise InputError(
+                "algo_params is a table of hyperparameters, such as {'learning_rate': 1e-3}, not"
+                f" {shown(self.algo_params)}."
+            )
         sparsity: Any = self.sparsity
         parts = list(sparsity.values()) if isinstance(sparsity, Mapping) else [sparsity]
         if self.method == DENSE or all(part == 0 for part in parts):
             for name in ("method", "sparsity", *PRUNING_OPTIONS):
                 object.__setattr__(self, name, _DEFAULTS[name])
-        elif isinstance(sparsity, Mapping):
-            plain = {r: s.item() if isinstance(s, np.generic) else s for r, s in sparsity.items()}
-            object.__setattr__(self, "sparsity", dict(sorted(plain.items())))
-        try:
-            params = json.loads(json.dumps(dict(self.algo_params), sort_keys=True))
-        except TypeError as error:
-            raise InputError(
-                f"The hyperparameters of a study are numbers, words, lists and tables, so that"
-                f" they can be written down; {error}: {dict(self.algo_params)!r}."
-            ) from error
-        object.__setattr__(self, "algo_params", params)
 
     @property
     def id(self) -> str:
@@ -138,10 +131,38 @@ class Cell:
         return f"{self.dataset} {self.algo} {self.method}{sparsity} seed {self.seed}"
 
 
+def plain(name: str, value: Any) -> Any:
+    """A value as JSON has it: tables sorted, tuples as lists, numpy's numbers as Python's.
+
+    Args:
+        name: Of the field, for the message.
+        value: The value.
+
+    Returns:
+        The same value.
+
+    Raises:
+        InputError: If it holds anything else.
+    """
+    try:
+        return json.loads(json.dumps(value, sort_keys=True, default=_of_numpy))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{name} of a study is made of numbers, words, lists and tables, so that it can be"
+            f" written down, not {shown(value)} ({str(error)[:100]})."
+        ) from error
+
+
+def _of_numpy(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"it holds a {type(value).__name__}")
+
+
 def _sparsity_text(sparsity: float | Mapping[str, float]) -> str:
     if isinstance(sparsity, Mapping):
-        return ",".join(f"{role}={value:g}" for role, value in sparsity.items())
-    return f"{sparsity:g}"
+        return ",".join(f"{role}={_sparsity_text(value)}" for role, value in sparsity.items())
+    return f"{sparsity:g}" if isinstance(sparsity, int | float) else shown(sparsity)
 
 
 _DEFAULTS: dict[str, Any] = {

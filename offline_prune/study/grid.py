@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from offline_prune.arguments import check_seed, shown, whole_number
 from offline_prune.errors import InputError, UnknownNameError
-from offline_prune.study.cell import Cell
+from offline_prune.study.cell import Cell, plain
 
 __all__ = ["plan", "read_grid"]
 
@@ -18,6 +21,7 @@ _AXES = ("dataset", "algo", "seed", "method", "sparsity")
 _OPTIONS = {f.name for f in dataclasses.fields(Cell)} - {*_AXES, "algo_params"}
 _GRID = {"datasets", "algos", "sparsities", "methods", "seeds", "algo_params", "exclude"}
 _COMMON = "*"
+_MOST_SEEDS = 10**6
 
 
 def plan(
@@ -63,22 +67,23 @@ def plan(
         if name not in _OPTIONS:
             raise UnknownNameError("option of a sweep", name, _OPTIONS | _GRID)
     named = [str(algo) for algo in _many("algos", algos)]
+    of_algorithms = _tables(algo_params)
     per_algorithm = {"methods": methods, **options}
     if isinstance(sparsities, Mapping) and (
         _COMMON in sparsities or any(algo in sparsities for algo in named)
     ):
         per_algorithm["sparsities"] = sparsities
-    for field, value in {**per_algorithm, "algo_params": algo_params or {}}.items():
+    for field, value in {**per_algorithm, "algo_params": of_algorithms}.items():
         if isinstance(value, Mapping):
             for algo in value:
                 if algo not in named and algo != _COMMON:
                     raise UnknownNameError(f"algorithm under {field}", str(algo), named)
-    common = (algo_params or {}).get(_COMMON, {})
-    rules = [_rule(entry) for entry in exclude]
+    common = of_algorithms.get(_COMMON, {})
+    rules = [_rule(entry) for entry in _many("exclude", exclude, least=0)]
     cells: dict[str, Cell] = {}
     for dataset, seed, algo in itertools.product(_many("datasets", datasets), _seeds(seeds), named):
         chosen = {name: _own(name, value, algo) for name, value in options.items()}
-        params = {**common, **(algo_params or {}).get(algo, {})}
+        params = {**common, **of_algorithms.get(algo, {})}
         removed = sparsities
         if "sparsities" in per_algorithm:
             removed = _own("sparsities", sparsities, algo)
@@ -160,25 +165,35 @@ def _complete(path: Path, grid: dict[str, Any]) -> dict[str, Any]:
     return grid
 
 
-def _many(name: str, value: Any) -> list[Any]:
-    """One value or several, as a list that holds something."""
-    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's
-    found = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    if not found:
+def _many(name: str, value: Any, least: int = 1) -> list[Any]:
+    """One value or several, as a list."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    found = list(value) if several else [value]
+    if len(found) < least:
         raise InputError(f"{name} is empty: name at least one.")
     return found
 
 
 def _seeds(seeds: Any) -> list[int]:
-    seeds = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # numpy's
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
-        return list(range(seeds))
-    found = seeds if isinstance(seeds, Sequence) and not isinstance(seeds, str) else [seeds]
-    if not found or not all(isinstance(s, int) and not isinstance(s, bool) for s in found):
-        raise InputError(f"seeds is how many from 0 on, or a list of whole numbers, not {seeds!r}.")
-    if isinstance(seeds, int):
-        raise InputError(f"There must be at least one seed, not {seeds!r}.")
-    return list(found)
+    found = _many("seeds", seeds)
+    is_list = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim)
+    if is_list and not isinstance(seeds, str | bytes):
+        return [check_seed(seed) for seed in found]
+    number = whole_number("seeds", found[0], 1)
+    if number > _MOST_SEEDS:
+        raise InputError(f"seeds={shown(number)} makes more cells than a study can hold.")
+    return list(range(number))
+
+
+def _tables(algo_params: Any) -> dict[str, Mapping[str, Any]]:
+    found = {} if algo_params is None else algo_params
+    if not isinstance(found, Mapping) or not all(isinstance(t, Mapping) for t in found.values()):
+        raise InputError(
+            "algo_params has a table of hyperparameters for each algorithm, or for all of them:"
+            f" {{'*': {{'learning_rate': 1e-3}}}}, not {shown(algo_params)}."
+        )
+    return dict(found)
 
 
 def _own(name: str, value: Any, algo: str) -> Any:
@@ -196,11 +211,11 @@ def _own(name: str, value: Any, algo: str) -> Any:
 
 def _rule(entry: Mapping[str, Any]) -> dict[str, list[Any]]:
     if not isinstance(entry, Mapping) or not entry:
-        raise InputError(f"exclude takes tables of {', '.join(_AXES)}, not {entry!r}.")
+        raise InputError(f"exclude takes tables of {', '.join(_AXES)}, not {shown(entry)}.")
     for name in entry:
         if name not in _AXES:
             raise UnknownNameError("axis to exclude by", str(name), _AXES)
-    return {name: _many(name, value) for name, value in entry.items()}
+    return {name: _many(name, plain(name, value)) for name, value in entry.items()}
 
 
 def _agrees(rule: Mapping[str, list[Any]], cell: Cell) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from offline_prune.atomic import refused_write
 from offline_prune.errors import OutputDirectoryError
 
 try:
@@ -25,10 +26,16 @@ def locked(directory: Path) -> Iterator[None]:
         directory: The folder; it is made if it is missing.
 
     Raises:
-        OutputDirectoryError: If another process holds it.
+        OutputDirectoryError: If another process holds it, or it cannot be made.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("a+") as file:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".lock").open("a+")
+    except OSError as error:
+        raise refused_write(error) or OutputDirectoryError(
+            f"{directory} cannot be made or written in ({error.strerror}). Choose another folder."
+        ) from error
+    with lock as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

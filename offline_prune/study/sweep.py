@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_prune.arguments import whole_number
+from offline_prune.arguments import check_switch, folder_path, whole_number
 from offline_prune.atomic import refused_write, remove_all_leftovers
-from offline_prune.errors import InputError, UnknownNameError, WriteError
+from offline_prune.errors import UnknownNameError, WriteError
 from offline_prune.study.cell import Cell
 from offline_prune.study.checks import check_cells
 from offline_prune.study.grid import plan
@@ -167,12 +167,12 @@ def run_cells(
         OutputDirectoryError: If another process is running a sweep in the folder.
         WriteError: If the disk is full or refuses; finished cells are kept.
     """
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise UnknownNameError("backend", str(backend), BACKENDS)
     workers = whole_number("workers", workers, 1)
-    directory = Path(out).absolute()
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory} is a file; a sweep needs a folder.")
+    retry_failed = check_switch("retry_failed", retry_failed)
+    progress = check_switch("progress", progress)
+    directory = folder_path("out", out).absolute()
     found = {cell.id: read_record(directory, cell.id) for cell in cells}
     waiting = [
         cell

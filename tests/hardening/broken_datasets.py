@@ -8,6 +8,7 @@ in, so that anything that loads and is not exactly them fails the test.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -416,7 +417,8 @@ def broken(draw: Any, breaks: dict[str, Callable[[Made], None]]) -> Made:
     made.broken, made.seed = tuple(names), seed
     for name in names:
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
                 breaks[name](made)
         except (IndexError, KeyError, ValueError, TypeError):
             continue  # a second break that does not fit the first
@@ -604,6 +606,8 @@ def check_faithful(
         if made.discrete:
             actions = actions.reshape(-1, 1) - start
             assert ((actions[:steps] >= 0) & (actions[:steps] < ACTIONS)).all()
+        else:
+            actions = actions.astype(np.float32)
         np.testing.assert_array_equal(data.actions[at : at + steps], actions[:steps])
         assert np.isfinite(data.actions).all()
         np.testing.assert_array_equal(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from d3rlpy.algos import DQNConfig
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offline_prune import (
@@ -30,6 +30,7 @@ from offline_prune.export import export_policy
 from offline_prune.masks.allocation import ALLOCATIONS
 from offline_prune.methods import METHODS, MODIFIERS, PruningSettings, make_method
 from tests.figures import FIGURES
+from tests.hardening.cases import cases
 from tests.hardening.time_limit import within
 from tests.worlds import dataset
 
@@ -56,16 +57,6 @@ ODD = st.one_of(
     st.floats(),
     st.integers(-3, 3),
 )  # fmt: skip
-
-
-def cases(n):
-    return settings(
-        max_examples=n,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 class Steps:

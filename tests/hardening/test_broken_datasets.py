@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offline_prune import load_dataset, prune_then_train, score
@@ -17,6 +17,7 @@ from offline_prune.data.store import local_path
 from offline_prune.errors import OfflinePruneError
 from tests.figures import FIGURES
 from tests.hardening import broken_datasets as world
+from tests.hardening.cases import cases
 from tests.hardening.time_limit import within
 
 SECONDS = 20  # a case that hangs ends the run with its traceback
@@ -25,16 +26,6 @@ PLACE = re.compile(
     r"|transition|dataset|space"
 )
 NUMBER = itertools.count()
-
-
-def cases(n):
-    return settings(
-        max_examples=n,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def load_or_refuse(source):

@@ -150,8 +150,13 @@ WRONG = {
     "window": ({"window": 0}, InputError, "window"),
     "refill": ({"methods": ["gmp"], "refill": True}, InputError, "refill"),
     "option": ({"n_step": 10}, UnknownNameError, "n_steps"),
-    "no seeds": ({"seeds": 0}, InputError, "at least one seed"),
-    "odd seeds": ({"seeds": ["a"]}, InputError, "whole numbers"),
+    "parameters that are no table": ({"algo_params": 3}, InputError, "algo_params has a table"),
+    "parameters of all": ({"algo_params": {"*": [1]}}, InputError, "algo_params has a table"),
+    "exclude": ({"exclude": 5}, InputError, "exclude takes tables"),
+    "huge seeds": ({"seeds": 10**30}, InputError, "more cells than"),
+    "field": ({"n_steps": object()}, InputError, "n_steps of a study is made of"),
+    "no seeds": ({"seeds": 0}, InputError, "seeds is a whole number from 1"),
+    "odd seeds": ({"seeds": ["a"]}, InputError, "seed is a whole number"),
     "no algorithms": ({"algos": []}, InputError, "empty"),
     "other algorithm's steps": ({"n_steps": {"iql": 5}}, UnknownNameError, "iql"),
     "methods of others": ({"algos": ["bc", "iql"], "methods": {"bc": "snip"}}, InputError, "iql"),
@@ -268,7 +273,7 @@ def test_checking_leaves_the_random_states_alone():
 
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(InputError, match="is a file"):
+    with pytest.raises(InputError, match="out is a folder"):
         run_cells([Cell(DATASET, "bc")], tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
