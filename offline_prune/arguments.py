@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import numbers
 import os
 import stat
@@ -12,7 +14,7 @@ import numpy as np
 
 from offline_prune.errors import InputError
 
-__all__ = ["check_seed", "check_switch", "folder_path", "shown", "whole_number"]
+__all__ = ["check_seed", "check_switch", "finite_number", "folder_path", "shown", "whole_number"]
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -33,6 +35,26 @@ def whole_number(name: str, value: Any, least: int) -> int:
     if is_bool or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f"{name} is a whole number from {least} on, not {shown(value)}.")
     return int(value)
+
+
+def finite_number(name: str, value: Any) -> float:
+    """Return a number as Python's ``float``.
+
+    Args:
+        name: What the number is, for the message.
+        value: An int or a float, or a number of numpy.
+
+    Returns:
+        The same number.
+
+    Raises:
+        InputError: If it is anything else, NaN or infinite.
+    """
+    is_bool = isinstance(value, bool | np.bool_)
+    with contextlib.suppress(OverflowError):  # of whole numbers beyond all floats
+        if isinstance(value, numbers.Real) and not is_bool and math.isfinite(value):
+            return float(value)
+    raise InputError(f"{name} is a finite number, not {shown(value)}.")
 
 
 def check_seed(seed: Any) -> int:

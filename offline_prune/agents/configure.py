@@ -24,8 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -48,7 +46,7 @@ from d3rlpy.preprocessing import (
 )
 
 from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
-from offline_prune.arguments import check_switch, whole_number
+from offline_prune.arguments import check_switch, finite_number, whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits, encoder_factory
 from offline_prune.errors import InputError, UnknownNameError
@@ -201,10 +199,7 @@ def check_config(config: Any) -> None:
         elif isinstance(default, int):
             whole_number(field.name, value, min(default, 1))
         elif isinstance(default, float):
-            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value):
-                raise InputError(f"{field.name} is a finite number, not {value!r}.")
-            if abs(value) > _LARGEST:
+            if abs(finite_number(field.name, value)) > _LARGEST:
                 raise InputError(f"{field.name} is a number of float32, not {value!r}.")
             if field.name in ("gamma", "tau") and not 0.0 <= value <= 1.0:
                 raise InputError(f"{field.name} is a number in [0, 1], not {value!r}.")

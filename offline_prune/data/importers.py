@@ -13,6 +13,7 @@ from minari import MinariDataset
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from numpy.typing import NDArray
 
+from offline_prune.arguments import shown
 from offline_prune.data.environment import make_registered
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.data.self_contained import check_self_contained
@@ -56,6 +57,10 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
             environment is not known; nothing is written.
     """
     check_new_id(dataset_id)
+    if not isinstance(path, str | Path):
+        raise DatasetError(f"Expected the path of an HDF5 file, not {shown(path)}.")
+    if not isinstance(env, str | None):
+        raise DatasetError(f"env is the id of a gymnasium environment, not {shown(env)}.")
     path = Path(path)
     fields = _read(path)
     observations, actions = fields["observations"], fields["actions"]

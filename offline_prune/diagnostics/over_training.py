@@ -10,7 +10,7 @@ import torch
 from d3rlpy.dataset import ReplayBufferBase
 from torch import Tensor
 
-from offline_prune.arguments import whole_number
+from offline_prune.arguments import check_seed, finite_number, whole_number
 from offline_prune.data import Dataset
 from offline_prune.diagnostics.dormant import dormant_fraction
 from offline_prune.diagnostics.effective_rank import srank
@@ -94,9 +94,10 @@ class NetworkDiagnostics:
                 f" buffer, not {type(data).__name__}."
             )
         n_transitions = whole_number("n_transitions", n_transitions, 1)
-        if not tau >= 0:
+        seed = check_seed(seed)
+        if finite_number("tau", tau) < 0:
             raise InputError(f"tau is a number from 0 on, not {tau!r}.")
-        if not 0 <= delta < 1:
+        if not 0 <= finite_number("delta", delta) < 1:
             raise InputError(f"delta lies in [0, 1), not {delta!r}.")
         self._data, self._n_transitions, self._seed = data, n_transitions, seed
         self._tau, self._delta = tau, delta

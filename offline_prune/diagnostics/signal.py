@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from offline_prune.agents.agent import Agent
+from offline_prune.arguments import check_seed, whole_number
 from offline_prune.data import Dataset
 from offline_prune.diagnostics.axes import axes_or_new
-from offline_prune.errors import InputError
 from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.scoring import score_networks
 
@@ -70,10 +70,9 @@ def gradient_signal(
         Ratios and norms, layer by layer.
 
     Raises:
-        InputError: If there are fewer than two mini-batches.
+        InputError: If there are fewer than two mini-batches: noise is seen over several.
     """
-    if n_batches < 2:
-        raise InputError(f"Noise is seen over at least 2 mini-batches, not {n_batches}.")
+    n_batches, seed = whole_number("n_batches", n_batches, 2), check_seed(seed)
     ratio: dict[str, float] = {}
     norm: dict[str, float] = {}
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from offline_prune.agents.agent import Agent
+from offline_prune.arguments import check_seed, shown, whole_number
 from offline_prune.data import Dataset
 from offline_prune.diagnostics.axes import axes_or_new
 from offline_prune.errors import InputError
@@ -81,10 +82,12 @@ def score_stability(
         The overlaps.
 
     Raises:
-        InputError: If there are fewer than two draws.
+        InputError: If there are fewer than two draws, or another number is out of range.
     """
-    if draws < 2:
-        raise InputError(f"Stability compares at least 2 draws, not {draws}.")
+    draws, seed = whole_number("draws", draws, 2), check_seed(seed)
+    if not isinstance(n_batches, Sequence) or isinstance(n_batches, str | bytes):
+        raise InputError(f"n_batches is a list of whole numbers, not {shown(n_batches)}.")
+    n_batches = [whole_number("n_batches", count, 1) for count in n_batches]
     asked = check_request(agent, sparsity, allocation)
     found: dict[str, list[float]] = {role: [] for role in agent.roles}
     for count in n_batches:

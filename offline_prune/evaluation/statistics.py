@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from offline_prune.arguments import whole_number
+from offline_prune.arguments import check_seed, finite_number, shown, whole_number
 from offline_prune.errors import InputError
 
 __all__ = [
@@ -111,15 +111,16 @@ def normalized_scores(returns: ArrayLike, reference_min: float, reference_max: f
         The scores, of the same shape.
 
     Raises:
-        InputError: If the references are the same or not finite.
+        InputError: If the references are the same or not finite, or returns no numbers.
     """
-    width = float(reference_max) - float(reference_min)
+    low = finite_number("reference_min", reference_min)
+    width = finite_number("reference_max", reference_max) - low
     if width == 0 or not np.isfinite(width):
         raise InputError(
             "Reference returns must be two different finite numbers, not"
             f" {reference_min!r} and {reference_max!r}."
         )
-    scores: _Floats = (np.asarray(returns, dtype=np.float64) - reference_min) / width
+    scores: _Floats = (_numbers("returns", returns) - low) / width
     return scores
 
 
@@ -152,8 +153,18 @@ def iqm(values: ArrayLike, axis: int = -1) -> Any:
 
     Returns:
         The mean; an array where there are further axes.
+
+    Raises:
+        InputError: If there are no values, or no such axis.
     """
-    return stats.trim_mean(np.asarray(values, dtype=np.float64), 0.25, axis=axis)
+    numbers = _numbers("values", values)
+    axis = whole_number("axis", axis, -numbers.ndim)
+    if axis >= numbers.ndim or numbers.size == 0:
+        raise InputError(
+            f"The interquartile mean is one of an axis of numbers, not of axis {axis} of an"
+            f" array of shape {numbers.shape}."
+        )
+    return stats.trim_mean(numbers, 0.25, axis=axis)
 
 
 def interquartile_mean(
@@ -274,6 +285,7 @@ def paired_ratios(
             ``least``: a ratio to next to nothing says nothing.
     """
     ours, theirs = _pairs(pruned, dense)
+    least = finite_number("least", least)
     for task, runs in theirs.items():
         if runs.min() < least:
             raise InputError(
@@ -315,6 +327,7 @@ def ratio_to_dense(
             only one a task, or the dense interquartile mean is below ``least``.
     """
     ours, theirs = _pairs(pruned, dense)
+    least = finite_number("least", least)
     below = float(iqm(np.concatenate(list(theirs.values()))))
     if below < least:
         raise InputError(
@@ -361,6 +374,7 @@ def _bootstrap(
         seed: Of the draws.
         widest: Numbers that one resample makes of one task, for the size of a batch.
     """
+    n_resamples, seed = whole_number("n_resamples", n_resamples, 1), check_seed(seed)
     for task, runs in samples.items():
         if len(runs) < 2:
             name = task if isinstance(task, str) else task[-1]
@@ -379,7 +393,7 @@ def _bootstrap(
 
 
 def _percentiles(resampled: _Floats, level: float) -> tuple[_Floats, _Floats]:
-    if not 0 < level < 1:
+    if not 0 < finite_number("level", level) < 1:
         raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=-1)
@@ -391,19 +405,26 @@ def _estimate(one: _Floats, resampled: _Floats, level: float) -> Estimate:
     return Estimate(float(one[0]), float(low), float(high), level)
 
 
+def _numbers(what: str, values: ArrayLike) -> _Floats:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"Expected numbers for {what}, not {shown(values)}.") from error
+
+
 def _runs(what: str, values: ArrayLike) -> _Floats:
-    runs = np.asarray(values, dtype=np.float64)
+    runs = _numbers(what, values)
     if runs.ndim != 1 or len(runs) == 0 or not np.isfinite(runs).all():
         raise InputError(
-            f"Expected a list of finite numbers for {what}, not {values!r}. Leave runs that"
+            f"Expected a list of finite numbers for {what}, not {shown(values)}. Leave runs that"
             " failed or were not evaluated out."
         )
     return runs
 
 
 def _tasks(scores: Scores) -> dict[str, _Floats]:
-    if not scores:
-        raise InputError("There are no scores: expected task → scores of its runs.")
+    if not isinstance(scores, Mapping) or not scores:
+        raise InputError(f"Expected task → scores of its runs, not {shown(scores)}.")
     return {task: _runs(f"the runs of {task!r}", runs) for task, runs in scores.items()}
 
 

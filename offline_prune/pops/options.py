@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from offline_prune.arguments import check_seed, whole_number
+from offline_prune.arguments import check_seed, finite_number, whole_number
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.allocation import check_sparsity
 from offline_prune.pops.gate import Gate
@@ -63,8 +63,8 @@ class ShrinkOptions:
             value = getattr(self, option)
             if option == "learning_rate" and value is None:
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not 0 < value < math.inf:
+            object.__setattr__(self, option, finite_number(option, value))
+            if value <= 0:
                 raise InputError(f"{option} is a positive number, not {value!r}.")
         object.__setattr__(self, "seed", check_seed(self.seed))
         check_sparsity(self.final_sparsity)
