@@ -424,7 +424,9 @@ def _runs(what: str, values: ArrayLike) -> _Floats:
 
 def _tasks(scores: Scores) -> dict[str, _Floats]:
     if not isinstance(scores, Mapping) or not scores:
-        raise InputError(f"There are no scores in {shown(scores)}: expected task → scores of its runs.")
+        raise InputError(
+            f"There are no scores in {shown(scores)}: expected task → scores of its runs."
+        )
     return {task: _runs(f"the runs of {task!r}", runs) for task, runs in scores.items()}
 
 
