@@ -148,6 +148,7 @@ def prune_then_train(
     feature_steps = whole_number("feature_steps", feature_steps, 0)
     diagnostics = check_switch("diagnostics", diagnostics)
     keep_checkpoint = check_switch("keep_checkpoint", keep_checkpoint)
+    progress = check_switch("progress", progress)
     check_fit_options(fit_options)
     data, agent, chosen, settings = _begin(
         dataset,

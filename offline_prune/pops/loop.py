@@ -11,6 +11,7 @@ import d3rlpy
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
+from offline_prune.arguments import check_switch
 from offline_prune.data import Dataset, load_dataset, make_environment
 from offline_prune.errors import EnvironmentUnavailableError, ObjectiveNotReachedError
 from offline_prune.evaluation.rollouts import Evaluation, check_episodes
@@ -131,7 +132,7 @@ def prune_and_shrink(
         learning_rate=learning_rate,
         seed=seed,
     )
-    evaluate = check_episodes(evaluate)
+    evaluate, progress = check_episodes(evaluate), check_switch("progress", progress)
     data = load_dataset(dataset)
     return shrink(teacher, data, options, evaluate=evaluate, progress=progress)
 

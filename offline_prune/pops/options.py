@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from d3rlpy.algos import BCConfig
+
+from offline_prune.agents.configure import check_config
 from offline_prune.arguments import check_seed, finite_number, whole_number
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.allocation import check_sparsity
@@ -66,6 +69,8 @@ class ShrinkOptions:
             object.__setattr__(self, option, finite_number(option, value))
             if value <= 0:
                 raise InputError(f"{option} is a positive number, not {value!r}.")
+        if self.learning_rate is not None:
+            check_config(BCConfig(learning_rate=self.learning_rate))
         object.__setattr__(self, "seed", check_seed(self.seed))
         check_sparsity(self.final_sparsity)
         if isinstance(self.gate, str):

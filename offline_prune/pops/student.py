@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from d3rlpy.algos import BCConfig, DiscreteBCConfig
 from d3rlpy.logging import NoopAdapterFactory
@@ -107,9 +109,12 @@ class Workshop:
             stop training.
 
         Raises:
-            NonFiniteError: If a weight is NaN or infinite at a pause.
+            NonFiniteError: If a weight, the mean loss or an action is NaN or infinite at a
+                pause.
         """
         steps = -(-n_steps // interval) * interval
+        some = np.arange(min(self.batch_size, self.data.buffer.transition_count))
+        states = self.data.buffer.batch_at(some).observations
         with distilled(student, self.teacher, self.temperature):
             # Nothing is logged: there is no file that an early stop would leave open.
             epochs = student.fitter(
@@ -122,8 +127,9 @@ class Workshop:
             )
             with contextlib.closing(epochs):
                 for epoch, metrics in epochs:
-                    _check_finite(student, epoch * interval)
-                    yield epoch * interval, float(metrics["loss"])
+                    loss = float(metrics["loss"])
+                    _check_finite(student, states, loss, epoch * interval)
+                    yield epoch * interval, loss
 
 
 @contextlib.contextmanager
@@ -166,9 +172,18 @@ def weights_of(student: Any) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
-def _check_finite(student: Any, step: int) -> None:
-    if not all(bool(torch.isfinite(w).all()) for w in Agent.of(student).weights.values()):
+def _check_finite(student: Any, states: Any, loss: float, step: int) -> None:
+    parameters = student.impl.modules.imitator.parameters()
+    cause = None
+    is_finite = math.isfinite(loss) and all(bool(torch.isfinite(p).all()) for p in parameters)
+    if is_finite:
+        try:
+            is_finite = bool(np.isfinite(student.predict(states)).all())
+        except ValueError as error:  # torch refuses to choose among NaN
+            is_finite, cause = False, error
+    if not is_finite:
         raise NonFiniteError(
-            f"A student's weights are no longer finite at gradient step {step}. Try a smaller"
-            " learning_rate, and check that the teacher's outputs are finite."
-        )
+            f"A student's weights, its loss ({loss}) or its actions are no longer finite at"
+            f" gradient step {step}. Try a smaller learning_rate or a higher temperature, and"
+            " check that the teacher's outputs are finite."
+        ) from cause

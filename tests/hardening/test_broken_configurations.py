@@ -72,7 +72,8 @@ class Steps:
 ARGUMENTS = (
     "algo", "sparsity", "method", "allocation", "n_steps", "batch_size", "n_batches", "average",
     "float64", "refill", "rescale", "seed", "engine", "evaluate", "algo_params",
-    "share_critics", "device", "diagnostics", "feature_steps", "dataset",
+    "share_critics", "device", "diagnostics", "feature_steps", "dataset", "progress",
+    "keep_checkpoint",
 )  # fmt: skip
 #: Works asked for outright: as large as asked, so not tried with large numbers.
 AMOUNTS = ("n_steps", "evaluate", "n_batches", "feature_steps", "batch_size")

@@ -7,7 +7,7 @@ import torch
 
 from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import AlgorithmError, NonFiniteError
-from offline_prune.pops.student import distilled, weights_of, widths
+from offline_prune.pops.student import _check_finite, distilled, weights_of, widths
 from offline_prune.pops.teacher import Teacher
 from tests.pops.worlds import trained, workshop
 from tests.worlds import CASES, dataset
@@ -114,6 +114,16 @@ def test_training_that_diverges_is_named():
         student.impl.modules.imitator._fc.weight[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match="gradient step 5"):
         list(shop.train(student, 10, 5))
+
+
+def test_actions_beyond_all_numbers_are_named():
+    shop = workshop("vector-discrete")
+    student = shop.copy_of_teacher()
+    with torch.no_grad():
+        for weight in student.impl.modules.imitator.parameters():
+            weight.fill_(1e30)
+    with pytest.raises(NonFiniteError, match="actions are no longer finite at gradient step 7"):
+        _check_finite(student, dataset("vector-discrete").observations[:8], 0.5, 7)
 
 
 def test_teachers_that_are_refused():
