@@ -21,6 +21,7 @@ from scipy import stats
 
 from offline_prune.arguments import check_seed, finite_number, shown, whole_number
 from offline_prune.errors import InputError
+from offline_prune.memory import check_room
 
 __all__ = [
     "LEAST_DENSE_SCORE",
@@ -375,6 +376,7 @@ def _bootstrap(
         widest: Numbers that one resample makes of one task, for the size of a batch.
     """
     n_resamples, seed = whole_number("n_resamples", n_resamples, 1), check_seed(seed)
+    check_room(f"n_resamples={shown(n_resamples)}", 8 * n_resamples)
     for task, runs in samples.items():
         if len(runs) < 2:
             name = task if isinstance(task, str) else task[-1]
