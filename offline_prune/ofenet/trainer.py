@@ -10,7 +10,7 @@ from d3rlpy.torch_utility import convert_to_torch
 from torch import Tensor
 from torch.optim import Adam
 
-from offline_prune.arguments import whole_number
+from offline_prune.arguments import finite_number, whole_number
 from offline_prune.data import Dataset
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.errors import AlgorithmError, InputError, NonFiniteError
@@ -67,7 +67,7 @@ class OFENetTrainer:
         """
         # Batch normalisation needs two transitions.
         batch_size = whole_number("batch_size", batch_size, 2)
-        if not learning_rate > 0:
+        if finite_number("learning_rate", learning_rate) <= 0:
             raise InputError(f"learning_rate is a positive number, not {learning_rate!r}.")
         self._transitions = transitions_of(data)
         self.ofenet = share_ofenet(algo)
