@@ -90,10 +90,16 @@ class Cell:
         """Bring equal requests into one form.
 
         Raises:
-            InputError: If a field cannot be written as JSON, or ``algo_params`` is no table.
+            InputError: If a field cannot be written as JSON or has more than 64 bits, or
+                ``algo_params`` is no table.
         """
         for entry in dataclasses.fields(self):
-            object.__setattr__(self, entry.name, plain(entry.name, getattr(self, entry.name)))
+            value = plain(entry.name, getattr(self, entry.name))
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise InputError(
+                    f"{entry.name} has at most 64 bits in a table, not {shown(value)}."
+                )
+            object.__setattr__(self, entry.name, value)
         if not isinstance(self.algo_params, Mapping):
             raise InputError(
                 "algo_params is a table of hyperparameters, such as {'learning_rate': 1e-3}, not"

@@ -154,6 +154,7 @@ WRONG = {
     "parameters of all": ({"algo_params": {"*": [1]}}, InputError, "algo_params has a table"),
     "exclude": ({"exclude": 5}, InputError, "exclude takes tables"),
     "huge seeds": ({"seeds": 10**30}, InputError, "more cells than"),
+    "huge points": ({"evaluate": 0, "evaluations": 10**30}, InputError, "at most 64 bits"),
     "field": ({"n_steps": object()}, InputError, "n_steps of a study is made of"),
     "no seeds": ({"seeds": 0}, InputError, "seeds is a whole number from 1"),
     "odd seeds": ({"seeds": ["a"]}, InputError, "seed is a whole number"),
