@@ -151,7 +151,7 @@ def plain(name: str, value: Any) -> Any:
         InputError: If it holds anything else.
     """
     try:
-        return json.loads(json.dumps(value, sort_keys=True, default=_of_numpy))
+        return json.loads(json.dumps(value, sort_keys=True, default=_as_json))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{name} of a study is made of numbers, words, lists and tables, so that it can be"
@@ -159,7 +159,9 @@ def plain(name: str, value: Any) -> Any:
         ) from error
 
 
-def _of_numpy(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"it holds a {type(value).__name__}")

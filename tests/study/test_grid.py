@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -85,7 +86,8 @@ def test_a_name_says_everything_and_never_changes():
     """The name of the first cell is fixed here: a change would orphan every study."""
     cell = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params={"b": 1, "a": (1, 2)})
     assert cell.id == "a0e2083fda1bca81"
-    same = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params={"a": [1, 2], "b": 1})
+    params = MappingProxyType({"a": np.array([1, 2]), "b": np.int64(1)})
+    same = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params=params)
     assert same.id == cell.id
     changed = {
         "dataset": "cartpole/mixture-v0",
