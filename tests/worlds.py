@@ -82,3 +82,8 @@ def params(kind: str, algo: str) -> dict:
 def agent(kind: str, algo: str, seed: int = 0):
     """A built agent of a case."""
     return build_agent(dataset(kind), algo, algo_params=params(kind, algo), seed=seed).agent
+
+
+def within_budget(mask, sparsity: float) -> bool:
+    """Whether every network keeps at most ``round(N (1 − s))``, as methods of whole units do."""
+    return all(mask[r].n_kept <= round(mask[r].n_weights * (1.0 - sparsity)) for r in mask)
