@@ -72,9 +72,24 @@ def full_disk(how, folder, room=2048):
     filler.unlink()
 
 
+class NoMountError(Exception):
+    """No file system can be mounted here."""
+
+
+def disk_in(folder, how):
+    """A folder for a disk that is to be full: for a tmpfs one of 2 MB, if it is allowed here."""
+    disk = folder / "disk"
+    disk.mkdir(parents=True)
+    if how == "tmpfs":
+        try:
+            mount(disk)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NoMountError(error) from error
+    return disk
+
+
 def mount(folder):
     """A disk of 2 MB that this process alone sees; an error where that is not allowed."""
-    folder.mkdir(parents=True)
     if ctypes.CDLL(None, use_errno=True).unshare(NEW_MOUNTS):
         raise OSError(ctypes.get_errno(), "unshare")
     for arguments in (
@@ -84,26 +99,43 @@ def mount(folder):
         subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
+def raised_by(function, *arguments):
+    """What a call raised, in words that leave the process: kind, message and number."""
+    raised = None
+    try:
+        function(*arguments)
+    except Exception as error:
+        raised = error
+    return type(raised).__name__, str(raised), getattr(raised, "errno", None)
+
+
+def found_on_disk(done):
+    """What a job on a disk of its own returned; the test is skipped where it had none."""
+    if done.error is not None and done.error[0] == NoMountError.__name__:
+        pytest.skip(f"no file system can be mounted here: {done.error[1]}")
+    assert done.error is None, done.error
+    return done.value
+
+
+def refusal(raised):
+    """The message of a ``WriteError`` that a full disk was the reason of."""
+    kind, message, number = raised
+    assert kind == "WriteError", message
+    assert number in (errno.EFBIG, errno.ENOSPC)
+    return message
+
+
 def attempt(name, how, material, folder):
     """A job on a full disk, then once more; what was raised and what was found."""
     job = JOBS[name]
-    disk = folder / "disk"
-    if how == "tmpfs":
-        try:
-            mount(disk)
-        except (OSError, subprocess.CalledProcessError) as error:
-            return {"no mount": str(error)}
+    disk = disk_in(folder, how)
     here = prepared(disk / "here", name)
     before = job.look(here / job.target) if name in REPLACING else None
-    raised = None
     with full_disk(how, disk):
-        try:
-            job.run(material, here)
-        except Exception as error:
-            raised = error
+        raised = raised_by(job.run, material, here)
     there = (here / job.target).exists()
     found = {
-        "raised": (type(raised).__name__, str(raised), getattr(raised, "errno", None)),
+        "raised": raised,
         "untouched": (job.look(here / job.target) if there else None) == before,
         "leftovers": leftovers(here),
     }
@@ -116,14 +148,8 @@ def attempt(name, how, material, folder):
 def test_a_full_disk_is_named_and_changes_nothing(name, how, forks, material, tmp_path):
     job = JOBS[name]
     forks.run(job.run, material, prepared(tmp_path / "whole", name))
-    done = forks.run(attempt, name, how, material, tmp_path)
-    assert done.error is None, done.error
-    found = done.value
-    if "no mount" in found:
-        pytest.skip(f"no file system can be mounted here: {found['no mount']}")
-    kind, message, number = found["raised"]
-    assert kind == "WriteError", message
-    assert number in (errno.EFBIG, errno.ENOSPC)
+    found = found_on_disk(forks.run(attempt, name, how, material, tmp_path))
+    message = refusal(found["raised"])
     assert "could not be written (File too large)" in message or "(No space left" in message
     assert "What was there before is untouched" in message
     assert "Free some space" in message
@@ -238,13 +264,7 @@ def sweep_in_little_room(root, grid, folder, how, more):
     """The command in little room, and again; what was said, and found."""
     # What a worker imports in little room must not be left half-compiled.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    disk = folder / "disk"
-    if how == "tmpfs":
-        try:
-            mount(disk)
-        except (OSError, subprocess.CalledProcessError) as error:
-            return {"no mount": str(error)}
-    disk.mkdir(exist_ok=True)
+    disk = disk_in(folder, how)
     out = disk / "study"
     with full_disk(how, disk, ROOM):
         stopped = run_command(root, grid, out, "--quiet", *more)
@@ -287,10 +307,7 @@ def test_a_sweep_stops_and_goes_on_when_there_is_room(
     how, more, undisturbed, forks, grid, minari_root, tmp_path
 ):
     done = forks.run(sweep_in_little_room, minari_root, grid, tmp_path, how, more)
-    assert done.error is None, done.error
-    found = done.value
-    if "no mount" in found:
-        pytest.skip(f"no file system can be mounted here: {found['no mount']}")
+    found = found_on_disk(done)
     code, said, table = found["stopped"]
     assert code == 1
     assert said.startswith(f"WriteError: {tmp_path / 'disk' / 'study' / 'checkpoints'}")
