@@ -127,6 +127,11 @@ class Cell:
         """Whether nothing is pruned."""
         return self.method == DENSE
 
+    @property
+    def pruning_method(self) -> str:
+        """What it is run with: the dense run removes nothing, by magnitude."""
+        return "magnitude" if self.is_dense else self.method
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
         return dataclasses.asdict(self)

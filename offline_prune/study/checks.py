@@ -54,11 +54,8 @@ def _check_alone(cell: Cell) -> None:
         whole_number(name, getattr(cell, name), least)
     check_algo(cell.algo, cell.algo_params)
     own = ("sparsity", "n_steps", "batch_size", "seed", "engine", "device")
-    check_options(_method(cell), **{name: getattr(cell, name) for name in (*PRUNING_OPTIONS, *own)})
-
-
-def _method(cell: Cell) -> str:
-    return "magnitude" if cell.is_dense else cell.method  # what a dense run is run with
+    options = {name: getattr(cell, name) for name in (*PRUNING_OPTIONS, *own)}
+    check_options(cell.pruning_method, **options)
 
 
 def _check_on_data(
@@ -91,4 +88,4 @@ def _check_on_data(
         n_steps=n_steps,
         refill=cell.refill,
     )
-    chosen_method(_method(cell), settings, cell.rescale)
+    chosen_method(cell.pruning_method, settings, cell.rescale)

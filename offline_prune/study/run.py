@@ -139,7 +139,7 @@ def _run(
         data,
         cell.algo,
         cell.sparsity,
-        method="magnitude" if cell.is_dense else cell.method,
+        method=cell.pruning_method,
         allocation=cell.allocation,
         n_steps=n_steps,
         batch_size=cell.batch_size,
