@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offline_prune.errors import InputError
 from offline_prune.methods import METHODS
-from offline_prune.methods.expression import Expression, parse
+from offline_prune.expression import Expression, parse
 from offline_prune.study import DENSE
 
 __all__ = ["KINDS", "kind_of", "shuffled"]

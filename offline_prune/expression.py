@@ -1,4 +1,4 @@
-"""Read a method's expression, such as ``corrupted(snip, rewards)``."""
+"""Read a name with arguments, such as the method ``corrupted(snip, rewards)``."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ class Expression:
         return not self.arguments and not self.options
 
 
-def parse(text: str) -> Expression:
+def parse(
+    text: str, what: str = "pruning method", example: str = "'force(rounds=20)' or 'shuffled(snip)'"
+) -> Expression:
     """Read an expression; nothing is executed.
 
     Args:
         text: ``name``, or ``name(argument, …, option=value, …)``; an argument is a
             number, a quoted string or an expression. A hyphen in a name counts as an
             underscore: ``small-dense``.
+        what: It names, for the message.
+        example: Of one with arguments, for the message.
 
     Returns:
         The expression.
@@ -50,11 +54,11 @@ def parse(text: str) -> Expression:
         found = _read(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"{text[:200]!r} is not a pruning method: {error}. Write a name, or a name with"
-            " arguments such as 'force(rounds=20)' or 'shuffled(snip)'."
+            f"{text[:200]!r} is not a {what}: {error}. Write a name, or a name with"
+            f" arguments such as {example}."
         ) from error
     if not isinstance(found, Expression):
-        raise InputError(f"{text!r} is not a pruning method but a plain value.")
+        raise InputError(f"{text!r} is not a {what} but a plain value.")
     return found
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from offline_prune.errors import InputError
-from offline_prune.methods.expression import Expression, parse
+from offline_prune.expression import Expression, parse
 
 
 def test_a_name():
