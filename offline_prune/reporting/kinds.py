@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from offline_prune.errors import InputError
-from offline_prune.methods import METHODS
 from offline_prune.expression import Expression, parse
+from offline_prune.methods import METHODS
 from offline_prune.study import DENSE
 
 __all__ = ["KINDS", "kind_of", "shuffled"]
