@@ -27,6 +27,7 @@ from d3rlpy.base import LearnableConfigWithShape
 from torch import Tensor
 
 from offline_prune.atomic import remove_leftovers, written_aside
+from offline_prune.averaging import WeightAverage
 from offline_prune.data import Dataset
 from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.pruned_agent import PrunedAgent
@@ -77,7 +78,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self, directory: str | Path, agent: PrunedAgent, data: Dataset, schedule: Sequence[int]
+        self, directory: str | Path, agent: PrunedAgent, data: Dataset, schedule: Sequence[Any]
     ) -> None:
         """Name the checkpoint of a run that is about to start.
 
@@ -90,12 +91,18 @@ class Checkpoint:
         self._agent = agent
         self.path = Path(directory) / f"{_fingerprint(agent, data, schedule)}.pt"
 
-    def save(self, progress: Progress, observer: Mapping[str, Any] | None) -> None:
+    def save(
+        self,
+        progress: Progress,
+        observer: Mapping[str, Any] | None,
+        average: WeightAverage | None = None,
+    ) -> None:
         """Write the state at the end of an epoch, whole or not at all.
 
         Args:
             progress: How far the run has come.
             observer: State of the epoch callback: tensors, numbers, words, lists, tables.
+            average: The running average of the weights.
 
         Raises:
             WriteError: If the disk is full or refuses; the state before stays.
@@ -106,6 +113,7 @@ class Checkpoint:
             "history": [{k: float(v) for k, v in row.items()} for row in progress.history],
             "seconds": progress.seconds,
             "observer": observer,
+            "average": None if average is None else average.state_dict(),
             "grad_step": algo.grad_step,
             "parts": {name: part.state_dict() for name, part in _parts(algo).items()},
             "with_gradient": [[p.grad is not None for p in each] for each in _stepped(algo)],
@@ -114,11 +122,14 @@ class Checkpoint:
         with written_aside(self.path) as aside:
             torch.save(content, aside)
 
-    def restore(self, observer: Any = None) -> Progress | None:
+    def restore(
+        self, observer: Any = None, average: WeightAverage | None = None
+    ) -> Progress | None:
         """Bring the agent to the state of the file; no code of it is executed.
 
         Args:
             observer: What has a ``load_state_dict`` and takes the saved state; or None.
+            average: The running average of the weights; goes on from the saved one.
 
         Returns:
             How far the run had come; None without a file, or if it cannot be read.
@@ -137,6 +148,8 @@ class Checkpoint:
         algo.set_grad_step(content["grad_step"])
         if observer is not None:
             observer.load_state_dict(content["observer"])
+        if average is not None:
+            average.load_state_dict(content["average"], self._agent.engine.mask)
         set_random_state(content["random"])
         return Progress(content["epochs"], tuple(content["history"]), content["seconds"])
 
@@ -175,6 +188,7 @@ def _fingerprint(agent: PrunedAgent, data: Dataset, schedule: Sequence[int]) -> 
             "config": config.serialize(),
             "device": algo.impl.device,
             "schedule": list(schedule),
+            "parameterization": agent.parameterization,
             "grad_step": algo.grad_step,
             "semantics": data.semantics,
             "data": [data.frames, data.actions, data.rewards, data.terminals, data.ends],

@@ -106,6 +106,13 @@ def run(
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Scale kept weights for the fan-in left.")
     ] = False,
+    parameterization: Annotated[
+        str | None,
+        typer.Option(help="sparse, standard or 'sparse(exponent=0.5)': initial weights, steps."),
+    ] = None,
+    averaging: Annotated[
+        str | None, typer.Option(help="Of the weights that act: tail, exponential or none.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     engine: Annotated[str, typer.Option(help="auto, masked, compact or sparse.")] = "auto",
     episodes: Annotated[int, typer.Option(help="Evaluation episodes; 0 = none.")] = 10,
@@ -144,6 +151,8 @@ def run(
             float64=float64,
             refill=refill,
             rescale=rescale,
+            parameterization=parameterization,
+            averaging=averaging,
             seed=seed,
             engine=engine,
             evaluate=episodes,

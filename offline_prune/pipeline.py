@@ -11,11 +11,12 @@ from typing import Any
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent, check_algo
 from offline_prune.arguments import check_seed, check_switch, folder_path, shown, whole_number
+from offline_prune.averaging import acting_weights, load_acting_weights, make_averaging
 from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.diagnostics import NetworkDiagnostics
 from offline_prune.errors import InputError, OutputDirectoryError, UnsavedResultError, WriteError
-from offline_prune.evaluation.rollouts import check_episodes
+from offline_prune.evaluation.rollouts import Evaluation, check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import (
@@ -25,11 +26,17 @@ from offline_prune.masks.build import (
     warn_of_collapse,
 )
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.memory import check_room
 from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, refuse_replacement
 from offline_prune.pruned_agent import PrunedAgent, hold
-from offline_prune.request import check_options, chosen_method
-from offline_prune.result import PruneResult, RunSettings, check_output_directory
+from offline_prune.request import (
+    check_options,
+    chosen_averaging,
+    chosen_method,
+    chosen_parameterization,
+)
+from offline_prune.result import LastWeights, PruneResult, RunSettings, check_output_directory
 from offline_prune.saliency.scoring import SCORING_BATCH_SIZE, Average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
@@ -54,6 +61,8 @@ def prune_then_train(
     float64: bool = False,
     refill: bool = False,
     rescale: bool = False,
+    parameterization: str | None = None,
+    averaging: str | None = None,
     seed: int = 0,
     engine: str = "auto",
     evaluate: int = 10,
@@ -100,6 +109,15 @@ def prune_then_train(
         refill: Whether kept weights that lead nowhere make room for the next best.
         rescale: Whether to scale a unit's kept weights by ``sqrt(fan-in / kept
             fan-in)`` before training; short for ``"rescaled(method)"``.
+        parameterization: How initial weights and optimizer steps follow from the weights that
+            a layer keeps: ``"sparse"``, so that it learns as fast as the dense layer would
+            (:class:`~offline_prune.masks.parameterization.Parameterization`), also with
+            numbers, ``"sparse(exponent=0.5, cap=10)"``; ``"standard"``, as in the dense
+            network. None: sparse where the mask is made before training, on initial weights.
+        averaging: Whether the trained agent acts by an average of its weights: ``"tail"``,
+            their mean over the second half of training (``"tail(0.25)"``: the last quarter);
+            ``"exponential"``; ``"none"``. None: tail where the mask is made before training.
+            Training itself does not notice; ``result.last`` has the last weights.
         seed: Of everything random; the same seed gives the same mask and weights.
         engine: What holds the zeros while d3rlpy trains: ``"auto"``, the fastest for
             each network; ``"masked"``, layers of the original size; ``"compact"``,
@@ -164,15 +182,27 @@ def prune_then_train(
         average=average,
         float64=float64,
         refill=refill,
+        parameterization=parameterization,
+        averaging=averaging,
         seed=seed,
         algo_params=algo_params,
         share_critics=share_critics,
         device=device,
     )
+    parameterization = chosen_parameterization(parameterization, chosen, trained=_is_built(algo))
+    dense = not any(settings.sparsity.values())
+    averaging = chosen_averaging(averaging, chosen, dense=dense)
     n_steps = settings.n_steps
     check_epochs(fit_options, n_steps)
     start = time.perf_counter()
-    pruned, _ = hold(agent, data, chosen, engine, feature_steps=feature_steps)
+    pruned, _ = hold(
+        agent,
+        data,
+        chosen,
+        engine,
+        parameterization=make_parameterization(parameterization),
+        feature_steps=feature_steps,
+    )
     scoring_seconds = time.perf_counter() - start
     try:
         if diagnostics:
@@ -183,6 +213,7 @@ def prune_then_train(
             data,
             n_steps,
             fit_options=fit_options,
+            averaging=make_averaging(averaging),
             progress=progress,
             checkpoint_dir=checkpoint_dir,
         )
@@ -194,7 +225,12 @@ def prune_then_train(
     if chosen.replaces_agent:
         agent = chosen.after_training(agent, data)
         mask = mask_from_kept(agent, all_kept(agent))
-    evaluation = evaluate_policy(agent.algo, data.metadata, evaluate, seed=seed, progress=progress)
+    last = None
+    if record.average is not None:
+        weights = acting_weights(agent.algo)
+        last = LastWeights(weights, _evaluated(agent, data, evaluate, seed, progress))
+        load_acting_weights(agent.algo, record.average)
+    evaluation = _evaluated(agent, data, evaluate, seed, progress)
     result = PruneResult(
         algo=agent.algo,
         mask=mask,
@@ -218,10 +254,13 @@ def prune_then_train(
             refill=settings.refill,
             rescale=bool(rescale),
             feature_steps=feature_steps,
+            parameterization=parameterization,
+            averaging=averaging,
         ),
         scoring_seconds=scoring_seconds,
         training_seconds=record.seconds,
         history=record.history,
+        last=last,
     )
     if output_dir is not None:
         _save(result, output_dir, record.checkpoint)
@@ -244,6 +283,7 @@ def prune(
     float64: bool = False,
     refill: bool = False,
     rescale: bool = False,
+    parameterization: str | None = None,
     seed: int = 0,
     engine: str = "auto",
     algo_params: Mapping[str, Any] | None = None,
@@ -270,6 +310,7 @@ def prune(
         float64: Whether to score in double precision.
         refill: Whether kept weights that lead nowhere make room for the next best.
         rescale: Whether kept weights are scaled for the fan-in that is left.
+        parameterization: How initial weights and steps follow from the weights kept.
         seed: Of everything random.
         engine: What holds the zeros.
         algo_params: Hyperparameters that replace the recipe's.
@@ -297,13 +338,17 @@ def prune(
         average=average,
         float64=float64,
         refill=refill,
+        parameterization=parameterization,
         seed=seed,
         algo_params=algo_params,
         share_critics=share_critics,
         device=device,
     )
     refuse_replacement(chosen, "prune only attaches a mask")
-    return hold(agent, data, chosen, engine)
+    parameterization = chosen_parameterization(parameterization, chosen, trained=_is_built(algo))
+    return hold(
+        agent, data, chosen, engine, parameterization=make_parameterization(parameterization)
+    )
 
 
 def score(
@@ -429,6 +474,15 @@ def _begin(
     check_room(f"n_batches={shown(n_batches)}", scored * row)
     check_room(f"batch_size={shown(batch_size)}", batch_size * row)
     return data, agent, chosen_method(method, settings, rescale), settings
+
+
+def _is_built(algo: Any) -> bool:
+    """Whether an algorithm comes with weights of its own."""
+    return getattr(algo, "impl", None) is not None
+
+
+def _evaluated(agent: Agent, data: Dataset, episodes: int, seed: int, progress: bool) -> Evaluation:
+    return evaluate_policy(agent.algo, data.metadata, episodes, seed=seed, progress=progress)
 
 
 def _save(result: PruneResult, directory: str | Path, checkpoint: Checkpoint | None) -> None:

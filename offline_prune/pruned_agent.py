@@ -11,6 +11,8 @@ from offline_prune.engines import FollowingEngine, check_engine, make_following_
 from offline_prune.errors import InputError
 from offline_prune.masks.build import warn_of_collapse
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import STANDARD, Parameterization
+from offline_prune.methods.initial_weights import scale_weights
 from offline_prune.methods.method import PruningMethod
 from offline_prune.ofenet import OFENetTrainer, find_ofenet
 
@@ -25,6 +27,7 @@ class PrunedAgent(Agent):
         engine: Holds the mask. While it does, ``engine.weights()`` has the current
             weights; ``engine.detach()`` lets go, and :attr:`weights` has them again.
         method: Decides when connections go.
+        parameterization: Of its initial weights and steps.
         features: Trains the OFENet whose features the networks read, on mini-batches of
             the algorithm's size; None without one, or if it had a trainer before, which
             its owner goes on calling.
@@ -32,6 +35,7 @@ class PrunedAgent(Agent):
 
     engine: FollowingEngine
     method: PruningMethod
+    parameterization: Parameterization = STANDARD
     features: OFENetTrainer | None = None
 
     def callback(self, algo: Any, epoch: int, step: int) -> None:
@@ -109,6 +113,7 @@ def hold(
     method: PruningMethod,
     engine: str,
     *,
+    parameterization: Parameterization = STANDARD,
     transitions: Any = None,
     feature_steps: int = 0,
 ) -> tuple[PrunedAgent, Mask]:
@@ -119,6 +124,7 @@ def hold(
         data: The fixed dataset.
         method: The method.
         engine: Name of the engine.
+        parameterization: Of initial weights and steps, by the weights that a layer keeps.
         transitions: What an OFENet is trained on, if not the dataset.
         feature_steps: Auxiliary steps of an OFENet before the method looks at the agent.
 
@@ -137,7 +143,8 @@ def hold(
             " them while training. Make the algorithm with compile_graph=False."
         )
     agent = method.choose_agent(agent, data)
-    holding = make_following_engine(engine, agent)  # may refuse, so before anything is trained
+    # May refuse, so before anything is trained.
+    holding = make_following_engine(engine, agent, parameterization)
     features = None
     ofenet = find_ofenet(agent.algo)
     if ofenet is not None and ofenet.optimizer is None:  # else its trainer is somebody else's
@@ -148,6 +155,14 @@ def hold(
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
     method.initialise(agent, mask)
+    scale_weights(agent, parameterization.initial_factors(mask.nominal))
     holding.attach(mask, method.regrowth)
     fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
-    return PrunedAgent(**fields, engine=holding, method=method, features=features), mask
+    pruned = PrunedAgent(
+        **fields,
+        engine=holding,
+        method=method,
+        parameterization=parameterization,
+        features=features,
+    )
+    return pruned, mask

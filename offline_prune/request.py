@@ -9,9 +9,12 @@ from typing import Any
 
 from offline_prune.agents.build import d3rlpy_device
 from offline_prune.arguments import check_seed, check_switch, whole_number
+from offline_prune.averaging import NO_AVERAGING, make_averaging
 from offline_prune.engines import check_engine
+from offline_prune.errors import InputError
 from offline_prune.masks.allocation import check_sparsity
 from offline_prune.masks.build import check_allocation
+from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.methods import (
     MethodLike,
     PruningMethod,
@@ -22,7 +25,28 @@ from offline_prune.methods import (
 from offline_prune.methods.initial_weights import Rescaled
 from offline_prune.saliency.scoring import check_average
 
-__all__ = ["check_options", "chosen_method"]
+__all__ = [
+    "check_options",
+    "chosen_averaging",
+    "chosen_method",
+    "chosen_parameterization",
+]
+
+DEFAULT_PARAMETERIZATION = "sparse"
+"""Of a network that is pruned before it is trained."""
+
+DEFAULT_AVERAGING = "tail"
+"""Of an agent that is pruned before it is trained."""
+
+
+def _check_parameterization(text: Any) -> None:
+    if text is not None:
+        make_parameterization(text)
+
+
+def _check_averaging(text: Any) -> None:
+    if text is not None:
+        make_averaging(text)
 
 
 def _check_sparsities(sparsity: Any) -> None:
@@ -41,6 +65,8 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "sparsity": _check_sparsities,
     "allocation": check_allocation,
     "average": check_average,
+    "averaging": _check_averaging,
+    "parameterization": _check_parameterization,
     "seed": check_seed,
     "engine": check_engine,
     "device": d3rlpy_device,
@@ -66,7 +92,9 @@ def check_options(method: MethodLike, **options: Any) -> None:
     if not callable(method):
         # Which networks there are is not known yet; here any has a sparsity.
         settings = PruningSettings(defaultdict(lambda: 0.5), refill=options.get("refill", False))
-        chosen_method(method, settings, options.get("rescale", False))
+        chosen = chosen_method(method, settings, options.get("rescale", False))
+        chosen_parameterization(options.get("parameterization"), chosen)
+        chosen_averaging(options.get("averaging"), chosen)
 
 
 def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:
@@ -87,3 +115,56 @@ def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) 
     if rescale:
         refuse_replacement(chosen, "rescale has no mask to change")
     return Rescaled(chosen) if rescale else chosen
+
+
+def chosen_parameterization(
+    parameterization: str | None, method: PruningMethod, *, trained: bool = False
+) -> str:
+    """Choose how initial weights and steps follow from the weights that a layer keeps.
+
+    Args:
+        parameterization: What was asked for; None leaves the choice.
+        method: The pruning method.
+        trained: Whether the algorithm came with weights of its own.
+
+    Returns:
+        The name: :data:`DEFAULT_PARAMETERIZATION` for masks that are made before training
+        and then stay, on initial weights; else ``"standard"``: trained weights are not to be
+        scaled, and masks that follow large weights are over-corrected.
+
+    Raises:
+        InputError: If there is no such parameterization, or weights would be scaled twice.
+    """
+    if parameterization is None:
+        settled = not (method.while_training or method.replaces_agent or method.scales_weights)
+        return DEFAULT_PARAMETERIZATION if settled and not trained else "standard"
+    if method.scales_weights and make_parameterization(parameterization).initial:
+        raise InputError(
+            f"parameterization={parameterization!r} scales initial weights for the fan-in that"
+            " is left, and so does rescale (and the method 'rescaled(…)'). Ask for one of them."
+        )
+    return parameterization
+
+
+def chosen_averaging(averaging: str | None, method: PruningMethod, *, dense: bool = False) -> str:
+    """Choose which weights of the acting networks are averaged.
+
+    Args:
+        averaging: What was asked for; None leaves the choice.
+        method: The pruning method.
+        dense: Whether nothing is pruned.
+
+    Returns:
+        The name: :data:`DEFAULT_AVERAGING` for masks that are made before training; else
+        ``"none"``: a dense run is stock d3rlpy's.
+
+    Raises:
+        InputError: If there is no such averaging, or the method replaces the agent that
+            was averaged.
+    """
+    if averaging is None:
+        stays = not (method.while_training or method.replaces_agent or dense)
+        return DEFAULT_AVERAGING if stays else "none"
+    if make_averaging(averaging) != NO_AVERAGING:
+        refuse_replacement(method, "nothing would be left of an average of its weights")
+    return averaging

@@ -16,21 +16,24 @@ import torch
 from d3rlpy.base import LearnableConfigWithShape
 from numpy.typing import NDArray
 from rich.table import Table
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
 from offline_prune.atomic import written_aside_directory
+from offline_prune.averaging import acting_weights, load_acting_weights
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
 from offline_prune.masks.mask import Mask
 from offline_prune.ofenet import find_readers, share_ofenet
 
-__all__ = ["PruneResult", "RunSettings", "check_output_directory"]
+__all__ = ["LastWeights", "PruneResult", "RunSettings", "check_output_directory"]
 
 _FORMAT = 1
 _RESULT, _CONFIG, _MODEL = "result.json", "params.json", "model.pt"
-_MASK, _HISTORY = "mask.safetensors", "history.csv"
+_MASK, _HISTORY, _LAST = "mask.safetensors", "history.csv", "last.safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class RunSettings:
         refill: Whether weights that lead nowhere made room for others.
         rescale: Whether kept weights were scaled for the fan-in that was left.
         feature_steps: Auxiliary steps of an OFENet before scoring.
+        parameterization: How initial weights and steps followed from the weights kept.
+        averaging: Which weights of the acting networks were averaged.
     """
 
     dataset: str | None
@@ -76,6 +81,21 @@ class RunSettings:
     refill: bool = False
     rescale: bool = False
     feature_steps: int = 0
+    parameterization: str = "standard"
+    averaging: str = "none"
+
+
+@dataclass(frozen=True)
+class LastWeights:
+    """What training ended with where the agent acts by an average of its weights.
+
+    Attributes:
+        weights: ``field.name`` as in d3rlpy's modules → tensor, of the networks that act.
+        evaluation: What the policy of these weights is worth.
+    """
+
+    weights: Mapping[str, Tensor]
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,8 @@ class PruneResult:
         scoring_seconds: Wall-clock seconds of scoring and masking.
         training_seconds: Wall-clock seconds of training.
         history: One row an epoch: step and the mean of d3rlpy's metrics.
+        last: The last weights and their score, where :attr:`algo` acts by averaged ones;
+            else None.
     """
 
     algo: Any
@@ -100,11 +122,28 @@ class PruneResult:
     scoring_seconds: float
     training_seconds: float
     history: tuple[Mapping[str, float], ...] = ()
+    last: LastWeights | None = None
 
     @property
     def steps_per_second(self) -> float:
         """Gradient steps a second of training."""
         return self.settings.n_steps / self.training_seconds
+
+    def with_last_weights(self) -> PruneResult:
+        """The same run with the weights that training ended with, as a copy.
+
+        Returns:
+            A result whose algorithm acts by the last weights and is worth
+            ``last.evaluation``; this one where nothing was averaged.
+        """
+        if self.last is None:
+            return self
+        algo = _copied(self.algo)
+        load_acting_weights(algo, self.last.weights)
+        settings = dataclasses.replace(self.settings, averaging="none")
+        return dataclasses.replace(
+            self, algo=algo, evaluation=self.last.evaluation, settings=settings, last=None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that is a number or a word, ready for JSON.
@@ -116,6 +155,7 @@ class PruneResult:
         settings = dataclasses.asdict(self.settings)
         asked = settings.pop("sparsity")
         evaluation = self.evaluation
+        last = None if self.last is None else self.last.evaluation
         return {
             **settings,
             "requested_sparsity": asked,
@@ -133,6 +173,10 @@ class PruneResult:
             "returns": None if evaluation.returns is None else list(evaluation.returns),
             "evaluation_seeds": list(evaluation.seeds),
             "not_evaluated": evaluation.reason,
+            "last_mean_return": None if last is None else last.mean_return,
+            "last_std_return": None if last is None else last.std_return,
+            "last_normalized_score": None if last is None else last.normalized_score,
+            "last_returns": None if last is None or last.returns is None else list(last.returns),
             "networks": {
                 role: {
                     "weights": mask.n_weights,
@@ -157,7 +201,7 @@ class PruneResult:
         table = Table(
             title=f"{settings.algo} on {settings.dataset or 'a dataset without an id'},"
             f" {settings.method} at {self.mask.sparsity:.1%}",
-            caption=f"return {self.evaluation}\n{settings.n_steps} gradient steps,"
+            caption=f"return {self.evaluation}\n{self._chosen()}{settings.n_steps} gradient steps,"
             f" {self.steps_per_second:.0f} a second; scoring"
             f" {self.scoring_seconds:.2f} s",
         )
@@ -177,6 +221,19 @@ class PruneResult:
                 f"{mask.effective_sparsity:.2%}",
             )
         return table
+
+    def _chosen(self) -> str:
+        """What was chosen besides the mask, a line each."""
+        settings = self.settings
+        lines = []
+        if settings.parameterization != "standard":
+            lines.append(f"{settings.parameterization} parameterization")
+        if self.last is not None:
+            lines.append(
+                f"weights averaged: {settings.averaging}; the last ones return"
+                f" {self.last.evaluation}"
+            )
+        return "".join(f"{line}\n" for line in lines)
 
     def save(self, directory: str | Path) -> Path:
         """Write the result into a new folder, whole or not at all.
@@ -205,6 +262,9 @@ class PruneResult:
             "format": _FORMAT,
             **self.to_dict(),
             "evaluation": dataclasses.asdict(self.evaluation),
+            "last_evaluation": None
+            if self.last is None
+            else dataclasses.asdict(self.last.evaluation),
             "settings": dataclasses.asdict(self.settings),
         }
         with written_aside_directory(directory) as aside:
@@ -212,6 +272,9 @@ class PruneResult:
             (aside / _CONFIG).write_text(config.serialize() + "\n")
             self.algo.save_model(str(aside / _MODEL))
             self.mask.save(aside / _MASK)
+            if self.last is not None:
+                tensors = {n: t.cpu().contiguous() for n, t in self.last.weights.items()}
+                save_file(tensors, aside / _LAST)
             columns = list(dict.fromkeys(name for row in self.history for name in row))
             with (aside / _HISTORY).open("w", newline="") as file:
                 writer = csv.DictWriter(file, columns)
@@ -324,10 +387,11 @@ class PruneResult:
         algo.set_grad_step(settings.n_steps)
         mask = Mask.load(directory / _MASK)
         _check_mask_fits(algo, mask, directory)
-        evaluation = content["evaluation"]
-        if evaluation["returns"] is not None:
-            evaluation["returns"] = tuple(evaluation["returns"])
-        evaluation["seeds"] = tuple(evaluation["seeds"])
+        last = None
+        if content.get("last_evaluation") is not None:
+            weights = load_file(directory / _LAST)
+            _check_weights_fit(algo, weights, directory)
+            last = LastWeights(weights, _evaluation(content["last_evaluation"]))
         with (directory / _HISTORY).open(newline="") as file:
             history = tuple(
                 {name: float(value) for name, value in row.items() if value}
@@ -336,11 +400,44 @@ class PruneResult:
         return cls(
             algo=algo,
             mask=mask,
-            evaluation=Evaluation(**evaluation),
+            evaluation=_evaluation(content["evaluation"]),
             settings=settings,
             scoring_seconds=float(content["scoring_seconds"]),
             training_seconds=float(content["training_seconds"]),
             history=history,
+            last=last,
+        )
+
+
+def _evaluation(content: dict[str, Any]) -> Evaluation:
+    """An evaluation as JSON has it."""
+    returns = content["returns"]
+    as_tuples = {"returns": returns and tuple(returns), "seeds": tuple(content["seeds"])}
+    return Evaluation(**{**content, **as_tuples})
+
+
+def _copied(algo: Any) -> Any:
+    """The same algorithm with networks of its own."""
+    with torch.random.fork_rng():  # building the networks draws initial weights
+        copy = algo.config.create(device=algo.impl.device)
+        copy.create_impl(algo.impl.observation_shape, algo.impl.action_size)
+    file = io.BytesIO()
+    algo.impl.save_model(file)
+    file.seek(0)
+    copy.impl.load_model(file)
+    if find_readers(copy):
+        share_ofenet(copy)
+    copy.set_grad_step(algo.grad_step)
+    return copy
+
+
+def _check_weights_fit(algo: Any, weights: Mapping[str, Tensor], directory: Path) -> None:
+    """Refuse last weights of another run."""
+    expected = {name: tuple(value.shape) for name, value in acting_weights(algo).items()}
+    if expected != {name: tuple(value.shape) for name, value in weights.items()}:
+        raise OutputDirectoryError(
+            f"{directory}: {_LAST} and {_MODEL} belong to different runs: their networks have"
+            " other names or shapes."
         )
 
 

@@ -15,8 +15,10 @@ import torch
 from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import NoopAdapterFactory
+from torch import Tensor
 
 from offline_prune.arguments import check_switch, shown, whole_number
+from offline_prune.averaging import NO_AVERAGING, Averaging, WeightAverage
 from offline_prune.checkpoint import Checkpoint, Progress, can_resume
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
@@ -44,11 +46,13 @@ class TrainingRecord:
         history: One row an epoch: ``epoch``, ``step`` and the mean of each metric of
             d3rlpy's.
         checkpoint: Where the run's state is; None where none was asked for.
+        average: Name → averaged weight of the networks that act; None where none was taken.
     """
 
     seconds: float
     history: tuple[dict[str, float], ...]
     checkpoint: Checkpoint | None = None
+    average: Mapping[str, Tensor] | None = None
 
 
 def epoch_length(n_steps: int) -> int:
@@ -153,6 +157,7 @@ def train(
     n_steps: int,
     *,
     fit_options: Mapping[str, Any] | None = None,
+    averaging: Averaging = NO_AVERAGING,
     progress: bool = False,
     checkpoint_dir: str | Path | None = None,
 ) -> TrainingRecord:
@@ -164,6 +169,7 @@ def train(
         n_steps: Gradient steps.
         fit_options: Further keyword arguments of d3rlpy's ``fit``. Without a
             ``logger_adapter`` nothing is written to disk.
+        averaging: Of the networks that act; the algorithm goes on with the raw weights.
         progress: Whether to show a progress bar.
         checkpoint_dir: Folder for the state of the run at the end of every epoch; a run
             that finds its own there goes on from it. An ``epoch_callback`` that has a
@@ -187,12 +193,13 @@ def train(
     user_callback = options.pop("callback", None)
     user_epoch_callback = options.pop("epoch_callback", None)
     observer = user_epoch_callback if hasattr(user_epoch_callback, "load_state_dict") else None
+    average = WeightAverage(agent.algo, averaging, n_steps)
     checkpoint = None
     done = Progress(0, (), 0.0)
     if checkpoint_dir is not None and can_resume(agent):
-        schedule = (n_steps, length, observer is not None)
+        schedule = (n_steps, length, observer is not None, str(averaging))
         checkpoint = Checkpoint(checkpoint_dir, agent, data, schedule)
-        done = checkpoint.restore(observer) or done
+        done = checkpoint.restore(observer, average) or done
     first_epoch, first_step = done.epochs, done.epochs * length
     with ProgressBar(f"Training {agent.name}", n_steps, "steps", show=progress) as bar:
         bar.advance(first_step)
@@ -204,6 +211,7 @@ def train(
             epoch, step = first_epoch + epoch, first_step + step
             taken = step
             agent.callback(algo, epoch, step)
+            average.after_step(agent.engine.mask, step)
             bar.advance()
             if user_callback is not None:
                 user_callback(algo, epoch, step)
@@ -229,11 +237,12 @@ def train(
                 row = {"epoch": number, "step": number * length, **metrics}
                 done = Progress(number, (*done.history, row), time.perf_counter() - start)
                 if checkpoint is not None:
-                    checkpoint.save(done, None if observer is None else observer.state_dict())
+                    state = None if observer is None else observer.state_dict()
+                    checkpoint.save(done, state, average)
         except (ValueError, RuntimeError) as error:  # torch refuses some NaN by itself
             _check_finite(agent, taken + 1, error)
             raise
-    return TrainingRecord(done.seconds, done.history, checkpoint)
+    return TrainingRecord(done.seconds, done.history, checkpoint, average.weights)
 
 
 def _check_losses(metrics: Mapping[str, float], step: int) -> None:

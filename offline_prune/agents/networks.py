@@ -19,7 +19,7 @@ from offline_prune.agents.network import Network, is_prunable
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet import auxiliary_batch_loss, find_ofenet
 
-__all__ = ["LAYOUTS", "Part", "find_networks"]
+__all__ = ["LAYOUTS", "Part", "acting_modules", "find_networks"]
 
 RawLoss = Callable[[Any, TorchMiniBatch], Tensor]
 
@@ -34,19 +34,21 @@ class Part:
         modules: Names of the fields of ``impl.modules`` that hold it.
         targets: Names of the fields that hold its target, in the same order.
         loss: The loss that trains it.
+        acts: Whether the policy that is deployed computes with it.
     """
 
     role: str
     modules: tuple[str, ...]
     targets: tuple[str, ...]
     loss: RawLoss
+    acts: bool = True
 
 
 def _actor_critic(*, policy_target: bool) -> tuple[Part, ...]:
     targets = ("targ_policy",) if policy_target else ()
     return (
         Part("actor", ("policy",), targets, losses.actor_loss),
-        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss, acts=False),
     )
 
 
@@ -62,7 +64,7 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     "CQLConfig": _actor_critic(policy_target=False),
     "IQLConfig": (
         *_actor_critic(policy_target=False),
-        Part("value", ("value_func",), (), losses.continuous_critic_loss),
+        Part("value", ("value_func",), (), losses.continuous_critic_loss, acts=False),
     ),
     "BCQConfig": (
         Part("actor", ("policy",), ("targ_policy",), losses.residual_actor_loss),
@@ -107,6 +109,22 @@ def _resolve(modules: Any, prefix: str) -> nn.Module:
     field, _, index = prefix.partition(".")
     module: nn.Module = getattr(modules, field)
     return module[int(index)] if index else module  # type: ignore[index]
+
+
+def acting_modules(algo: Any) -> dict[str, nn.Module]:
+    """The modules that decide on an action.
+
+    BCQ draws actions from its VAE, perturbs them and takes the one its critic likes best:
+    all of its networks act.
+
+    Args:
+        algo: A built d3rlpy algorithm that :func:`find_networks` knows.
+
+    Returns:
+        Field of ``impl.modules`` → module.
+    """
+    parts = LAYOUTS[type(algo.config).__name__]
+    return {f: getattr(algo.impl.modules, f) for part in parts if part.acts for f in part.modules}
 
 
 def find_networks(algo: Any) -> tuple[Network, ...]:

@@ -12,6 +12,7 @@ from offline_prune.engines.following import FollowingEngine
 from offline_prune.engines.masked import MaskedEngine
 from offline_prune.engines.regrowing import RegrowingEngine, Regrowth
 from offline_prune.errors import UnknownNameError
+from offline_prune.masks.parameterization import STANDARD, Parameterization
 
 __all__ = [
     "ENGINES",
@@ -26,13 +27,13 @@ __all__ = [
     "make_following_engine",
 ]
 
-ENGINES: dict[str, Callable[[Agent], Engine]] = {
+ENGINES: dict[str, Callable[..., Engine]] = {
     "auto": CompactEngine,
     "masked": MaskedEngine,
     "compact": partial(CompactEngine, kernels="dense"),
     "sparse": partial(CompactEngine, kernels="sparse"),
 }
-"""Name → engine for an agent."""
+"""Name → engine for an agent and a parameterization."""
 
 
 def check_engine(name: str) -> None:
@@ -48,12 +49,13 @@ def check_engine(name: str) -> None:
         raise UnknownNameError("engine", str(name), ENGINES)
 
 
-def make_engine(name: str, agent: Agent) -> Engine:
+def make_engine(name: str, agent: Agent, parameterization: Parameterization = STANDARD) -> Engine:
     """Make an engine.
 
     Args:
         name: A key of :data:`ENGINES`.
         agent: The agent to hold.
+        parameterization: How far the optimizers step in layers that lose weights.
 
     Returns:
         The engine, nothing attached.
@@ -63,10 +65,10 @@ def make_engine(name: str, agent: Agent) -> Engine:
         EngineError: If it cannot run here.
     """
     check_engine(name)
-    return ENGINES[name](agent)
+    return ENGINES[name](agent, parameterization=parameterization)
 
 
-_KEEPING_UNITS: dict[str, Callable[[Agent], Engine]] = {
+_KEEPING_UNITS: dict[str, Callable[..., Engine]] = {
     "auto": partial(CompactEngine, keep_units=True),
     "masked": RegrowingEngine,
     "compact": partial(CompactEngine, kernels="dense", keep_units=True),
@@ -74,12 +76,15 @@ _KEEPING_UNITS: dict[str, Callable[[Agent], Engine]] = {
 }
 
 
-def make_following_engine(name: str, agent: Agent) -> FollowingEngine:
+def make_following_engine(
+    name: str, agent: Agent, parameterization: Parameterization = STANDARD
+) -> FollowingEngine:
     """Make an engine for a mask that may change during training.
 
     Args:
         name: A key of :data:`ENGINES`.
         agent: The agent to hold.
+        parameterization: How far the optimizers step in layers that lose weights.
 
     Returns:
         The engine, nothing attached.
@@ -88,4 +93,9 @@ def make_following_engine(name: str, agent: Agent) -> FollowingEngine:
         UnknownNameError: If there is no such engine.
         EngineError: If it cannot run here.
     """
-    return FollowingEngine(agent, make_engine(name, agent), _KEEPING_UNITS[name](agent))
+    return FollowingEngine(
+        agent,
+        make_engine(name, agent, parameterization),
+        _KEEPING_UNITS[name](agent, parameterization=parameterization),
+        parameterization,
+    )

@@ -16,10 +16,12 @@ from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
+from offline_prune.engines.step_factors import StepFactors
 from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries, zero
 from offline_prune.errors import EngineError, MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import STANDARD, Parameterization
 from offline_prune.ofenet.sharing import find_ofenet
 
 __all__ = ["CompactEngine"]
@@ -58,7 +60,12 @@ class CompactEngine:
     """
 
     def __init__(
-        self, agent: Agent, kernels: Kernels = "auto", *, keep_units: bool = False
+        self,
+        agent: Agent,
+        kernels: Kernels = "auto",
+        *,
+        keep_units: bool = False,
+        parameterization: Parameterization = STANDARD,
     ) -> None:
         """Prepare an engine; nothing changes before :meth:`attach`.
 
@@ -69,6 +76,7 @@ class CompactEngine:
             keep_units: Whether units that lost their inputs or their readers stay, with
                 all their kept weights, because a later mask may connect them again: the
                 nominal mask is held.
+            parameterization: How far the optimizers step in layers that lose weights.
 
         Raises:
             EngineError: If sparse kernels are asked for and numba is not installed.
@@ -79,6 +87,8 @@ class CompactEngine:
                 ' take engine="compact", which trains dense layers of the live size.'
             )
         self._agent = agent
+        self._parameterization = parameterization
+        self._steps = StepFactors()
         self._kernels = kernels
         self._keep_units = keep_units
         self._mask: Mask | None = None
@@ -139,6 +149,12 @@ class CompactEngine:
                 for wrapper in find_optimizers(agent.algo)
             ]
         self._hold(pruned)
+        self._steps = StepFactors.of(
+            agent.algo,
+            agent.weights,
+            self._parameterization.step_factors(kept, mask.roles),
+            self._surgery.replacements,
+        )
         self._actor_step = ActorStep.of(agent.algo)
         self._mask = mask
 
@@ -159,6 +175,7 @@ class CompactEngine:
         """Write what was trained into the original layers, and put those back."""
         for handle in self._handles:
             handle.remove()
+        self._steps.undo()
         for change in (*self._optimizers, self._actor_step):
             if change is not None:
                 change.undo()

@@ -9,6 +9,7 @@ from offline_prune.engines.engine import Engine
 from offline_prune.engines.regrowing import RegrowingEngine, Regrowth
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import STANDARD, Parameterization
 
 __all__ = ["FollowingEngine"]
 
@@ -27,15 +28,22 @@ class FollowingEngine:
       :class:`~offline_prune.engines.regrowing.RegrowingEngine`.
     """
 
-    def __init__(self, agent: Agent, settled: Engine, keeping_units: Engine) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        settled: Engine,
+        keeping_units: Engine,
+        parameterization: Parameterization = STANDARD,
+    ) -> None:
         """Prepare an engine; nothing changes before :meth:`attach`.
 
         Args:
             agent: The agent to hold.
             settled: Holds masks whose pruned weights are gone for good.
             keeping_units: Holds nominal masks; gives up no unit.
+            parameterization: How far the optimizers step where gradients are dense.
         """
-        self._dense = RegrowingEngine(agent)
+        self._dense = RegrowingEngine(agent, parameterization)
         self._settled, self._keeping_units = settled, keeping_units
         self._regrowth: Regrowth = "never"
 

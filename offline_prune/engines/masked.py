@@ -7,9 +7,11 @@ from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.actor_step import ActorStep
+from offline_prune.engines.step_factors import StepFactors
 from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import STANDARD, Parameterization
 
 __all__ = ["MaskedEngine"]
 
@@ -28,13 +30,16 @@ class MaskedEngine:
     own, bit for bit.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, parameterization: Parameterization = STANDARD) -> None:
         """Prepare an engine; nothing changes before :meth:`attach`.
 
         Args:
             agent: The agent to hold.
+            parameterization: How far the optimizers step.
         """
         self._agent = agent
+        self._parameterization = parameterization
+        self._steps = StepFactors()
         self._mask: Mask | None = None
         self._pruned: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
@@ -64,6 +69,8 @@ class MaskedEngine:
         self._pruned = pruned_entries(self._agent, mask.connected)
         weights = self._agent.weights
         self._handles = [hold_at_zero(weights[n], p) for n, p in self._pruned.items()]
+        factors = self._parameterization.step_factors(mask.connected, mask.roles)
+        self._steps = StepFactors.of(self._agent.algo, weights, factors)
         self._actor_step = ActorStep.of(self._agent.algo)
         self._mask = mask
 
@@ -85,6 +92,7 @@ class MaskedEngine:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._steps.undo()
         if self._actor_step is not None:
             self._actor_step.undo()
         self._actor_step = None

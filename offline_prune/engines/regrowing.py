@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.actor_step import ActorStep
 from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.engines.step_factors import StepFactors
 from offline_prune.engines.zeros import (
     check_fits,
     hold_at_zero,
@@ -21,6 +22,7 @@ from offline_prune.engines.zeros import (
 )
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import STANDARD, Parameterization
 
 __all__ = ["RegrowingEngine", "Regrowth"]
 
@@ -48,13 +50,16 @@ class RegrowingEngine:
       leave the zeros alone. :meth:`gradients` has the last dense ones.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, parameterization: Parameterization = STANDARD) -> None:
         """Prepare an engine; nothing changes before :meth:`attach`.
 
         Args:
             agent: The agent to hold.
+            parameterization: How far the optimizers step.
         """
         self._agent = agent
+        self._parameterization = parameterization
+        self._steps = StepFactors()
         self._mask: Mask | None = None
         self._regrowth: Regrowth = "at_updates"
         self._pruned: dict[str, Tensor] = {}
@@ -85,6 +90,8 @@ class RegrowingEngine:
         self._hold(mask)
         weights = self._agent.weights
         if regrowth == "any_step":
+            # Hooks run in the order of registration: the longer step first, then the mask.
+            self._lengthen_steps()
             for wrapper in find_optimizers(self._agent.algo):
                 stepped = {id(p) for group in wrapper.optim.param_groups for p in group["params"]}
                 named = {n: w for n, w in weights.items() if id(w) in stepped}
@@ -98,6 +105,7 @@ class RegrowingEngine:
                 self._handles.append(hook_gradient(weight, hook))
                 if name in self._pruned:
                     self._handles.append(hold_at_zero(weight, self._pruned[name]))
+            self._lengthen_steps()
         self._actor_step = ActorStep.of(self._agent.algo)
 
     def update(self, mask: Mask) -> None:
@@ -115,16 +123,15 @@ class RegrowingEngine:
             with torch.no_grad():
                 for name, value in self.unmasked().items():
                     self._agent.weights[name].copy_(value)
-            self._hold(mask)
-        else:
-            regrowth = self._regrowth
-            self.detach()
-            self.attach(mask, regrowth)
+        regrowth = self._regrowth
+        self.detach()
+        self.attach(mask, regrowth)
 
     def detach(self) -> None:
         """Let go: plain dense weights, the pruned ones exactly zero, no hooks left."""
         for handle in self._handles:
             handle.remove()
+        self._steps.undo()
         if self._actor_step is not None:
             self._actor_step.undo()
         self._handles.clear()
@@ -178,6 +185,13 @@ class RegrowingEngine:
         zero(self._agent, self._pruned, moments=self._regrowth != "any_step")
         self._unmasked.clear()
         self._mask = mask
+
+    def _lengthen_steps(self) -> None:
+        mask, weights = self._mask, self._agent.weights
+        if mask is None:
+            return
+        factors = self._parameterization.step_factors(mask.nominal, mask.roles)
+        self._steps = StepFactors.of(self._agent.algo, weights, factors)
 
     def _mask_after_step(self, weights: dict[str, nn.Parameter]) -> Callable[..., None]:
         @torch.no_grad()

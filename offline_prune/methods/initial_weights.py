@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import Parameterization
 from offline_prune.methods.wrapped import WrappedMethod
 
-__all__ = ["Reinitialised", "Rescaled"]
+__all__ = ["Reinitialised", "Rescaled", "scale_weights"]
+
+_BY_UNIT = Parameterization(exponent=0.0, by="unit")
 
 
 class Rescaled(WrappedMethod):
@@ -24,22 +29,27 @@ class Rescaled(WrappedMethod):
         Evci, Ioannou, Keskin, Dauphin 2022, arXiv 2010.03533.
     """
 
+    scales_weights = True
+
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Scale weights and target weights in place."""
         super().initialise(agent, mask)
-        weights, targets = agent.weights, agent.targets
-        for name, kept in mask.nominal.items():
-            for tensor in (weights[name], targets.get(name)):
-                if tensor is not None:
-                    _rescale(tensor, kept.to(tensor.device))
+        scale_weights(agent, _BY_UNIT.initial_factors(mask.nominal))
 
 
 @torch.no_grad()
-def _rescale(weight: nn.Parameter, kept: Tensor) -> None:
-    fan_in = kept[0].numel()
-    left = kept.flatten(1).sum(dim=1).clamp(min=1)
-    factor = (fan_in / left).sqrt().to(weight.dtype)
-    weight.mul_(factor.view(-1, *[1] * (weight.dim() - 1)))
+def scale_weights(agent: Agent, factors: Mapping[str, Tensor]) -> None:
+    """Multiply weights and their twins in the target networks, in place.
+
+    Args:
+        agent: The agent.
+        factors: Weight name → factor, broadcastable to the weight's shape.
+    """
+    weights, targets = agent.weights, agent.targets
+    for name, factor in factors.items():
+        for tensor in (weights[name], targets.get(name)):
+            if tensor is not None:
+                tensor.mul_(factor.to(tensor))
 
 
 class Reinitialised(WrappedMethod):

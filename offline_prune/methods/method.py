@@ -102,6 +102,9 @@ class PruningMethod:
     replaces_agent: ClassVar[bool] = False
     """Whether :meth:`after_training` may return another agent."""
 
+    scales_weights: bool = False
+    """Whether :meth:`initialise` scales weights for the fan-in that is left."""
+
     def __init__(self, settings: PruningSettings) -> None:
         """Prepare.
 

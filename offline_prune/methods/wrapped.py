@@ -34,6 +34,7 @@ class WrappedMethod(PruningMethod):
             )
         super().__init__(inner.settings)
         self.inner = inner
+        self.scales_weights = type(self).scales_weights or inner.scales_weights
 
     def change(self, agent: Agent, mask: Mask) -> Mask:
         """Return what becomes of a mask of the inner method; the same by default."""

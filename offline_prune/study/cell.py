@@ -27,6 +27,7 @@ PRUNING_OPTIONS = (
     "float64",
     "refill",
     "rescale",
+    "parameterization",
     "share_critics",
 )
 """Fields of a cell that say how weights are chosen; the dense run has none of them."""
@@ -55,6 +56,9 @@ class Cell:
         float64: Whether to score in double precision.
         refill: Whether weights that lead nowhere make room for others.
         rescale: Whether kept weights are scaled for the fan-in that is left.
+        parameterization: How initial weights and steps follow from the weights kept; None for
+            the default.
+        averaging: Which weights of the acting networks are averaged; None for the default.
         share_critics: Whether all critics share one threshold.
         engine: What holds the zeros.
         device: Where the networks are.
@@ -79,6 +83,8 @@ class Cell:
     float64: bool = False
     refill: bool = False
     rescale: bool = False
+    parameterization: str | None = None
+    averaging: str | None = None
     share_critics: bool = False
     engine: str = "auto"
     device: str = "cpu"
@@ -110,13 +116,16 @@ class Cell:
         if self.method == DENSE or all(part == 0 for part in parts):
             for name in ("method", "sparsity", *PRUNING_OPTIONS):
                 object.__setattr__(self, name, _DEFAULTS[name])
+            if self.averaging is None:
+                object.__setattr__(self, "averaging", _DEFAULTS["averaging"])
 
     @property
     def id(self) -> str:
         """Name of the cell: 16 hexadecimal digits of the SHA-256 of its canonical JSON.
 
-        Fields at their default are left out of it, so that a field that a later version
-        adds changes no name.
+        Fields at their first default are left out of it, so that a field that a later
+        version adds changes no name: ``"standard"`` and ``"none"`` are what runs were before
+        there were parameterizations and averages.
         """
         said = {n: v for n, v in self.to_dict().items() if n not in _DEFAULTS or v != _DEFAULTS[n]}
         text = json.dumps(said, sort_keys=True, separators=(",", ":"))
@@ -182,4 +191,4 @@ _DEFAULTS: dict[str, Any] = {
     f.name: {} if f.name == "algo_params" else f.default
     for f in dataclasses.fields(Cell)
     if f.name not in ("dataset", "algo", "seed")
-}
+} | {"parameterization": "standard", "averaging": "none"}

@@ -53,7 +53,7 @@ def _check_alone(cell: Cell) -> None:
     for name, least in (("evaluations", 1), ("window", 1), ("feature_steps", 0)):
         whole_number(name, getattr(cell, name), least)
     check_algo(cell.algo, cell.algo_params)
-    own = ("sparsity", "n_steps", "batch_size", "seed", "engine", "device")
+    own = ("averaging", "sparsity", "n_steps", "batch_size", "seed", "engine", "device")
     options = {name: getattr(cell, name) for name in (*PRUNING_OPTIONS, *own)}
     check_options(cell.pruning_method, **options)
 

@@ -148,6 +148,8 @@ def _run(
         float64=cell.float64,
         refill=cell.refill,
         rescale=cell.rescale,
+        parameterization=cell.parameterization,
+        averaging=cell.averaging,
         seed=cell.seed,
         engine=cell.engine,
         evaluate=0,
@@ -163,7 +165,12 @@ def _run(
     )
     seed = first_episode(cell.seed, 0, cell.evaluate)
     evaluation = evaluate(result.algo, data.metadata, cell.evaluate, seed=seed)
-    return dataclasses.replace(result, evaluation=evaluation), curve
+    last = result.last
+    if last is not None:
+        raw = result.with_last_weights().algo
+        scored = evaluate(raw, data.metadata, cell.evaluate, seed=seed)
+        last = dataclasses.replace(last, evaluation=scored)
+    return dataclasses.replace(result, evaluation=evaluation, last=last), curve
 
 
 @functools.lru_cache(maxsize=2)
@@ -202,6 +209,11 @@ def _numbers(cell: Cell, result: PruneResult, curve: LearningCurve) -> dict[str,
         "std_return",
         "normalized_score",
         "returns",
+        "parameterization",
+        "averaging",
+        "last_mean_return",
+        "last_normalized_score",
+        "last_returns",
         "evaluation_seeds",
         "not_evaluated",
         "networks",

@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, type] = {
     "mean_return": float,
     "std_return": float,
     "normalized_score": float,
+    "last_mean_return": float,
     "final_window_mean_return": float,
     "final_window_normalized_score": float,
     "episodes": int,
@@ -47,6 +48,8 @@ COLUMNS: Mapping[str, type] = {
     "float64": bool,
     "refill": bool,
     "rescale": bool,
+    "parameterization": str,
+    "averaging": str,
     "share_critics": bool,
     "feature_steps": int,
     "engine": str,
@@ -130,8 +133,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "algo_params": _json(cell["algo_params"]),
     }
     # What the recipe or the method chose where the cell left it open.
-    for name in ("n_steps", "batch_size", "allocation"):
-        found[name] = result.get(name, cell[name])
+    for name in ("n_steps", "batch_size", "allocation", "parameterization", "averaging"):
+        found[name] = result.get(name, cell.get(name))
     return {name: found[name] for name in COLUMNS}
 
 

@@ -84,10 +84,24 @@ def test_arrays_and_ranges_are_lists():
 
 def test_a_name_says_everything_and_never_changes():
     """The name of the first cell is fixed here: a change would orphan every study."""
-    cell = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params={"b": 1, "a": (1, 2)})
+    cell = Cell(
+        DATASET,
+        "bc",
+        1,
+        "snip",
+        0.9,
+        n_steps=10,
+        algo_params={"b": 1, "a": (1, 2)},
+        parameterization="standard",
+        averaging="none",
+    )
     assert cell.id == "a0e2083fda1bca81"
+    # What is chosen by default today is another run than that of yesterday.
+    assert dataclasses.replace(cell, parameterization=None, averaging=None).id != cell.id
+    dense = dataclasses.replace(cell, method="dense")
+    assert dataclasses.replace(dense, averaging=None).id == dense.id
     params = MappingProxyType({"a": np.array([1, 2]), "b": np.int64(1)})
-    same = Cell(DATASET, "bc", 1, "snip", 0.9, n_steps=10, algo_params=params)
+    same = dataclasses.replace(cell, algo_params=params)
     assert same.id == cell.id
     changed = {
         "dataset": "cartpole/mixture-v0",
@@ -105,6 +119,8 @@ def test_a_name_says_everything_and_never_changes():
         "float64": True,
         "refill": True,
         "rescale": True,
+        "parameterization": "sparse",
+        "averaging": "tail",
         "share_critics": True,
         "engine": "masked",
         "device": "cuda",

@@ -1,0 +1,104 @@
+"""Lengthen an optimizer's steps, entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from offline_prune.engines.optimizers import find_optimizers
+
+if TYPE_CHECKING:
+    from offline_prune.engines.replacement import Replacement
+
+__all__ = ["StepFactors"]
+
+
+class StepFactors:
+    """Multiply every optimizer step of some parameters by a factor an entry.
+
+    Formula: ``w ← w_old + s ⊙ (w_new − w_old)`` right after the optimizer's step, before a
+    target update or anything else reads the weight. For Adam, AdamW, RMSprop and SGD this
+    is the learning rate ``s · η`` (weight decay and momentum are part of the step), whatever
+    schedule η follows; the optimizer itself, its parameter groups and its moments stay
+    d3rlpy's, and so do the files it writes. Where s is 1 the step is the optimizer's own,
+    bit for bit.
+    """
+
+    def __init__(self, handles: Iterable[RemovableHandle] = ()) -> None:
+        """Own hooks."""
+        self._handles = list(handles)
+
+    @classmethod
+    def of(
+        cls,
+        algo: Any,
+        weights: Mapping[str, nn.Parameter],
+        factors: Mapping[str, Tensor],
+        replacements: Iterable[Replacement] = (),
+    ) -> StepFactors:
+        """Hook the optimizers of an algorithm.
+
+        Args:
+            algo: A built d3rlpy algorithm.
+            weights: Weight name → parameter, in its original shape.
+            factors: Weight name → factor, broadcastable to the weight's shape. Weights
+                that are not named, and biases, keep their steps.
+            replacements: Small parameters that are stepped in the place of originals.
+
+        Returns:
+            What was hooked, to be undone.
+        """
+        by_original = {
+            id(weights[name]): factor.to(weights[name]).expand_as(weights[name])
+            for name, factor in factors.items()
+        }
+        chosen = {
+            id(r.small): r.packing.pack(
+                [
+                    by_original.get(id(o), torch.ones_like(o, requires_grad=False))
+                    for o in r.packing.originals
+                ]
+            )
+            for r in replacements
+            if any(id(o) in by_original for o in r.packing.originals)
+        }
+        handles: list[RemovableHandle] = []
+        for wrapper in find_optimizers(algo):
+            stepped = [p for group in wrapper.optim.param_groups for p in group["params"]]
+            found = {id(p): chosen.get(id(p), by_original.get(id(p))) for p in stepped}
+            longer = [(p, s) for p in stepped if (s := found[id(p)]) is not None]
+            if longer:
+                handles.extend(_lengthen(wrapper.optim, longer))
+        return cls(handles)
+
+    def undo(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+def _lengthen(
+    optimizer: torch.optim.Optimizer, longer: list[tuple[nn.Parameter, Tensor]]
+) -> list[RemovableHandle]:
+    parameters: list[Tensor] = [p for p, _ in longer]
+    factors = [s.contiguous() for _, s in longer]
+    before = [torch.empty_like(p, requires_grad=False) for p in parameters]
+
+    @torch.no_grad()
+    def note(*_: Any) -> None:
+        torch._foreach_copy_(before, parameters)
+
+    @torch.no_grad()
+    def lengthen(*_: Any) -> None:
+        for parameter, old, factor in zip(parameters, before, factors, strict=True):
+            torch.lerp(old, parameter, factor, out=parameter)
+
+    return [
+        optimizer.register_step_pre_hook(note),
+        optimizer.register_step_post_hook(lengthen),
+    ]
