@@ -3,12 +3,19 @@
 A hyperparameter is a field of the d3rlpy config, or one of these short forms:
 
 - ``hidden_units``: widths of every network's hidden layers; ``actor_hidden_units``,
-  ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set one.
+  ``critic_hidden_units``, ``value_hidden_units`` and ``imitator_hidden_units`` set those
+  of one network.
 - ``encoder``: ``"impala"``, ``"impoola"``, ``"nature"`` or ``"small"``: every network's image
   encoder, described in :func:`offline_prune.encoders.encoder_factory`; ``encoder_width``
   multiplies its number of filters. Or ``"ofenet"``: an OFENet for vectors, of the sizes
   of its paper where it has the environment, with ``hidden_units`` on top; ``ofenet =
   {n_layers = 6, units = 40}`` sets others. BCQ's imitator keeps a plain encoder.
+  For vectors also ``"layer_norm"`` (layer normalisation after every hidden layer of
+  ``hidden_units``), ``"simba"`` (residual blocks; ``simba = {feature_size = 256,
+  hidden_size = 1024, n_blocks = 1}`` sets its sizes) or ``"plain"``, described in
+  :func:`offline_prune.encoders.vector_encoder_factory`.
+- ``actor_encoder``, ``critic_encoder``, ``value_encoder``, ``imitator_encoder``: one of
+  these three for one network, whatever ``encoder`` is for the others.
 - ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``.
 - ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
   by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
@@ -22,13 +29,12 @@ data: d3rlpy's policies put out actions in [−1, 1].
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from d3rlpy.models import EncoderFactory, QFunctionFactory, VectorEncoderFactory
+from d3rlpy.models import EncoderFactory, QFunctionFactory
 from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory, OptimizerFactory
 from d3rlpy.preprocessing import (
     ActionScaler,
@@ -45,16 +51,16 @@ from d3rlpy.preprocessing import (
     StandardRewardScaler,
 )
 
+from offline_prune.agents.encoder_forms import encoder_fields, encoder_forms
 from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
 from offline_prune.arguments import check_switch, finite_number, whole_number
 from offline_prune.data import Dataset
-from offline_prune.encoders import check_image_fits, encoder_factory
+from offline_prune.encoders import check_image_fits
 from offline_prune.errors import InputError, UnknownNameError
-from offline_prune.ofenet import OFENetEncoderFactory
 
 __all__ = ["check_config", "configure"]
 
-_SHORT_FORMS = {"adam_eps", "encoder", "encoder_width", "hidden_units", "ofenet"}
+_SHORT_FORMS = {"adam_eps"}
 
 _REWARD_SCALERS: dict[str, Callable[..., Any]] = {
     scaler.get_type(): scaler
@@ -94,7 +100,8 @@ def configure(
     try:
         for name, value in hyperparameters.items():
             if not isinstance(name, str):
-                raise UnknownNameError("hyperparameter", str(name), fields | _SHORT_FORMS)
+                known = fields | _SHORT_FORMS | encoder_forms(fields)
+                raise UnknownNameError("hyperparameter", str(name), known)
             values |= _expand(name, value, hyperparameters, fields, data, n_steps)
         if data.metadata.action_kind == "discrete":
             values.pop("action_scaler", None)
@@ -119,38 +126,9 @@ def _expand(
     n_steps: int,
 ) -> dict[str, Any]:
     """The config fields that one hyperparameter stands for, beside the others given."""
-    if given.get("encoder") == "ofenet" and name in ("encoder", "hidden_units", "ofenet"):
-        factory = _ofenet(given, data)
-        plain = VectorEncoderFactory(factory.hidden_units)
-        factories = _ending("encoder_factory", fields)
-        return {f: plain if "imitator" in f else factory for f in factories}
-    if name == "ofenet":
-        raise InputError("ofenet gives the sizes of an OFENet; ask for it: encoder='ofenet'.")
-    if name == "hidden_units":
-        if "encoder" in given:
-            encoder_factory(given["encoder"], 1, data.metadata.observation_shape)  # if there is one
-            raise InputError(
-                f"hidden_units are layers that read vectors, and encoder={given['encoder']!r}"
-                " reads these images: leave hidden_units out."
-            )
-        return {
-            f: VectorEncoderFactory(_widths(name, value))
-            for f in _ending("encoder_factory", fields)
-        }
-    encoder = f"{name.removesuffix('_hidden_units')}_encoder_factory"
-    if name.endswith("_hidden_units") and encoder in fields:
-        return {encoder: VectorEncoderFactory(_widths(name, value))}
-    if name == "encoder":
-        width = given.get("encoder_width", 1)
-        factory = encoder_factory(value, width, data.metadata.observation_shape)
-        return dict.fromkeys(_ending("encoder_factory", fields), factory)
-    if name == "encoder_width":
-        if given.get("encoder", "ofenet") == "ofenet":
-            raise InputError(
-                "encoder_width widens a named image encoder; name it as well:"
-                " encoder='impala', 'impoola', 'nature' or 'small'."
-            )
-        return {}
+    found = encoder_fields(name, given, fields, data)
+    if found is not None:
+        return found
     if name == "adam_eps":
         return {f: _adam(f, given, n_steps) for f in _ending("optim_factory", fields)}
     if name == "actor_learning_rate_decay" and "actor_optim_factory" in fields:
@@ -160,25 +138,13 @@ def _expand(
             raise UnknownNameError("learning rate decay", str(value), ["cosine", "none"])
         return {"actor_optim_factory": _adam("actor_optim_factory", given, n_steps)}
     if name not in fields:
-        known = (fields | _SHORT_FORMS) - {"compile_graph"}
+        known = (fields | _SHORT_FORMS | encoder_forms(fields)) - {"compile_graph"}
         raise UnknownNameError("hyperparameter", name, known)
     if name == "observation_scaler":
         return {name: _observation_scaler(value, data)}
     if name == "reward_scaler":
         return {name: _reward_scaler(value)}
     return {name: value}
-
-
-def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
-    """The factory that ``encoder``, ``ofenet`` and ``hidden_units`` stand for together."""
-    hidden_units = _widths("hidden_units", given.get("hidden_units", (256, 256)))
-    if "ofenet" in given:
-        return OFENetEncoderFactory(**given["ofenet"], hidden_units=hidden_units)
-    spec = data.metadata.env_spec
-    if spec is not None:
-        with contextlib.suppress(UnknownNameError):
-            return OFENetEncoderFactory.for_environment(spec.id, hidden_units)
-    return OFENetEncoderFactory(hidden_units=hidden_units)
 
 
 def check_config(config: Any) -> None:
@@ -231,12 +197,6 @@ _PARTS: dict[str, type] = {
 def _plain(value: Any) -> Any:
     """A numpy scalar as Python's, which d3rlpy's files can hold."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _widths(name: str, value: Any) -> list[int]:
-    if isinstance(value, str) or not isinstance(value, Iterable) or not (found := list(value)):
-        raise InputError(f"{name} is a list of widths such as [256, 256], not {value!r}.")
-    return [whole_number(f"{name}[{i}]", width, 1) for i, width in enumerate(found)]
 
 
 def _ending(suffix: str, fields: set[str]) -> list[str]:

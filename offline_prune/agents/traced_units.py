@@ -93,6 +93,8 @@ def _outputs(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
         return [output]
     if isinstance(output, torch.distributions.Categorical):
         return [output.logits]
+    if isinstance(output, torch.distributions.Normal):  # of a VAE's latent vector
+        return [output.loc, output.scale]
     return [value for value in output if isinstance(value, Tensor) and value.requires_grad]
 
 

@@ -1,16 +1,24 @@
-"""Encoders: image encoders that d3rlpy does not have, and all of them by name."""
+"""Encoders of images and vectors by name, those that d3rlpy does not have among them."""
 
 from __future__ import annotations
 
 from offline_prune.encoders.impala import ImpalaEncoderFactory
 from offline_prune.encoders.named import check_image_fits, encoder_factory
+from offline_prune.encoders.vectors import (
+    VECTOR_ENCODERS,
+    check_reads_vectors,
+    vector_encoder_factory,
+)
 from offline_prune.encoders.widths import plain_factory, widths_of, with_widths
 
 __all__ = [
+    "VECTOR_ENCODERS",
     "ImpalaEncoderFactory",
     "check_image_fits",
+    "check_reads_vectors",
     "encoder_factory",
     "plain_factory",
+    "vector_encoder_factory",
     "widths_of",
     "with_widths",
 ]

@@ -9,6 +9,7 @@ from d3rlpy.models import DefaultEncoderFactory, EncoderFactory, PixelEncoderFac
 
 from offline_prune.arguments import whole_number
 from offline_prune.encoders.impala import ImpalaEncoderFactory
+from offline_prune.encoders.vectors import VECTOR_ENCODERS
 from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["check_image_fits", "encoder_factory"]
@@ -40,13 +41,13 @@ def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> 
             not a whole number from 1 on.
     """
     if name not in _NAMES:
-        raise UnknownNameError("encoder", str(name), [*_NAMES, "ofenet"])
+        raise UnknownNameError("encoder", str(name), [*_NAMES, "ofenet", *VECTOR_ENCODERS])
     width = whole_number("encoder_width", width, 1)
     if len(observation_shape) != 3:
         raise InputError(
             f"encoder={name!r} reads images of shape (channels, height, width); these"
             f" observations have shape {tuple(observation_shape)}. Vectors take"
-            " hidden_units instead."
+            " hidden_units, or encoder='layer_norm' or 'simba', instead."
         )
     if name in ("impala", "impoola"):
         return ImpalaEncoderFactory(width=width, pooled=name == "impoola")

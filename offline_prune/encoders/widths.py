@@ -6,7 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from d3rlpy.models import DefaultEncoderFactory, PixelEncoderFactory, VectorEncoderFactory
+from d3rlpy.models import (
+    DefaultEncoderFactory,
+    PixelEncoderFactory,
+    SimBaEncoderFactory,
+    VectorEncoderFactory,
+)
 
 from offline_prune.encoders.impala import ImpalaEncoderFactory
 
@@ -33,14 +38,16 @@ def widths_of(factory: Any) -> tuple[int, ...]:
     """Widths of the hidden layers that an encoder factory makes.
 
     Args:
-        factory: d3rlpy's vector or pixel encoder factory, or IMPALA's.
+        factory: d3rlpy's vector, SimBa or pixel encoder factory, or IMPALA's.
 
     Returns:
         Units a layer; for images the filters of the convolutions (of IMPALA's stages) and
-        the feature size.
+        the feature size; of SimBa the feature size and the hidden size of its blocks.
     """
     if isinstance(factory, VectorEncoderFactory):
         return tuple(factory.hidden_units)
+    if isinstance(factory, SimBaEncoderFactory):
+        return (factory.feature_size, factory.hidden_size)
     if isinstance(factory, ImpalaEncoderFactory):
         return (*(n * factory.width for n in factory.filters), factory.feature_size)
     return (*(filters for filters, *_ in factory.filters), factory.feature_size)
@@ -50,14 +57,17 @@ def with_widths(factory: Any, widths: Sequence[int]) -> Any:
     """The same encoder factory with other widths.
 
     Args:
-        factory: d3rlpy's vector or pixel encoder factory, or IMPALA's.
+        factory: d3rlpy's vector, SimBa or pixel encoder factory, or IMPALA's.
         widths: As :func:`widths_of` returns them.
 
     Returns:
-        A new factory; kernels, strides, activation and normalisation are the same.
+        A new factory; kernels, strides, blocks, activation and normalisation are the same.
     """
     if isinstance(factory, VectorEncoderFactory):
         return dataclasses.replace(factory, hidden_units=list(widths))
+    if isinstance(factory, SimBaEncoderFactory):
+        feature_size, hidden_size = widths
+        return dataclasses.replace(factory, feature_size=feature_size, hidden_size=hidden_size)
     *filters, feature_size = widths
     if isinstance(factory, ImpalaEncoderFactory):
         return dataclasses.replace(factory, filters=filters, width=1, feature_size=feature_size)

@@ -7,7 +7,7 @@ from typing import Any
 
 import d3rlpy
 import torch
-from d3rlpy.models import PixelEncoderFactory, VectorEncoderFactory
+from d3rlpy.models import PixelEncoderFactory, SimBaEncoderFactory, VectorEncoderFactory
 
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
@@ -22,6 +22,13 @@ __all__ = ["SmallDense"]
 
 _STEPS = 512
 """Widths are tried in steps of 1/512 of the original ones."""
+
+_NARROWED = (
+    VectorEncoderFactory,
+    SimBaEncoderFactory,
+    PixelEncoderFactory,
+    ImpalaEncoderFactory,
+)
 
 
 class SmallDense(PruningMethod):
@@ -91,9 +98,9 @@ def _build(agent: Agent, config: Any) -> Agent:
 def _scaled(agent: Agent, factory: Any, scale: float) -> Any:
     """An encoder factory with every width scaled, at least 1."""
     factory = plain_factory(factory, len(tuple(agent.algo.impl.observation_shape)) == 3)
-    if not isinstance(factory, VectorEncoderFactory | PixelEncoderFactory | ImpalaEncoderFactory):
+    if not isinstance(factory, _NARROWED):
         raise AlgorithmError(
-            "small_dense narrows d3rlpy's vector and pixel encoders and IMPALA, not"
+            "small_dense narrows d3rlpy's vector, SimBa and pixel encoders and IMPALA, not"
             f" {type(factory).__name__}."
         )
     return with_widths(factory, [max(1, round(units * scale)) for units in widths_of(factory)])

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from offline_prune import Agent
+from offline_prune.agents import build_agent
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.agents.unit_groups import unit_groups
 from offline_prune.agents.units import Segment, chain_units
 from offline_prune.encoders import ImpalaEncoderFactory
-from tests.worlds import CASES, agent
+from tests.worlds import CASES, agent, dataset
 
 pytest.importorskip("torch_pruning")
 
@@ -32,6 +33,26 @@ def test_a_stack_of_layers_is_found_again(kind):
     x = torch.zeros(2, *subject.algo.impl.observation_shape)
     traced = traced_units(subject.algo.impl.modules.q_funcs[0], [x], [head], names)
     assert as_sets(traced) == as_sets(chain_units(chain))
+
+
+@pytest.mark.parametrize("encoder", ["layer_norm", "simba"])
+def test_units_of_a_vae_of_normalised_layers(encoder):
+    sizes = {"layer_norm": {"hidden_units": [7, 6]},
+             "simba": {"simba": {"feature_size": 6, "hidden_size": 9}}}  # fmt: skip
+    params = {"encoder": encoder, "batch_size": 4, **sizes[encoder]}
+    subject = build_agent(dataset("vector-continuous"), "bcq", algo_params=params).agent
+    group = next(g for g in unit_groups(subject) if g.roles == ("imitator",))
+    latent = subject.algo.impl.modules.vae_encoder._mu.weight.shape[0]
+    found = as_sets(group.graph)
+    for module, heads in (("vae_encoder", ["_mu", "_logstd"]), ("vae_decoder", ["_fc"])):
+        last = found[f"{module}.{heads[0]}.weight"][1]
+        assert [columns for _, columns in last] == [6]
+        for head in heads:
+            assert found[f"{module}.{head}.weight"] == (None, last)
+    assert {name for name, (rows, _) in found.items() if rows is None} == {
+        "vae_encoder._mu.weight", "vae_encoder._logstd.weight", "vae_decoder._fc.weight",
+    }  # fmt: skip
+    assert latent == 2 * subject.algo.impl.action_size
 
 
 @pytest.fixture

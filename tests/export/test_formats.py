@@ -7,7 +7,7 @@ import d3rlpy
 import numpy as np
 import pytest
 import torch
-from d3rlpy.models import QRQFunctionFactory, VectorEncoderFactory
+from d3rlpy.models import QRQFunctionFactory, SimBaEncoderFactory, VectorEncoderFactory
 
 from offline_prune.agents import build_agent
 from offline_prune.encoders import ImpalaEncoderFactory
@@ -96,6 +96,9 @@ def test_nothing_pruned_and_everything_pruned(suffix, density, tmp_path):
 UNKNOWN = {
     "layer normalisation": lambda: built(
         d3rlpy.algos.BCConfig(encoder_factory=VectorEncoderFactory([24, 24], use_layer_norm=True))
+    ),
+    "simba": lambda: built(
+        d3rlpy.algos.BCConfig(encoder_factory=SimBaEncoderFactory(12, 20, n_blocks=2))
     ),
     "impala": lambda: built(
         d3rlpy.algos.BCConfig(

@@ -150,7 +150,8 @@ FIELDS = sorted({name for r in algorithm_recipes().values() for name in r.hyperp
 @cases(250)
 @given(
     name=st.sampled_from(
-        [*FIELDS, "gamma", "tau", "n_critics", "encoder", "encoder_width", "ofenet", "alpha",
+        [*FIELDS, "gamma", "tau", "n_critics", "encoder", "encoder_width", "ofenet", "simba",
+         "critic_encoder", "value_encoder", "alpha",
          "observation_scaler", "reward_scaler", "action_scaler", "critic_learning_rate",
          "actor_hidden_units", "update_actor_interval", "adam_eps", "actor_optim_factory",
          "q_func_factory", "compile_graph", "batch_size", "hidden_units"]

@@ -238,6 +238,25 @@ def test_small_dense_narrows_residual_encoders(pooled):
     assert 0.2 * whole.mask.n_weights < found.mask.n_weights <= 0.3 * whole.mask.n_weights
 
 
+@pytest.mark.parametrize("encoder", ["layer_norm", "simba"])
+@pytest.mark.parametrize("algo", ["td3_plus_bc", "bcq"])
+def test_small_dense_narrows_normalised_encoders(encoder, algo):
+    sizes = {"simba": {"feature_size": 24, "hidden_size": 48, "n_blocks": 2}}
+    given = sizes if encoder == "simba" else {"hidden_units": [40, 40]}
+    options = {"algo_params": {"encoder": encoder, "batch_size": 8, **given}, "n_batches": 1}
+    whole = score(dataset(VECTOR), algo, 0.0, method="random", **options)
+    found = score(dataset(VECTOR), algo, 0.7, method="small_dense", **options)
+    narrow = found.agent.algo.config.critic_encoder_factory
+    if encoder == "simba":
+        assert narrow.n_blocks == 2
+        assert narrow.feature_size < 16
+        assert narrow.hidden_size == pytest.approx(2 * narrow.feature_size, abs=1)
+    else:
+        assert narrow.use_layer_norm
+        assert max(narrow.hidden_units) < 30
+    assert 0.2 * whole.mask.n_weights < found.mask.n_weights <= 0.3 * whole.mask.n_weights
+
+
 def test_small_dense_refuses_encoders_it_cannot_narrow():
     @dataclasses.dataclass()
     class Custom(d3rlpy.models.EncoderFactory):

@@ -1,0 +1,172 @@
+"""From the short forms that describe encoders to fields of a d3rlpy config.
+
+:mod:`offline_prune.agents.configure` lists the short forms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from d3rlpy.models import EncoderFactory, VectorEncoderFactory
+
+from offline_prune.arguments import whole_number
+from offline_prune.data import Dataset
+from offline_prune.encoders import (
+    VECTOR_ENCODERS,
+    check_reads_vectors,
+    encoder_factory,
+    vector_encoder_factory,
+)
+from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.ofenet import OFENetEncoderFactory
+
+__all__ = ["encoder_fields", "encoder_forms"]
+
+_EVERY_NETWORK = ("encoder", "encoder_width", "hidden_units", "ofenet", "simba")
+_ONE_NETWORK = ("encoder", "hidden_units")
+_ROLES = ("actor", "critic", "imitator", "value")
+
+
+def encoder_forms(fields: Collection[str]) -> set[str]:
+    """The short forms that an algorithm takes.
+
+    Args:
+        fields: Fields of its d3rlpy config.
+
+    Returns:
+        Their names, those for one network alone included.
+    """
+    roles = [role for role in _ROLES if f"{role}_encoder_factory" in fields]
+    return {*_EVERY_NETWORK, *(f"{role}_{form}" for role in roles for form in _ONE_NETWORK)}
+
+
+def encoder_fields(
+    name: str, given: Mapping[str, Any], fields: set[str], data: Dataset
+) -> dict[str, Any] | None:
+    """The encoder factories that one hyperparameter stands for, beside the others given.
+
+    Args:
+        name: The hyperparameter.
+        given: All that are given, this one included.
+        fields: Fields of the d3rlpy config.
+        data: The dataset.
+
+    Returns:
+        Config field → factory; None if the hyperparameter is no short form of an encoder
+        that this algorithm takes.
+
+    Raises:
+        UnknownNameError: If there is no encoder of this name.
+        InputError: If the hyperparameters given do not go together, or the encoder does
+            not read such observations.
+    """
+    if name not in encoder_forms(fields):
+        _refuse_one_network(name, given, fields)
+        return None
+    shape = data.metadata.observation_shape
+    every = sorted(field for field in fields if field.endswith("encoder_factory"))
+    encoder = given.get("encoder")
+    is_image_encoder = "encoder" in given and encoder not in ("ofenet", *VECTOR_ENCODERS)
+    if name == "encoder_width":
+        if not is_image_encoder:
+            raise InputError(
+                "encoder_width widens a named image encoder; name it as well:"
+                " encoder='impala', 'impoola', 'nature' or 'small'."
+            )
+        return {}
+    if name == "ofenet" and encoder != "ofenet":
+        raise InputError("ofenet gives the sizes of an OFENet; ask for it: encoder='ofenet'.")
+    if name == "simba":
+        if all(_encoder_of(field, given) != "simba" for field in every):
+            raise InputError("simba gives the sizes of SimBa; ask for it: encoder='simba'.")
+        return {}
+    if name.endswith("_encoder") and encoder == "ofenet":
+        raise InputError(f"encoder='ofenet' puts features under every network: leave {name} out.")
+    if name in _EVERY_NETWORK and encoder == "ofenet":
+        factory = _ofenet(given, data)
+        plain = VectorEncoderFactory(factory.hidden_units)
+        return {field: plain if "imitator" in field else factory for field in every}
+    if name == "encoder" and is_image_encoder:
+        return dict.fromkeys(every, encoder_factory(encoder, given.get("encoder_width", 1), shape))
+    if name.endswith("hidden_units") and is_image_encoder:
+        encoder_factory(encoder, 1, shape)  # if there is one
+        raise InputError(
+            f"{name} are layers that read vectors, and encoder={encoder!r}"
+            f" reads these images: leave {name} out."
+        )
+    role = name.removesuffix("hidden_units").removesuffix("encoder")
+    concerned = every if name in _EVERY_NETWORK else [f"{role}encoder_factory"]
+    if name.endswith("hidden_units") and all(
+        _encoder_of(field, given) == "simba" for field in concerned
+    ):
+        raise InputError(
+            f"{name} are layers one after another, and SimBa has blocks: leave {name} out,"
+            " and give its sizes as simba={'feature_size': 256, 'hidden_size': 1024,"
+            " 'n_blocks': 1}."
+        )
+    return {field: _vector_encoder(field, given, shape) for field in concerned}
+
+
+def _refuse_one_network(name: str, given: Mapping[str, Any], fields: Collection[str]) -> None:
+    """Say why an algorithm of one encoder takes no short form for one network."""
+    if "encoder_factory" not in fields:
+        return
+    for form in _ONE_NETWORK:
+        if name in [f"{role}_{form}" for role in _ROLES]:
+            raise InputError(
+                f"{name} is for one network of several; this algorithm has one encoder for"
+                f" whatever it trains: {form}={given[name]!r}."
+            )
+
+
+def _vector_encoder(field: str, given: Mapping[str, Any], shape: Sequence[int]) -> EncoderFactory:
+    """One network's encoder of vectors: what is said of it alone, else of every network."""
+    encoder = _encoder_of(field, given)
+    if encoder in VECTOR_ENCODERS:
+        check_reads_vectors(f"{_own('encoder', field, given)}={encoder!r}", shape)
+    if encoder == "simba":
+        return vector_encoder_factory(encoder, simba=given.get("simba"))
+    widths = _own("hidden_units", field, given)
+    return vector_encoder_factory(
+        "layer_norm" if encoder == "layer_norm" else "plain",
+        _widths(widths, given[widths]) if widths in given else None,
+    )
+
+
+def _own(form: str, field: str, given: Mapping[str, Any]) -> str:
+    """The short form that holds for a network: its own if given, else every network's."""
+    own = f"{field.removesuffix('encoder_factory')}{form}"
+    return own if own in given else form
+
+
+def _encoder_of(field: str, given: Mapping[str, Any]) -> Any:
+    """The name of a network's encoder; None if none is given.
+
+    Raises:
+        UnknownNameError: If it is given for this network alone, and does not exist.
+    """
+    asked = _own("encoder", field, given)
+    encoder = given.get(asked)
+    if asked != "encoder" and encoder not in VECTOR_ENCODERS:
+        raise UnknownNameError(asked, str(encoder), VECTOR_ENCODERS)
+    return encoder
+
+
+def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
+    """The factory that ``encoder``, ``ofenet`` and ``hidden_units`` stand for together."""
+    hidden_units = _widths("hidden_units", given.get("hidden_units", (256, 256)))
+    if "ofenet" in given:
+        return OFENetEncoderFactory(**given["ofenet"], hidden_units=hidden_units)
+    spec = data.metadata.env_spec
+    if spec is not None:
+        with contextlib.suppress(UnknownNameError):
+            return OFENetEncoderFactory.for_environment(spec.id, hidden_units)
+    return OFENetEncoderFactory(hidden_units=hidden_units)
+
+
+def _widths(name: str, value: Any) -> list[int]:
+    if isinstance(value, str) or not isinstance(value, Iterable) or not (found := list(value)):
+        raise InputError(f"{name} is a list of widths such as [256, 256], not {value!r}.")
+    return [whole_number(f"{name}[{i}]", width, 1) for i, width in enumerate(found)]
