@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from offline_prune.errors import SparsityError, UnknownNameError
+from offline_prune.masks.counts import check_sparsity, keep_highest, kept_count
 
 __all__ = [
     "ALLOCATIONS",
@@ -28,79 +28,6 @@ __all__ = [
     "keep_highest",
     "kept_count",
 ]
-
-
-def check_sparsity(sparsity: float) -> float:
-    """Return the sparsity as a float.
-
-    Args:
-        sparsity: Fraction of the prunable weights to remove.
-
-    Returns:
-        The same number.
-
-    Raises:
-        SparsityError: If it is not a number in [0, 1).
-    """
-    if isinstance(sparsity, bool | np.bool_) or not isinstance(sparsity, numbers.Real):
-        raise SparsityError(
-            f"A sparsity is a number in [0, 1), not {sparsity!r}. It is the fraction of"
-            " the prunable weights to remove: 0.95 keeps 5 %."
-        )
-    if not 0.0 <= sparsity < 1.0:  # NaN fails this too
-        hint = " Did you mean a percentage?" if 1.0 < sparsity <= 100.0 else ""
-        raise SparsityError(
-            f"Sparsity {sparsity!r} is outside [0, 1).{hint} It is the fraction of the"
-            " prunable weights to remove: 0.95 keeps 5 %."
-        )
-    # Of a numpy float of lower precision the decimal number counts that it was made from.
-    return float(str(sparsity)) if isinstance(sparsity, np.floating) else float(sparsity)
-
-
-def kept_count(n_weights: int, sparsity: float) -> int:
-    """Number of weights to keep: ``round(N · (1 − s))``, at least 1.
-
-    Args:
-        n_weights: N, at least 1.
-        sparsity: s in [0, 1).
-
-    Returns:
-        The count; an exact half goes to the even number, as in Python's ``round``.
-    """
-    # The decimal number that was written counts, not its binary neighbour.
-    return max(1, round(n_weights * (1 - Fraction(str(float(sparsity))))))
-
-
-def _kth_highest(flat: Tensor, k: int) -> float:
-    """The k-th highest entry; on a CPU numpy's partial sort beats ``torch.topk``."""
-    if flat.device.type == "cpu":
-        split = flat.numel() - k
-        return float(np.partition(flat.numpy(), split)[split])
-    return float(torch.topk(flat, k, sorted=False).values.min())
-
-
-def keep_highest(scores: Tensor, count: int) -> Tensor:
-    """Mask of the ``count`` highest scores; ties go to the lower flat index.
-
-    Args:
-        scores: Scores of any shape, finite.
-        count: How many to keep, in [0, number of scores].
-
-    Returns:
-        Boolean mask of the scores' shape with exactly ``count`` true entries.
-    """
-    flat = scores.detach().reshape(-1)
-    n = flat.numel()
-    if count >= n:
-        return torch.ones_like(scores, dtype=torch.bool)
-    if count <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    threshold = _kth_highest(flat, count)
-    mask = flat > threshold
-    missing = count - int(mask.sum())
-    tied = (flat == threshold).nonzero().squeeze(1)
-    mask[tied[:missing]] = True
-    return mask.reshape(scores.shape)
 
 
 def erk_densities(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, float]:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.topology import Chain
-from offline_prune.masks.allocation import Allocation, allocate, keep_highest
+from offline_prune.masks.allocation import Allocation, allocate
 from offline_prune.masks.connectivity import connected_part
+from offline_prune.masks.counts import add_highest, kept_in
 from offline_prune.masks.live import columns_of, live_units
 
 __all__ = ["refilled"]
@@ -55,36 +56,14 @@ def refilled(
     low, high = budget, size
     while low < high:
         middle = (low + high + 1) // 2
-        if _count(connected(middle)) <= budget:
+        if kept_in(connected(middle)) <= budget:
             low = middle
         else:
             high = middle - 1
     chosen = connected(low)
-    chosen = _add_best(chosen, scores, _between_live_units(ours, {**kept, **chosen}), budget)
+    chosen = add_highest(chosen, scores, _between_live_units(ours, {**kept, **chosen}), budget)
     everything = {name: torch.ones_like(mask) for name, mask in chosen.items()}
-    return _add_best(chosen, scores, everything, budget)
-
-
-def _count(mask: Mapping[str, Tensor]) -> int:
-    return sum(int(part.sum()) for part in mask.values())
-
-
-def _add_best(
-    chosen: Mapping[str, Tensor],
-    scores: Mapping[str, Tensor],
-    allowed: Mapping[str, Tensor],
-    budget: int,
-) -> dict[str, Tensor]:
-    """Add the best allowed weights until the budget is spent or none is left."""
-    candidates = torch.cat([(allowed[n] & ~m).flatten() for n, m in chosen.items()])
-    flat = torch.cat([scores[n].flatten() for n in chosen])[candidates]
-    added = torch.zeros_like(candidates)
-    added[candidates] = keep_highest(flat, min(budget - _count(chosen), len(flat)))
-    parts = added.split([mask.numel() for mask in chosen.values()])
-    return {
-        name: mask | part.view(mask.shape)
-        for (name, mask), part in zip(chosen.items(), parts, strict=True)
-    }
+    return add_highest(chosen, scores, everything, budget)
 
 
 def _between_live_units(chains: Sequence[Chain], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
