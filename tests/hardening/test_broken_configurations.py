@@ -359,6 +359,7 @@ def test_command_line(option, text):
         ("run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".5", "--out", "/dev/null/x"),
         ("run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".5", "--out", "x" * 5_000),
         ("score", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", "a=1"),
+        ("score", "x", "--algo", "bc", "--sparsity", ".5", "--allocation", "floor(density=2)"),
     ],
     ids=lambda a: " ".join(a)[:40],
 )  # fmt: skip
