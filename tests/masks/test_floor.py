@@ -48,8 +48,8 @@ def test_floors_are_means_over_units_and_at_most_the_layer():
     wanted = Floor(fan_in=4).counts(sizes, 10_000)
     assert wanted == {"a": 1024, "kernels": 32, "narrow": 20, "head": 4}
     assert Floor(fan_in=2.5).counts({"a": (3, 9)}, 27) == {"a": 8}
-    # A tenth of 30 is 3, though 0.1 * 30 in binary is more.
-    assert Floor(density=0.1).counts({"a": (5, 6), "b": (3, 7)}, 30) == {"a": 3, "b": 3}
+    # 7 % of 100 are 7, though 0.07 * 100 in binary is more.
+    assert Floor(density=0.07).counts({"a": (10, 10), "b": (3, 7)}, 30) == {"a": 7, "b": 2}
 
 
 def test_the_default_is_a_fan_in():
