@@ -37,6 +37,9 @@ _METHOD_HELP = (
     "snip, grasp, synflow, force, …; while training gmp, set, rigl, gates;"
     " 'shuffled(snip)'; or a saved mask."
 )
+_ALLOCATION_HELP = (
+    "global, 'floor(fan_in=4)', uniform, erk or constant_fan_in; by default the method's own."
+)
 _AVERAGE_HELP = "Over mini-batches: gradients or scores."
 _REFILL_HELP = "Weights that lead nowhere make room for the next best."
 
@@ -94,9 +97,7 @@ def run(
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
     method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
-    allocation: Annotated[
-        str | None, typer.Option(help="global, uniform or erk; by default the method's own.")
-    ] = None,
+    allocation: Annotated[str | None, typer.Option(help=_ALLOCATION_HELP)] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
@@ -203,9 +204,7 @@ def score_(
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
     method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
-    allocation: Annotated[
-        str | None, typer.Option(help="global, uniform or erk; by default the method's own.")
-    ] = None,
+    allocation: Annotated[str | None, typer.Option(help=_ALLOCATION_HELP)] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
     average: Annotated[str, typer.Option(help=_AVERAGE_HELP)] = "gradients",
     float64: Annotated[bool, typer.Option("--float64", help="Score in double precision.")] = False,

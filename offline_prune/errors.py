@@ -54,7 +54,8 @@ class UnknownNameError(InputError):
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         listing = ", ".join(names) if names else "none"
-        super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {listing}.")
+        said = name if len(name) <= 80 else f"{name[:77]}..."
+        super().__init__(f"Unknown {kind} {said!r}.{hint} Known: {listing}.")
         self.kind = kind
         self.name = name
         self.known = names

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from offline_prune.errors import InputError
 
@@ -39,7 +40,7 @@ def parse(
     Args:
         text: ``name``, or ``name(argument, …, option=value, …)``; an argument is a
             number, a quoted string or an expression. A hyphen in a name counts as an
-            underscore: ``small-dense``.
+            underscore: ``small-dense``. ``global`` is a name like any other.
         what: It names, for the message.
         example: Of one with arguments, for the message.
 
@@ -50,7 +51,7 @@ def parse(
         InputError: If it cannot be read.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(_WORD.sub(_as_name, text.strip()), mode="eval").body
         found = _read(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
@@ -62,17 +63,29 @@ def parse(
     return found
 
 
+_WORD = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\b[^\W\d]\w*(?:-[^\W\d]\w*)*""")
+_GLOBAL = "_global_"  # the name of an allocation, but not a name to Python
+
+
+def _as_name(match: re.Match[str]) -> str:
+    """What Python can read as a name; quoted strings as they are."""
+    text = match[0]
+    if text[0] in "'\"":
+        return text
+    return _GLOBAL if text == "global" else text.replace("-", "_")
+
+
+def _word(node: ast.Name) -> str:
+    return "global" if node.id == _GLOBAL else node.id
+
+
 def _read(node: ast.expr) -> Expression | str | float:
     if isinstance(node, ast.Name):
-        return Expression(node.id)
+        return Expression(_word(node))
     if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
         return node.value
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
-        left, right = _read(node.left), _read(node.right)
-        if isinstance(left, Expression) and isinstance(right, Expression) and left.is_name:
-            return replace(right, name=f"{left.name}_{right.name}")
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         arguments = tuple(_read(argument) for argument in node.args)
         options = {str(keyword.arg): _read(keyword.value) for keyword in node.keywords}
-        return Expression(node.func.id, arguments, options)
+        return Expression(_word(node.func), arguments, options)
     raise ValueError("only names, numbers, quoted strings and calls are understood")

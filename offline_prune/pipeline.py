@@ -96,9 +96,12 @@ def prune_then_train(
             afterwards ``"pops"``, whose agent is a small dense student; an expression such
             as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of a
             saved one (:func:`~offline_prune.methods.make_method`).
-        allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
-            density of every layer by weight name; None for the method's own: ERK for those
-            that prune while training, else global.
+        allocation: ``"global"`` within a network; ``"floor"``, the same with a least fan-in
+            (``"floor(fan_in=8)"``) or density (``"floor(density=0.1)"``) of every layer;
+            ``"uniform"``, ``"erk"``; ``"constant_fan_in"``, every unit of a layer keeps as many
+            weights, the layers by ERK (``"constant_fan_in(layers=global)"``); or the density
+            of every layer by weight name. None for the method's own: ERK for those that
+            prune while training, else global.
         n_steps: Gradient steps; None takes the recipe's.
         batch_size: Transitions a gradient step; None takes the recipe's.
         n_batches: Scoring mini-batches of 256 transitions; None takes

@@ -16,6 +16,19 @@ def test_hyphens_between_letters_are_underscores():
     )
 
 
+def test_words_that_python_reads_otherwise():
+    assert parse("global") == Expression("global")
+    assert parse("constant-fan-in(layers=global, x=1e-5)") == Expression(
+        "constant_fan_in", (), {"layers": Expression("global"), "x": 1e-5}
+    )
+    found = parse("global(global, path='global/a-b', other=\"a-b 'global'\", c='\\'a-b')")
+    assert found == Expression(
+        "global",
+        (Expression("global"),),
+        {"path": "global/a-b", "other": "a-b 'global'", "c": "'a-b"},
+    )
+
+
 def test_arguments_and_options():
     assert parse("force(rounds=20)") == Expression("force", (), {"rounds": 20})
     found = parse("corrupted(shuffled(grasp), rewards, dataset='lab/arm-v0')")

@@ -88,11 +88,24 @@ def test_critics_can_share_a_threshold():
         )
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "erk"])
-def test_allocations(allocation):
-    mask = prune(dataset("vector-continuous"), "bc", 0.9, allocation=allocation)[1]
+@pytest.mark.parametrize("share_critics", [False, True])
+@pytest.mark.parametrize("case", [("vector-continuous", "iql"), ("pixel-discrete", "cql")])
+@pytest.mark.parametrize(
+    "allocation", ["uniform", "erk", "floor(fan_in=1)", "constant_fan_in", "floor(density=0.05)"]
+)
+def test_allocations(allocation, case, share_critics):
+    options = {"allocation": allocation, "share_critics": share_critics, "n_batches": 1}
+    mask = prune(dataset(case[0]), case[1], 0.9, algo_params=params(*case), **options)[1]
     assert mask.sparsity == pytest.approx(0.9, abs=1e-3)
     assert not mask.empty_layers
+    for kept in mask.nominal.values():
+        counts = kept.flatten(1).sum(dim=1)
+        if allocation == "constant_fan_in":
+            assert counts.max() - counts.min() <= 1
+        if allocation == "floor(fan_in=1)":
+            assert kept.sum() >= len(kept)
+        if allocation == "floor(density=0.05)":
+            assert kept.sum() >= 0.05 * kept.numel()
 
 
 def test_a_d3rlpy_config_and_a_built_algorithm_may_be_passed():

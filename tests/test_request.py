@@ -67,6 +67,10 @@ WRONG = [
     ("method", "nowhere/mask", "mask"),
     ("method", 3, "method is"),
     ("allocation", "local", "allocation 'local'"),
+    ("allocation", "flor(fan_in=4)", "allocation 'flor'.* 'floor'"),
+    ("allocation", "floor(fan_in=0)", "fan_in of a floor"),
+    ("allocation", "floor(density=2)", "density of a floor"),
+    ("allocation", "constant_fan_in(layers=local)", "layers of constant_fan_in 'local'"),
     ("n_steps", 0, "n_steps"),
     ("batch_size", 0, "batch_size"),
     ("n_batches", 0, "n_batches"),
@@ -112,7 +116,8 @@ def test_a_study_is_told_of_its_last_cell_before_the_first_dataset(name, value, 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("engine", "warp"), ("method", "gmpp"), ("allocation", "local"), ("share_critics", "aye"),
+    [("engine", "warp"), ("method", "gmpp"), ("allocation", "local"), ("allocation", "floor("),
+     ("share_critics", "aye"),
      ("device", "warp"), ("sparsity", 95)],
 )  # fmt: skip
 def test_online_they_are_told_before_the_environment(name, value):

@@ -1,4 +1,4 @@
-"""From scores to an exact number of kept weights.
+"""From scores to an exact number of kept weights: which weights of which layers.
 
 Every function keeps exactly ``round(N · (1 − sparsity))`` of a network's N weights, at
 least one. Ties are broken by flat index, so the same scores always give the same mask.
@@ -9,132 +9,32 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from offline_prune.errors import SparsityError, UnknownNameError
+from offline_prune.errors import InputError, SparsityError, UnknownNameError
+from offline_prune.expression import Expression, parse
+from offline_prune.masks.constant_fan_in import ConstantFanIn
+from offline_prune.masks.counts import check_sparsity, keep_highest, kept_count
+from offline_prune.masks.erk import erk_densities
+from offline_prune.masks.floor import Floor
 
 __all__ = [
     "ALLOCATIONS",
     "Allocation",
+    "Rule",
     "allocate",
     "check_sparsity",
     "erk_densities",
     "final_densities",
+    "fixes_densities",
+    "is_constant_fan_in",
     "keep_highest",
     "kept_count",
+    "make_allocation",
 ]
-
-
-def check_sparsity(sparsity: float) -> float:
-    """Return the sparsity as a float.
-
-    Args:
-        sparsity: Fraction of the prunable weights to remove.
-
-    Returns:
-        The same number.
-
-    Raises:
-        SparsityError: If it is not a number in [0, 1).
-    """
-    if isinstance(sparsity, bool | np.bool_) or not isinstance(sparsity, numbers.Real):
-        raise SparsityError(
-            f"A sparsity is a number in [0, 1), not {sparsity!r}. It is the fraction of"
-            " the prunable weights to remove: 0.95 keeps 5 %."
-        )
-    if not 0.0 <= sparsity < 1.0:  # NaN fails this too
-        hint = " Did you mean a percentage?" if 1.0 < sparsity <= 100.0 else ""
-        raise SparsityError(
-            f"Sparsity {sparsity!r} is outside [0, 1).{hint} It is the fraction of the"
-            " prunable weights to remove: 0.95 keeps 5 %."
-        )
-    # Of a numpy float of lower precision the decimal number counts that it was made from.
-    return float(str(sparsity)) if isinstance(sparsity, np.floating) else float(sparsity)
-
-
-def kept_count(n_weights: int, sparsity: float) -> int:
-    """Number of weights to keep: ``round(N · (1 − s))``, at least 1.
-
-    Args:
-        n_weights: N, at least 1.
-        sparsity: s in [0, 1).
-
-    Returns:
-        The count; an exact half goes to the even number, as in Python's ``round``.
-    """
-    # The decimal number that was written counts, not its binary neighbour.
-    return max(1, round(n_weights * (1 - Fraction(str(float(sparsity))))))
-
-
-def _kth_highest(flat: Tensor, k: int) -> float:
-    """The k-th highest entry; on a CPU numpy's partial sort beats ``torch.topk``."""
-    if flat.device.type == "cpu":
-        split = flat.numel() - k
-        return float(np.partition(flat.numpy(), split)[split])
-    return float(torch.topk(flat, k, sorted=False).values.min())
-
-
-def keep_highest(scores: Tensor, count: int) -> Tensor:
-    """Mask of the ``count`` highest scores; ties go to the lower flat index.
-
-    Args:
-        scores: Scores of any shape, finite.
-        count: How many to keep, in [0, number of scores].
-
-    Returns:
-        Boolean mask of the scores' shape with exactly ``count`` true entries.
-    """
-    flat = scores.detach().reshape(-1)
-    n = flat.numel()
-    if count >= n:
-        return torch.ones_like(scores, dtype=torch.bool)
-    if count <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    threshold = _kth_highest(flat, count)
-    mask = flat > threshold
-    missing = count - int(mask.sum())
-    tied = (flat == threshold).nonzero().squeeze(1)
-    mask[tied[:missing]] = True
-    return mask.reshape(scores.shape)
-
-
-def erk_densities(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, float]:
-    """Layer densities of the Erdős–Rényi-kernel distribution.
-
-    Formula: ``density_l = ε · Σ dims_l / Π dims_l``, with ε such that the kept weights
-    add up to the budget. A layer whose density would pass 1 is made dense and ε is
-    solved again for the rest. The budget is ``Σ_l (N_l − ⌊s · N_l⌋)``, rounded layer
-    by layer as in the authors' code; :func:`allocate` then keeps the exact total.
-
-    Args:
-        shapes: Weight name → shape, ``(out, in)`` or ``(out, in, kernel h, kernel w)``.
-        sparsity: s in [0, 1).
-
-    Returns:
-        Weight name → density in (0, 1].
-
-    References:
-        Evci et al. 2020, arXiv 1911.11134, section 3.
-    """
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
-    removed = Fraction(str(float(sparsity)))
-    budget = sum(size - math.floor(removed * size) for size in sizes.values())
-    dense: set[str] = set()
-    while True:
-        rest = [name for name in shapes if name not in dense]
-        left = budget - sum(sizes[name] for name in dense)
-        epsilon = left / sum(raw[name] * sizes[name] for name in rest) if rest else 0.0
-        over = {name for name in rest if epsilon * raw[name] > 1.0}
-        if not over:
-            break
-        dense |= over
-    return {name: 1.0 if name in dense else epsilon * raw[name] for name in shapes}
 
 
 def final_densities(
@@ -157,18 +57,52 @@ def final_densities(
     """
     if isinstance(allocation, Mapping):
         return dict(allocation)
+    if not fixes_densities(allocation):
+        raise UnknownNameError("allocation of fixed layer densities", allocation, _FIXED)
     found: dict[str, float] = {}
     for role, layers in shapes.items():
-        if allocation == "erk":
+        if make_allocation(allocation) is _erk:
             found |= erk_densities(layers, sparsity[role])
-        elif allocation == "uniform":
-            found |= dict.fromkeys(layers, 1.0 - sparsity[role])
         else:
-            raise UnknownNameError("allocation of fixed layer densities", allocation, _FIXED)
+            found |= dict.fromkeys(layers, 1.0 - sparsity[role])
     return found
 
 
+def fixes_densities(allocation: Allocation) -> bool:
+    """Whether an allocation is its layers' densities, and nothing else.
+
+    Args:
+        allocation: As in :func:`allocate`.
+
+    Returns:
+        True for ``"uniform"``, ``"erk"`` and given densities.
+
+    Raises:
+        InputError: If there is no such allocation.
+    """
+    if isinstance(allocation, Mapping):
+        return True
+    return make_allocation(allocation) in [ALLOCATIONS[name] for name in _FIXED]
+
+
 _FIXED = ("erk", "uniform")
+
+
+def is_constant_fan_in(allocation: Allocation) -> bool:
+    """Whether an allocation gives all units of a layer the same number of weights.
+
+    Args:
+        allocation: As in :func:`allocate`.
+
+    Returns:
+        True for ``"constant_fan_in"``, whatever its layers' budgets.
+
+    Raises:
+        InputError: If there is no such allocation.
+    """
+    if isinstance(allocation, Mapping):
+        return False
+    return isinstance(make_allocation(allocation), ConstantFanIn)
 
 
 def _whole_counts(
@@ -224,20 +158,78 @@ def _erk(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
     return _per_layer(scores, _whole_counts(wanted, sizes, total))
 
 
-ALLOCATIONS: dict[str, Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]] = {
+Rule: TypeAlias = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
+"""Function of (scores of one network, sparsity) to its mask."""
+
+ALLOCATIONS: dict[str, Rule] = {
     "global": _global,
     "uniform": _uniform,
     "erk": _erk,
+    "floor": Floor(),
+    "constant_fan_in": ConstantFanIn(_erk),
 }
-"""Allocation name → function of (scores of one network, sparsity) to its mask.
+"""Allocation name → what it is without arguments.
 
 ``global``: one threshold over the whole network (the paper's choice); ``uniform``: the
-same density in every layer; ``erk``: Erdős–Rényi-kernel layer densities.
+same density in every layer; ``erk``: Erdős–Rényi-kernel layer densities; ``floor``: one
+threshold that leaves every layer a minimum; ``constant_fan_in``: every unit of a layer keeps
+as many weights, by ERK's layer densities.
 """
 
 
+def _constant_fan_in(layers: str = "erk") -> ConstantFanIn:
+    if layers not in _BUDGETS:
+        raise UnknownNameError("layers of constant_fan_in", str(layers), _BUDGETS)
+    return ConstantFanIn(ALLOCATIONS[layers])
+
+
+_BUDGETS = ("erk", "global", "uniform")
+
+_WITH_ARGUMENTS: dict[str, Callable[..., Rule]] = {
+    "floor": Floor,
+    "constant_fan_in": _constant_fan_in,
+}
+
+
 Allocation: TypeAlias = str | Mapping[str, float]
-"""A key of :data:`ALLOCATIONS`, or weight name → density in [0, 1]."""
+"""A key of :data:`ALLOCATIONS`, with arguments or without; or weight name → density in [0, 1]."""
+
+
+def make_allocation(text: str) -> Rule:
+    """Read an allocation.
+
+    Args:
+        text: A key of :data:`ALLOCATIONS`, or one with arguments: ``"floor(fan_in=8)"``,
+            ``"floor(density=0.05)"``, ``"constant_fan_in(layers=global)"``.
+
+    Returns:
+        Function of (scores of one network, sparsity) to its mask.
+
+    Raises:
+        UnknownNameError: If there is no such allocation, or no such ``layers``.
+        InputError: If the text cannot be read, or an argument does not exist or has a
+            wrong value.
+    """
+    if not isinstance(text, str):
+        raise UnknownNameError("allocation", str(text), ALLOCATIONS)
+    found = parse(text, "name of an allocation", "'floor(fan_in=8)'")
+    if found.name not in ALLOCATIONS:
+        raise UnknownNameError("allocation", found.name, ALLOCATIONS)
+    if found.is_name:
+        return ALLOCATIONS[found.name]
+    if found.name not in _WITH_ARGUMENTS:
+        raise InputError(f"The allocation {found.name} takes no arguments: {text!r}.")
+    try:
+        return _WITH_ARGUMENTS[found.name](
+            *map(_plain, found.arguments), **{n: _plain(v) for n, v in found.options.items()}
+        )
+    except TypeError as error:
+        raise InputError(f"{found.name} does not take these arguments: {error}.") from error
+
+
+def _plain(value: Expression | str | float) -> Expression | str | float:
+    """A word without arguments is a name."""
+    return value.name if isinstance(value, Expression) and value.is_name else value
 
 
 def allocate(
@@ -248,8 +240,8 @@ def allocate(
     Args:
         scores: Weight name → score of the weight's shape; higher = keep.
         sparsity: s in [0, 1).
-        allocation: ``"global"``, ``"uniform"``, ``"erk"``, or the density of every
-            layer by weight name.
+        allocation: A key of :data:`ALLOCATIONS`, with arguments or without
+            (:func:`make_allocation`), or the density of every layer by weight name.
 
     Returns:
         Weight name → boolean mask of the weight's shape, true = kept.
@@ -258,13 +250,12 @@ def allocate(
         SparsityError: If the sparsity is outside [0, 1), or given densities do not
             amount to it within a weight a layer.
         UnknownNameError: If there is no such allocation.
+        InputError: If its arguments do not fit.
     """
     check_sparsity(sparsity)
     if isinstance(allocation, Mapping):
         return _given(scores, sparsity, allocation)
-    if not isinstance(allocation, str) or allocation not in ALLOCATIONS:
-        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
-    return ALLOCATIONS[allocation](scores, sparsity)
+    return make_allocation(allocation)(scores, sparsity)
 
 
 def _given(

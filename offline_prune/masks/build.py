@@ -11,7 +11,7 @@ from torch import Tensor
 from offline_prune.agents.agent import Agent
 from offline_prune.arguments import check_switch
 from offline_prune.errors import EmptyNetworkError, SparsityError, UnknownNameError
-from offline_prune.masks.allocation import ALLOCATIONS, Allocation, allocate, check_sparsity
+from offline_prune.masks.allocation import Allocation, allocate, check_sparsity, make_allocation
 from offline_prune.masks.connectivity import connected_part, has_path
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.refill import refilled
@@ -32,18 +32,18 @@ class LayerCollapseWarning(UserWarning):
 
 
 def check_allocation(allocation: Allocation | None) -> None:
-    """Check the name of an allocation; given densities need an agent to be checked.
+    """Check the name and arguments of an allocation; given densities need an agent for that.
 
     Args:
-        allocation: A name, the density of every layer, or None for the method's own.
+        allocation: A name with arguments or without, the density of every layer, or None for
+            the method's own.
 
     Raises:
         UnknownNameError: If there is no allocation of this name.
+        InputError: If it cannot be read, or its arguments do not fit.
     """
-    if allocation is None or isinstance(allocation, Mapping):
-        return
-    if not isinstance(allocation, str) or allocation not in ALLOCATIONS:
-        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
+    if allocation is not None and not isinstance(allocation, Mapping):
+        make_allocation(allocation)
 
 
 def check_request(
@@ -57,8 +57,8 @@ def check_request(
     Args:
         agent: The agent.
         sparsity: One number for all networks or role → number.
-        allocation: Name of the allocation, or the density of every layer; None for the
-            method's own.
+        allocation: Name of the allocation, with arguments or without, or the density of every
+            layer; None for the method's own.
         share_critics: Whether all critics share one threshold.
 
     Returns:
@@ -122,8 +122,7 @@ def build_mask(
         agent: The agent the scores belong to.
         scores: Role → weight name → score; higher = keep.
         sparsity: Role → sparsity in [0, 1).
-        allocation: ``"global"`` within a network, ``"uniform"``, ``"erk"``, or the
-            density of every layer by weight name.
+        allocation: As in :func:`~offline_prune.masks.allocation.allocate`.
         share_critics: Whether all critics share one threshold.
         refill: Whether weights on no path from an input to an output make room for the
             next best scores (:func:`~offline_prune.masks.refill.refilled`).

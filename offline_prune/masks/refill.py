@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.topology import Chain
-from offline_prune.masks.allocation import Allocation, allocate, keep_highest
+from offline_prune.masks.allocation import Allocation, make_allocation
 from offline_prune.masks.connectivity import connected_part
+from offline_prune.masks.constant_fan_in import ConstantFanIn
+from offline_prune.masks.counts import add_highest, kept_in
+from offline_prune.masks.floor import Floor
 from offline_prune.masks.live import columns_of, live_units
 
 __all__ = ["refilled"]
@@ -29,6 +32,10 @@ def refilled(
     budget goes to the next best weights between units that are alive already, each of
     which is connected at once.
 
+    A floor holds for connected weights too, and units that are alive keep a constant fan-in
+    up to one, as far as there are weights between units that are alive: the bisection
+    counts the weights that this takes.
+
     Args:
         chains: How the units feed one another.
         kept: Weight name → boolean mask, also of other networks that share a chain.
@@ -45,46 +52,36 @@ def refilled(
     size = sum(score.numel() for score in scores.values())
     ours = [chain for chain in chains if any(name in scores for name in chain.weight_names)]
 
+    rule = None if isinstance(allocation, Mapping) else make_allocation(allocation)
+
+    def between_live_units(mask: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return _between_live_units(ours, {**kept, **mask})
+
     def connected(count: int) -> dict[str, Tensor]:
         mask = kept
-        if not isinstance(allocation, Mapping):
-            mask = {**kept, **allocate(scores, 1.0 - count / size, allocation)}
+        if rule is not None:
+            mask = {**kept, **rule(scores, 1.0 - count / size)}
         part = connected_part(ours, mask)
-        return {name: part[name] for name in scores}
+        found = {name: part[name] for name in scores}
+        # Neither adds more than was dropped: what ``count = budget`` gives is in the budget.
+        if isinstance(rule, Floor):
+            return rule.complete(found, scores, between_live_units(found), budget)
+        if isinstance(rule, ConstantFanIn):
+            return rule.complete(found, scores, between_live_units(found))
+        return found
 
     low, high = budget, size
     while low < high:
         middle = (low + high + 1) // 2
-        if _count(connected(middle)) <= budget:
+        if kept_in(connected(middle)) <= budget:
             low = middle
         else:
             high = middle - 1
     chosen = connected(low)
-    chosen = _add_best(chosen, scores, _between_live_units(ours, {**kept, **chosen}), budget)
+    add = rule.spend if isinstance(rule, ConstantFanIn) else add_highest
+    chosen = add(chosen, scores, between_live_units(chosen), budget)
     everything = {name: torch.ones_like(mask) for name, mask in chosen.items()}
-    return _add_best(chosen, scores, everything, budget)
-
-
-def _count(mask: Mapping[str, Tensor]) -> int:
-    return sum(int(part.sum()) for part in mask.values())
-
-
-def _add_best(
-    chosen: Mapping[str, Tensor],
-    scores: Mapping[str, Tensor],
-    allowed: Mapping[str, Tensor],
-    budget: int,
-) -> dict[str, Tensor]:
-    """Add the best allowed weights until the budget is spent or none is left."""
-    candidates = torch.cat([(allowed[n] & ~m).flatten() for n, m in chosen.items()])
-    flat = torch.cat([scores[n].flatten() for n in chosen])[candidates]
-    added = torch.zeros_like(candidates)
-    added[candidates] = keep_highest(flat, min(budget - _count(chosen), len(flat)))
-    parts = added.split([mask.numel() for mask in chosen.values()])
-    return {
-        name: mask | part.view(mask.shape)
-        for (name, mask), part in zip(chosen.items(), parts, strict=True)
-    }
+    return add(chosen, scores, everything, budget)
 
 
 def _between_live_units(chains: Sequence[Chain], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:

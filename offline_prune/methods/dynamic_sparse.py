@@ -12,8 +12,9 @@ from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, Regrowth
 from offline_prune.errors import InputError
-from offline_prune.masks.allocation import Allocation, keep_highest
+from offline_prune.masks.allocation import Allocation, is_constant_fan_in, keep_highest
 from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.constant_fan_in import keep_highest_by_unit
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.methods.schedules import check_window, cosine_fraction, update_interval
@@ -21,30 +22,39 @@ from offline_prune.methods.schedules import check_window, cosine_fraction, updat
 __all__ = ["DynamicSparse", "exchange"]
 
 
-def exchange(weight: Tensor, kept: Tensor, growth: Tensor, fraction: float) -> Tensor:
+def exchange(
+    weight: Tensor, kept: Tensor, growth: Tensor, fraction: float, by_unit: bool = False
+) -> Tensor:
     """Drop the smallest kept weights of a layer and grow as many others.
 
     Of n kept weights the ``k = ⌊f·n⌋`` of the smallest magnitude leave; of all that are
     not kept then, those just dropped among them, the k with the highest growth score come.
+    By unit, every unit gets as many back as it lost.
 
     Args:
         weight: The layer's weight.
         kept: Boolean of its shape, true = kept.
         growth: Growth score of its shape, from 0 on; higher = grow.
         fraction: f, in [0, 1].
+        by_unit: Whether every unit keeps its number of weights.
 
     Returns:
         The new boolean mask, with as many kept weights.
 
     References:
-        Evci et al. 2020, arXiv 1911.11134, section 3.
+        Evci et al. 2020, arXiv 1911.11134, section 3; by unit: Lasby et al. 2024, arXiv
+        2305.02299 (SRigL).
     """
     n_kept = int(kept.sum())
     n_exchanged = int(fraction * n_kept)
     if n_exchanged == 0:
         return kept
     stays = keep_highest(weight.abs().masked_fill(~kept, -1.0), n_kept - n_exchanged)
-    return stays | keep_highest(growth.masked_fill(stays, -1.0), n_exchanged)
+    growth = growth.masked_fill(stays, -1.0)
+    if by_unit:
+        lost = (kept & ~stays).flatten(1).sum(dim=1)
+        return stays | keep_highest_by_unit(growth, lost)
+    return stays | keep_highest(growth, n_exchanged)
 
 
 class DynamicSparse(PruningMethod):
@@ -54,7 +64,8 @@ class DynamicSparse(PruningMethod):
     steps :func:`exchange` replaces a fraction of each layer's connections; the fraction
     falls to 0 as a cosine (:func:`~offline_prune.methods.schedules.cosine_fraction`) at
     ``end``, after which the mask is fixed. Connections that grow start at 0. A subclass
-    says what grows.
+    says what grows. With ``allocation="constant_fan_in"`` every unit keeps its number of
+    connections.
     """
 
     default_allocation: ClassVar[Allocation] = "erk"
@@ -90,6 +101,7 @@ class DynamicSparse(PruningMethod):
         self.end = round(end * settings.n_steps)
         self.interval = update_interval(self.end, interval, 100)
         self._is_due = False
+        self._by_unit = is_constant_fan_in(self.settings.allocation or "erk")
         self.generator = torch.Generator().manual_seed(settings.seed)
 
     def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
@@ -126,7 +138,13 @@ class DynamicSparse(PruningMethod):
         fraction = cosine_fraction(step, self.fraction, self.end)
         weights = engine.weights()
         kept = {
-            name: exchange(weights[name], old.to(weights[name].device), growth[name], fraction)
+            name: exchange(
+                weights[name],
+                old.to(weights[name].device),
+                growth[name],
+                fraction,
+                by_unit=self._by_unit,
+            )
             for name, old in self.mask.nominal.items()
         }
         self.mask = mask_from_kept(agent, kept)

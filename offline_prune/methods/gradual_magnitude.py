@@ -7,7 +7,7 @@ from typing import ClassVar
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.masks.allocation import Allocation, final_densities
+from offline_prune.masks.allocation import Allocation, final_densities, fixes_densities
 from offline_prune.masks.build import all_kept, build_mask, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
@@ -25,8 +25,9 @@ class GradualMagnitude(PruningMethod):
     then gradients and moments stay dense, and what the last optimizer step made of a
     pruned weight competes with the others at the next mask, so that it may come back.
 
-    Final layer densities are Erdős–Rényi-kernel's by default. With ``allocation="global"``
-    one threshold runs through the whole network at every mask.
+    Final layer densities are Erdős–Rényi-kernel's by default. An allocation that is more
+    than layer densities (``"global"``, ``"floor"``, ``"constant_fan_in"``) makes every mask at
+    the sparsity of its moment.
 
     References:
         Zhu, Gupta 2017, arXiv 1710.01878; Obando-Ceron, Courville, Castro 2024,
@@ -63,7 +64,7 @@ class GradualMagnitude(PruningMethod):
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Keep everything."""
-        if self.settings.allocation != "global":
+        if fixes_densities(self.settings.allocation or "erk"):
             self._densities = final_densities(
                 {
                     net.role: {n: tuple(w.shape) for n, w in net.weights.items()}
@@ -102,6 +103,6 @@ class GradualMagnitude(PruningMethod):
 
     def _allocation(self, step: int) -> Allocation:
         if self._densities is None:
-            return "global"
+            return self.settings.allocation or "global"
         progress = cubic_sparsity(step, 1.0, self.begin, self.end)
         return {name: 1.0 - (1.0 - final) * progress for name, final in self._densities.items()}

@@ -26,8 +26,8 @@ class PruningSettings:
 
     Attributes:
         sparsity: Role → fraction of that network's prunable weights to remove.
-        allocation: ``"global"``, ``"uniform"``, ``"erk"``, or weight name → density; None
-            for the method's own.
+        allocation: A name (:func:`~offline_prune.masks.allocation.make_allocation`), or weight
+            name → density; None for the method's own.
         n_batches: Mini-batches of 256 transitions to score on.
         share_critics: Whether all critics share one threshold.
         seed: Of mini-batches, noise and random scores.

@@ -10,7 +10,7 @@ from d3rlpy.dataset import MDPDataset
 
 from offline_prune import load_dataset, prune_then_train, score
 from offline_prune.errors import EmptyNetworkError, InputError, NonFiniteError
-from offline_prune.masks.allocation import kept_count
+from offline_prune.masks.allocation import ALLOCATIONS, kept_count
 from offline_prune.training import _check_losses
 from tests.worlds import CONTINUOUS, dataset, params
 
@@ -52,7 +52,7 @@ def test_extreme_sparsity_is_exact(algo, method):
             assert bool(torch.isfinite(tensor).all())
 
 
-@pytest.mark.parametrize("allocation", ["global", "uniform", "erk"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_a_sparsity_that_leaves_nothing_is_refused_with_the_highest(allocation):
     options = {"algo_params": {"hidden_units": [2]}, "allocation": allocation}
     with pytest.raises(EmptyNetworkError, match=r"highest sparsity possible is 0\.9"):

@@ -13,6 +13,7 @@ from offline_prune.masks.allocation import (
     check_sparsity,
     erk_densities,
     final_densities,
+    fixes_densities,
     keep_highest,
     kept_count,
 )
@@ -129,7 +130,7 @@ def test_uniform_keeps_the_same_density_everywhere():
     }
 
 
-@pytest.mark.parametrize("allocation", ["uniform", "erk"])
+@pytest.mark.parametrize("allocation", [name for name in ALLOCATIONS if name != "global"])
 def test_every_layer_keeps_something_while_the_budget_allows(allocation):
     scores = {"big": torch.rand(100, 100), "tiny": torch.rand(1, 3)}
     masks = allocate(scores, 0.999, allocation)
@@ -184,5 +185,12 @@ def test_final_densities():
     assert erk["d"] == 1.0
     assert final_densities(shapes, sparsity, "uniform")["b"] == pytest.approx(0.1)
     assert final_densities(shapes, sparsity, {"a": 0.5}) == {"a": 0.5}
-    with pytest.raises(UnknownNameError, match="fixed layer densities"):
-        final_densities(shapes, sparsity, "global")
+    for allocation in ("global", "floor", "constant_fan_in"):
+        assert not fixes_densities(allocation)
+        with pytest.raises(UnknownNameError, match="fixed layer densities"):
+            final_densities(shapes, sparsity, allocation)
+
+
+def test_allocations_are_layer_densities_however_they_are_written():
+    assert fixes_densities({"a": 0.5})
+    assert final_densities({"actor": {"a": (4, 4)}}, {"actor": 0.5}, " erk ") == {"a": 0.5}

@@ -16,10 +16,10 @@ from tests.worlds import CASES, agent, dataset, params
 VECTOR = "vector-continuous"
 
 
-def rounds_of(name, algo="iql", rounds=5, sparsity=0.9):
+def rounds_of(name, algo="iql", rounds=5, sparsity=0.9, allocation=None):
     """The nominal masks of every round, and the agent before and after."""
     subject, data = agent(VECTOR, algo), dataset(VECTOR)
-    settings = PruningSettings(subject.per_network(sparsity))
+    settings = PruningSettings(subject.per_network(sparsity), allocation)
     method = make_method(f"{name}(rounds={rounds})", settings)
     seen = []
     scoring = method.score
@@ -33,9 +33,10 @@ def rounds_of(name, algo="iql", rounds=5, sparsity=0.9):
     return [*seen[1:], dict(mask.nominal)], mask, subject
 
 
+@pytest.mark.parametrize("allocation", [None, "floor", "floor(fan_in=50)", "constant_fan_in"])
 @pytest.mark.parametrize("name", ["iterative_snip", "synflow"])
-def test_what_is_pruned_stays_pruned(name):
-    masks, _, _ = rounds_of(name)
+def test_what_is_pruned_stays_pruned(name, allocation):
+    masks, _, _ = rounds_of(name, allocation=allocation)
     for before, after in pairwise(masks):
         for weight in before:
             assert not (after[weight] & ~before[weight]).any()

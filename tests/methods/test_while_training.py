@@ -273,6 +273,16 @@ def test_exchange_by_hand():
     assert exchange(weight, kept, growth, 0.2) is kept
 
 
+def test_exchange_by_unit_gives_every_unit_back_what_it_lost():
+    weight = torch.tensor([[0.5, -0.1, 0.0], [0.3, 0.0, -0.2]])
+    kept = torch.tensor([[True, True, False], [True, False, True]])
+    growth = torch.tensor([[9.0, 0.1, 0.2], [9.0, 0.9, 0.8]])
+    # -0.1 and -0.2 leave; the layer's best growth would be both of the second unit.
+    assert exchange(weight, kept, growth, 0.5).tolist() == [[True, False, False], [True] * 3]
+    found = exchange(weight, kept, growth, 0.5, by_unit=True)
+    assert found.tolist() == [[True, False, True], [True, True, False]]
+
+
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 @settings(max_examples=60)
 def test_exchange_keeps_the_count_and_the_largest(seed, density, fraction):
@@ -280,7 +290,10 @@ def test_exchange_keeps_the_count_and_the_largest(seed, density, fraction):
     weight = torch.randn((7, 9), generator=generator)
     kept = torch.rand((7, 9), generator=generator) < density
     weight[~kept] = 0.0
-    found = exchange(weight, kept, torch.rand((7, 9), generator=generator), fraction)
+    growth = torch.rand((7, 9), generator=generator)
+    found = exchange(weight, kept, growth, fraction)
+    by_unit = exchange(weight, kept, growth, fraction, by_unit=True)
+    assert by_unit.sum(dim=1).tolist() == kept.sum(dim=1).tolist()
     n = int(kept.sum())
     assert int(found.sum()) == n
     stays = n - int(fraction * n)
@@ -359,6 +372,35 @@ def test_given_and_global_allocations_of_gmp():
         densities = result.mask["actor"].layer_densities.values()
         uniform = all(abs(d - 0.25) < 0.02 for d in densities)
         assert uniform == (allocation == "uniform")
+
+
+@pytest.mark.parametrize("method", MAGNITUDE_AND_DYNAMIC)
+@pytest.mark.parametrize(
+    ("allocation", "kind"),
+    [("floor(fan_in=2)", "vector-continuous"), ("constant_fan_in", "vector-continuous"),
+     ("constant_fan_in(layers=global)", "pixel-discrete")],
+)  # fmt: skip
+def test_floors_and_fan_ins_hold_at_every_mask(method, allocation, kind):
+    subject, first = begun(kind, "bc", method, 40, allocation=allocation)
+    seen = [first]
+
+    def check(step):
+        found = subject.method.mask
+        if found is not seen[-1]:
+            seen.append(found)
+        for kept in found.nominal.values():
+            counts = kept.flatten(1).sum(dim=1)
+            if allocation.startswith("floor"):
+                assert counts.sum() >= 2 * len(counts)
+            else:
+                assert counts.max() - counts.min() <= 1
+
+    fit(subject, kind, 40, check)
+    mask = subject.finish()
+    assert len(seen) > 3
+    assert any(seen[-1].nominal[n].ne(seen[1].nominal[n]).any() for n in mask.nominal)
+    for network in subject.networks:
+        assert mask[network.role].n_kept == kept_count(network.n_weights, 0.8)
 
 
 @pytest.mark.parametrize("method", MAGNITUDE_AND_DYNAMIC)

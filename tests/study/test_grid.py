@@ -74,6 +74,13 @@ def test_the_dense_run_is_one_cell_whatever_is_said_about_pruning():
     assert cells[0] == Cell(DATASET, "bc", 3)
 
 
+def test_cells_take_allocations_with_arguments():
+    allocations = ("floor", "floor(fan_in=8)", "constant_fan_in(layers=global)")
+    cells = [Cell(DATASET, "bc", 0, "snip", 0.9, allocation=text) for text in allocations]
+    check_cells(cells)
+    assert len({cell.id for cell in cells}) == 3
+
+
 def test_arrays_and_ranges_are_lists():
     cells = plan(DATASET, "bc", np.array([0.5, 0.9]), "snip", np.arange(2))
     assert cells == plan(DATASET, "bc", (0.5, 0.9), ["snip"], range(2))
