@@ -23,8 +23,8 @@ __all__ = [
     "make_averaging",
 ]
 
-_INTERVAL = 10
-"""Steps between two weights that are averaged: a copy each costs next to nothing then."""
+_MOST_STEPS = 10
+"""Most steps between two weights that are averaged: a copy costs next to nothing then."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ def make_averaging(text: str) -> Averaging:
 class WeightAverage:
     """The running average of an algorithm's acting networks, in their original shapes.
 
-    Formula: over the weights w after every tenth step, ``tail``: their mean over the last
-    ``amount · n`` steps; ``exponential``: ``a ← a + (1 − d¹⁰)(w − a)``, from the first of
-    them on, with the decay d. It begins anew with every new mask: the mean of weights
-    under two masks obeys neither.
+    Formula: over the weights w after every k-th of n steps, k a hundredth of n from 1 to 10,
+    ``tail``: their mean over the last ``amount · n`` steps; ``exponential``:
+    ``a ← a + (1 − dᵏ)(w − a)``, from the first of them on, with the decay d. It begins anew
+    with every new mask: the mean of weights under two masks obeys neither.
 
     References:
         Polyak, Juditsky 1992; Izmailov et al. 2018, arXiv 1803.05407.
@@ -111,6 +111,7 @@ class WeightAverage:
         """
         self._algo, self._averaging = algo, averaging
         self._first = n_steps - averaging.amount * n_steps if averaging.kind == "tail" else 0
+        self._interval = min(max(1, n_steps // 100), _MOST_STEPS)
         self._mask: object = None
         self._count = 0
         self._mean: dict[str, Tensor] = {}
@@ -125,12 +126,12 @@ class WeightAverage:
         """
         if mask is not self._mask:
             self._mask, self._count, self._mean = mask, 0, {}
-        if self._averaging.kind == "none" or step <= self._first or step % _INTERVAL:
+        if self._averaging.kind == "none" or step <= self._first or step % self._interval:
             return
         self._count += 1
         share = 1.0 / self._count
         if self._averaging.kind == "exponential" and self._count > 1:
-            share = 1.0 - self._averaging.amount**_INTERVAL
+            share = 1.0 - self._averaging.amount**self._interval
         now = acting_weights(self._algo)
         for name, value in now.items():
             if self._count == 1:
