@@ -324,12 +324,12 @@ def import_(
 def demo(
     sparsity: Annotated[float, typer.Option(help="Fraction to remove.")] = 0.95,
     dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
     workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here.")] = None,
 ) -> None:
     """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
-    run_demo(dataset, sparsity, seed=seed, workers=workers, out=out)
+    run_demo(dataset, sparsity, seeds=seeds, workers=workers, out=out)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from offline_prune.arguments import whole_number
 from offline_prune.atomic import written_aside
 from offline_prune.data import load_dataset
 from offline_prune.pipeline import prune_then_train
@@ -34,22 +36,26 @@ def run_demo(
     dataset: str = "pendulum/mixture-v0",
     sparsity: float = 0.95,
     *,
-    seed: int = 0,
+    seeds: int = 3,
     workers: int = 2,
     out: str | Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Train BC, BCQ, CQL and IQL dense and SNIP-pruned, and print one table.
+    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table.
 
     Args:
         dataset: Id of a dataset with continuous actions.
         sparsity: Fraction of every network's prunable weights to remove.
-        seed: Of every run.
+        seeds: Runs of each, with the seeds 0, 1, ….
         workers: Processes side by side, one thread each.
         out: A JSON file for the numbers behind the table.
 
     Returns:
-        :meth:`PruneResult.to_dict` of every run, dense and pruned in turn.
+        :meth:`PruneResult.to_dict` of every run.
+
+    Raises:
+        InputError: If ``seeds`` is no positive whole number.
     """
+    seeds = whole_number("seeds", seeds, 1)
     console = Console()
     data = load_dataset(dataset)  # made once, before the workers need it
     metadata = data.metadata
@@ -60,17 +66,21 @@ def run_demo(
     )
     # The slowest algorithms first, so that no worker ends up alone with one.
     slow_first = sorted(ALGORITHMS, key=["bcq", "cql", "iql", "bc"].index)
-    jobs = [(dataset, algo, s, seed) for algo in slow_first for s in (0.0, sparsity)]
-    found: dict[tuple[str, float], dict[str, Any]] = {}
+    jobs = [
+        (dataset, algo, s, seed)
+        for algo in slow_first
+        for s in (0.0, sparsity)
+        for seed in range(seeds)
+    ]
+    results = []
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(workers, mp_context=context) as pool,
         ProgressBar("Training", len(jobs), "runs") as bar,
     ):
-        for job, result in zip(jobs, pool.map(_run, jobs), strict=True):
-            found[job[1], job[2]] = result
+        for result in pool.map(_run, jobs):
+            results.append(result)
             bar.advance()
-    results = [found[algo, s] for algo in ALGORITHMS for s in (0.0, sparsity)]
     console.print(demo_table(results))
     if out is not None:
         with written_aside(out) as aside:
@@ -79,20 +89,28 @@ def run_demo(
 
 
 def demo_table(results: list[dict[str, Any]]) -> Table:
-    """The runs as one table of 80 columns, a dense and a pruned run a row.
+    """The runs as one table of 80 columns, an algorithm a row.
 
     Args:
-        results: :meth:`PruneResult.to_dict` of runs, dense and pruned in turn.
+        results: :meth:`PruneResult.to_dict` of runs, as many dense as pruned ones of each
+            of :data:`ALGORITHMS`.
 
     Returns:
-        A rich table.
+        A rich table; ± is the standard deviation over the runs' mean returns.
     """
-    steps = ", ".join(f"{dense['algo']} {dense['n_steps']:,}" for dense in results[::2])
+    runs: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+    for result in results:
+        runs.setdefault((result["algo"], result["sparsity"] > 0), []).append(result)
+    pairs = {algo: (runs[algo, False], runs[algo, True]) for algo in ALGORITHMS}
+    steps = ", ".join(f"{algo} {dense[0]['n_steps']:,}" for algo, (dense, _) in pairs.items())
+    example = pairs["bc"][1][0]
+    seeds = len(pairs["bc"][1])
     table = Table(
-        title=f"Dense and {results[1]['sparsity']:.0%} pruned ({results[1]['method']})"
-        f" on {results[0]['dataset']}",
-        caption=f"gradient steps: {steps}; seed {results[0]['seed']},"
-        f" {len(results[0]['returns'])} evaluation episodes, normalized score in brackets",
+        title=f"Dense and {example['sparsity']:.0%} pruned ({example['method']})"
+        f" on {example['dataset']}",
+        caption=f"gradient steps: {steps}; mean ± deviation of {seeds}"
+        f" seed{'s' if seeds > 1 else ''} of {len(example['evaluation_seeds'])} episodes,"
+        " normalized score in brackets",
         box=None,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -107,23 +125,28 @@ def demo_table(results: list[dict[str, Any]]) -> Table:
         "scoring\nseconds",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    for dense, pruned in zip(results[::2], results[1::2], strict=True):
+    for algo, (dense, pruned) in pairs.items():
         table.add_row(
-            dense["algo"],
+            algo,
             _return(dense),
             _return(pruned),
-            f"{pruned['weights_kept']:,}",
-            f"{pruned['effective_sparsity']:.1%}",
-            f"{dense['steps_per_second']:.0f} / {pruned['steps_per_second']:.0f}",
-            f"{pruned['scoring_seconds']:.2f}",
+            f"{pruned[0]['weights_kept']:,}",
+            f"{_mean(pruned, 'effective_sparsity'):.1%}",
+            f"{_mean(dense, 'steps_per_second'):.0f} / {_mean(pruned, 'steps_per_second'):.0f}",
+            f"{_mean(pruned, 'scoring_seconds'):.2f}",
         )
     return table
 
 
-def _return(result: dict[str, Any]) -> str:
-    """Mean ± standard deviation (normalized score), as far as there are any."""
-    if result["mean_return"] is None:
+def _mean(runs: list[dict[str, Any]], name: str) -> float:
+    return float(np.mean([run[name] for run in runs]))
+
+
+def _return(runs: list[dict[str, Any]]) -> str:
+    """Mean ± standard deviation over runs (normalized score), as far as there are any."""
+    if any(run["mean_return"] is None for run in runs):
         return "not evaluated"
-    score = result["normalized_score"]
-    tail = "" if score is None else f" ({score:.2f})"
-    return f"{result['mean_return']:.0f} ± {result['std_return']:.0f}{tail}"
+    deviation = float(np.std([run["mean_return"] for run in runs]))
+    scores = [run["normalized_score"] for run in runs]
+    tail = "" if None in scores else f" ({np.mean(scores):.2f})"
+    return f"{_mean(runs, 'mean_return'):.0f} ± {deviation:.0f}{tail}"

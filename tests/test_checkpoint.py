@@ -81,6 +81,10 @@ def assert_same(one, other):
                 assert torch.equal(value, theirs[key]), (name, key)
             else:
                 assert value == theirs[key], (name, key)
+    assert (one.last is None) == (other.last is None)
+    if one.last is not None:
+        for key, value in one.last.weights.items():
+            assert torch.equal(value, other.last.weights[key]), key
     timeless = [
         [{k: v for k, v in row.items() if not k.startswith("time_")} for row in result.history]
         for result in (one, other)
@@ -144,6 +148,10 @@ def test_methods_that_prune_while_training_start_again(method, tmp_path):
         {"method": "magnitude"},
         {"n_steps": 10},
         {"engine": "masked"},
+        {"parameterization": "standard"},
+        {"parameterization": "sparse(exponent=0.5)"},
+        {"averaging": "none"},
+        {"averaging": "tail(0.25)"},
         {"algo_params": {"batch_size": 17}},
     ],
 )

@@ -316,9 +316,10 @@ def outputs(module, x, a, with_action):
     return [t for t in found if t is not None]
 
 
+@pytest.mark.parametrize("parameterization", ["standard", "sparse(critic_exponent=0.5)"])
 @pytest.mark.parametrize("engine", ["compact", "sparse"])
 @pytest.mark.parametrize(("kind", "algo"), [case for case in CASES if "vector" in case[0]])
-def test_every_engine_follows_the_same_trajectory(kind, algo, engine):
+def test_every_engine_follows_the_same_trajectory(kind, algo, engine, parameterization):
     def run(engine):
         result = prune_then_train(
             dataset(kind),
@@ -327,6 +328,8 @@ def test_every_engine_follows_the_same_trajectory(kind, algo, engine):
             n_steps=200,
             n_batches=1,
             engine=engine,
+            parameterization=parameterization,
+            averaging="none",
             evaluate=0,
             algo_params=params(kind, algo),
             progress=False,

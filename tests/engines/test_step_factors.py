@@ -21,17 +21,10 @@ def stepped(optimizer, rate, factor=None):
     wrapper = OPTIMIZERS[optimizer].create([("layer", module)], rate, compiled=False)
     wrapper._clip_grad_norm = None  # its norm is that of all gradients, whatever their rates
 
-    class Modules:
-        optim = wrapper
-
-    class Algo:
-        class impl:
-            modules = Modules()
-
     if factor is not None:
-        vars(Modules())  # find_optimizers looks at instances
-        Algo.impl.modules.optim = wrapper
-        hooked = StepFactors.of(Algo, {"weight": module.weight}, {"weight": factor})
+        subject = agent(VECTOR, "bc").algo
+        subject.impl.modules.optim._optim = wrapper.optim  # of another module
+        hooked = StepFactors.of(subject, {"weight": module.weight}, {"weight": factor})
         assert len(hooked._handles) == 2
     for i in range(20):
         torch.manual_seed(i)

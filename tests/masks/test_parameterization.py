@@ -70,12 +70,17 @@ def test_reading():
     assert make_parameterization("sparse(by=unit)") == Parameterization(by="unit")
 
 
+def test_a_negative_exponent_is_refused():
+    with pytest.raises(InputError, match="at least 0"):
+        Parameterization(exponent=-1.0)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
         ("spares", UnknownNameError, "sparse"),
         ("sparse(power=1)", InputError, "power"),
-        ("sparse(exponent=-1)", InputError, "at least 0"),
+        ("sparse(exponent=-1)", InputError, "not a parameterization"),
         ("sparse(cap=.5)", InputError, "at least 1"),
         ("sparse(cap='ten')", InputError, "finite number"),
         ("sparse(by=layers)", UnknownNameError, "layer"),

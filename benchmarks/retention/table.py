@@ -1,0 +1,178 @@
+"""How much of its dense return does a pruned agent keep?
+
+    offline-prune sweep benchmarks/retention/rates.toml --out benchmarks/retention/rates
+    offline-prune sweep benchmarks/retention/grid.toml --out benchmarks/retention/results
+    python benchmarks/retention/table.py
+
+writes ``benchmarks/retention/README.md`` of whatever cells are done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_prune.atomic import written_aside
+from offline_prune.errors import InputError
+from offline_prune.evaluation.statistics import ratio_to_dense
+from offline_prune.study.records import read_records
+
+FOLDER = Path(__file__).parent
+ALGOS = ("bc", "iql", "bcq", "td3_plus_bc", "cql")
+TARGETS = {"bc": 0.95, "iql": 0.95, "bcq": 0.95, "td3_plus_bc": 0.90, "cql": 0.90}
+FLOOR = 0.85  # no algorithm below, on any dataset
+RECIPE = "recipe"
+Runs = dict[int, Mapping[str, Any]]
+"""Seed → record."""
+
+
+def main() -> None:
+    """Write the page."""
+    rates = _arms(read_records(FOLDER / "rates"))
+    arms = _arms(read_records(FOLDER / "results"))
+    datasets = sorted({key[0] for key in arms})
+    parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
+    for dataset in datasets:
+        parts += [f"## {dataset}", _returns(arms, dataset), _kept(arms, dataset)]
+    parts += ["## Rates", _rates(rates)]
+    with written_aside(FOLDER / "README.md") as aside:
+        aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+Arm = tuple[str, str, str, float, str, int]
+"""Dataset, algorithm, method, sparsity, what the cell says besides, gradient steps."""
+
+
+def _arms(records: Iterable[Mapping[str, Any]]) -> dict[Arm, Runs]:
+    found: dict[Arm, Runs] = {}
+    for record in records:
+        if record["status"] != "ok":
+            continue
+        cell, result = record["cell"], record["result"]
+        key = (cell["dataset"], cell["algo"], cell["method"], float(cell["sparsity"]),
+               _said(cell), result["n_steps"])  # fmt: skip
+        found.setdefault(key, {})[cell["seed"]] = record
+    return found
+
+
+def _said(cell: Mapping[str, Any]) -> str:
+    """What a cell asks for besides the defaults of its arm."""
+    names = ("allocation", "parameterization", "refill")
+    said = {n: cell[n] for n in names if cell.get(n) not in (None, False, "standard")}
+    said |= cell["algo_params"]
+    return json.dumps(said, sort_keys=True) if said else RECIPE
+
+
+def _scores(runs: Runs, seeds: Iterable[int], name: str) -> list[float]:
+    return [float(runs[seed]["result"][name]) for seed in seeds]
+
+
+def _returns(arms: Mapping[Arm, Runs], dataset: str) -> str:
+    rows = []
+    for key in sorted(arms, key=lambda k: (ALGOS.index(k[1]), k[2] != "dense", k[2:])):
+        if key[0] != dataset:
+            continue
+        _, algo, method, sparsity, said, steps = key
+        runs = arms[key]
+        seeds = sorted(runs)
+        results = [runs[seed]["result"] for seed in seeds]
+        averaged = [r["mean_return"] for r in results]
+        last = [r["mean_return"] if r["last_mean_return"] is None else r["last_mean_return"]
+                for r in results]  # fmt: skip
+        seconds = [runs[seed]["timing"]["training_seconds"] for seed in seeds]
+        name = method if method in ("dense", "small_dense") else f"{method} {sparsity:.0%}"
+        rows.append(
+            (algo, name, said.replace('"', ""), f"{steps:,}", len(seeds), _spread(last),
+             _spread(averaged), f"{np.median(seconds):.0f}",
+             f"{np.mean([r['weights_connected'] for r in results]):,.0f}")  # fmt: skip
+        )
+    headings = ("algorithm", "agent", "asked for", "steps", "seeds", "last weights",
+                "averaged weights", "seconds", "weights")  # fmt: skip
+    return _table(headings, rows)
+
+
+def _kept(arms: Mapping[Arm, Runs], dataset: str) -> str:
+    """Ratios to dense agents: the recipe's, and the best of all dense arms."""
+    rows = []
+    for algo in ALGOS:
+        ours = {k: r for k, r in arms.items() if k[:2] == (dataset, algo)}
+        full = max((k[5] for k in ours), default=0)
+        dense = {k: r for k, r in ours.items() if k[2] == "dense" and k[5] == full}
+        short = {k: r for k, r in ours.items() if k[2] == "dense" and k[5] < full}
+        for key, runs in ours.items():
+            if key[2] == "dense" or key[5] != full:
+                continue
+            against = [
+                _best_ratio(runs, {k: r for k, r in group.items() if keep(k)}, name)
+                for group, keep, name in (
+                    (dense, lambda k: k[4] == RECIPE, "last_mean_return"),
+                    (dense, lambda k: True, None),
+                    (short, lambda k: True, None),
+                )
+            ]
+            rows.append((algo, f"{key[2]} {key[3]:.0%}", key[4].replace('"', ""), *against))
+    headings = ("algorithm", "agent", "asked for", "of dense, recipe's rates, last weights",
+                "of the best dense arm", "of the best dense arm in equal time")  # fmt: skip
+    return _table(headings, rows)
+
+
+def _best_ratio(runs: Runs, dense: Mapping[Arm, Runs], name: str | None) -> str:
+    """The ratio to that dense arm, and those of its weights, which are worth most."""
+    names = ("mean_return", "last_mean_return") if name is None else (name,)
+    candidates = []
+    for theirs in dense.values():
+        seeds = sorted(runs.keys() & theirs.keys())
+        if len(seeds) < 2:
+            continue
+        for each in names:
+            scores = _scores(theirs, seeds, _normalized(each))
+            candidates.append((float(np.mean(scores)), scores, seeds))
+    if not candidates:
+        return ""
+    _, theirs_scores, seeds = max(candidates, key=lambda c: c[0])
+    ours = _scores(runs, seeds, "normalized_score")
+    try:
+        found = ratio_to_dense({"task": ours}, {"task": theirs_scores}, least=0.01)
+    except InputError:
+        return "dense fails"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def _normalized(name: str) -> str:
+    return {"mean_return": "normalized_score", "last_mean_return": "last_normalized_score"}[name]
+
+
+def _rates(arms: Mapping[Arm, Runs]) -> str:
+    rows = []
+    for key in sorted(arms, key=lambda k: (k[0], ALGOS.index(k[1]), k[2], k[4])):
+        dataset, algo, method, sparsity, said, steps = key
+        runs = arms[key]
+        results = [runs[seed]["result"] for seed in sorted(runs)]
+        name = method if method in ("dense", "small_dense") else f"{method} {sparsity:.0%}"
+        rows.append(
+            (dataset, algo, name, said.replace('"', ""), f"{steps:,}",
+             ", ".join(map(str, sorted(runs))),
+             _spread([r["last_mean_return"] for r in results]),
+             _spread([r["mean_return"] for r in results]))  # fmt: skip
+        )
+    headings = ("dataset", "algorithm", "agent", "rates", "steps", "seeds", "last weights",
+                "averaged weights")  # fmt: skip
+    return _table(headings, rows)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):,.0f} ± {np.std(values):,.0f}"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
