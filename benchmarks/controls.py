@@ -74,6 +74,8 @@ def perform(run: Run) -> Run:
             run.algo,
             0.0 if run.row == "dense" else SPARSITY,
             method=method,
+            parameterization="standard",
+            averaging="none",
             allocation=allocation,
             n_steps=STEPS[run.algo],
             seed=run.seed,

@@ -38,6 +38,8 @@ def mean_return(cell: Cell) -> float:
         batch_size=batch_size,
         seed=seed,
         evaluate=20,
+        parameterization="standard",
+        averaging="none",
         algo_params={"observation_scaler": scaler},
         progress=False,
     )

@@ -54,6 +54,8 @@ def perform(run: Run) -> Run:
             run.algo,
             0.0 if run.method == "dense" else SPARSITY,
             method="snip" if run.method == "dense" else run.method,
+            parameterization="standard",
+            averaging="none",
             n_steps=STEPS[run.algo],
             seed=run.seed,
             evaluate=10,

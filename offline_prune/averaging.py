@@ -51,7 +51,7 @@ NO_AVERAGING = Averaging()
 
 _KINDS = {
     "none": NO_AVERAGING,
-    "tail": Averaging("tail", 0.5),
+    "tail": Averaging("tail", 0.25),
     "exponential": Averaging("exponential", 0.999),
 }
 
@@ -60,7 +60,7 @@ def make_averaging(text: str) -> Averaging:
     """Read an averaging.
 
     Args:
-        text: ``"none"``; ``"tail"`` (the second half of training) or ``"tail(0.25)"``;
+        text: ``"none"``; ``"tail"`` (the last quarter of training) or ``"tail(0.5)"``;
             ``"exponential"`` (decay .999 a step) or ``"exponential(0.9995)"``.
 
     Returns:
@@ -74,7 +74,7 @@ def make_averaging(text: str) -> Averaging:
         raise InputError(
             f"averaging is 'none', 'tail' or 'exponential', not {type(text).__name__}."
         )
-    found = parse(text, "averaging", "'tail(0.25)' or 'exponential(0.9995)'")
+    found = parse(text, "averaging", "'tail(0.5)' or 'exponential(0.9995)'")
     if found.name not in _KINDS:
         raise UnknownNameError("averaging", found.name, _KINDS)
     if found.is_name:

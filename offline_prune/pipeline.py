@@ -118,7 +118,7 @@ def prune_then_train(
             numbers, ``"sparse(exponent=0.5, cap=10)"``; ``"standard"``, as in the dense
             network. None: sparse where the mask is made before training, on initial weights.
         averaging: Whether the trained agent acts by an average of its weights: ``"tail"``,
-            their mean over the second half of training (``"tail(0.25)"``: the last quarter);
+            their mean over the last quarter of training (``"tail(0.5)"``: the second half);
             ``"exponential"``; ``"none"``. None: tail where the mask is made before training.
             Training itself does not notice; ``result.last`` has the last weights.
         seed: Of everything random; the same seed gives the same mask and weights.

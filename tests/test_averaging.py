@@ -66,7 +66,7 @@ def test_none_is_none():
 
 def test_reading():
     assert make_averaging("none") == NO_AVERAGING
-    assert make_averaging("tail") == make_averaging("tail(0.5)") == Averaging("tail", 0.5)
+    assert make_averaging("tail") == make_averaging("tail(0.25)") == Averaging("tail", 0.25)
     assert make_averaging("exponential(.99)") == Averaging("exponential", 0.99)
     for text in ("none", "tail(0.25)", "exponential(0.99)"):
         assert str(make_averaging(text)) == text

@@ -53,8 +53,14 @@ def _arms(records: Iterable[Mapping[str, Any]]) -> dict[Arm, Runs]:
         if record["status"] != "ok":
             continue
         cell, result = record["cell"], record["result"]
-        key = (cell["dataset"], cell["algo"], cell["method"], float(cell["sparsity"]),
-               _said(cell), result["n_steps"])  # fmt: skip
+        key = (
+            cell["dataset"],
+            cell["algo"],
+            cell["method"],
+            float(cell["sparsity"]),
+            _said(cell),
+            result["n_steps"],
+        )
         found.setdefault(key, {})[cell["seed"]] = record
     return found
 
@@ -81,17 +87,36 @@ def _returns(arms: Mapping[Arm, Runs], dataset: str) -> str:
         seeds = sorted(runs)
         results = [runs[seed]["result"] for seed in seeds]
         averaged = [r["mean_return"] for r in results]
-        last = [r["mean_return"] if r["last_mean_return"] is None else r["last_mean_return"]
-                for r in results]  # fmt: skip
+        last = [
+            r["mean_return"] if r["last_mean_return"] is None else r["last_mean_return"]
+            for r in results
+        ]
         seconds = [runs[seed]["timing"]["training_seconds"] for seed in seeds]
         name = method if method in ("dense", "small_dense") else f"{method} {sparsity:.0%}"
         rows.append(
-            (algo, name, said.replace('"', ""), f"{steps:,}", len(seeds), _spread(last),
-             _spread(averaged), f"{np.median(seconds):.0f}",
-             f"{np.mean([r['weights_connected'] for r in results]):,.0f}")  # fmt: skip
+            (
+                algo,
+                name,
+                said.replace('"', ""),
+                f"{steps:,}",
+                len(seeds),
+                _spread(last),
+                _spread(averaged),
+                f"{np.median(seconds):.0f}",
+                f"{np.mean([r['weights_connected'] for r in results]):,.0f}",
+            )
         )
-    headings = ("algorithm", "agent", "asked for", "steps", "seeds", "last weights",
-                "averaged weights", "seconds", "weights")  # fmt: skip
+    headings = (
+        "algorithm",
+        "agent",
+        "asked for",
+        "steps",
+        "seeds",
+        "last weights",
+        "averaged weights",
+        "seconds",
+        "weights",
+    )
     return _table(headings, rows)
 
 
@@ -115,8 +140,14 @@ def _kept(arms: Mapping[Arm, Runs], dataset: str) -> str:
                 )
             ]
             rows.append((algo, f"{key[2]} {key[3]:.0%}", key[4].replace('"', ""), *against))
-    headings = ("algorithm", "agent", "asked for", "of dense, recipe's rates, last weights",
-                "of the best dense arm", "of the best dense arm in equal time")  # fmt: skip
+    headings = (
+        "algorithm",
+        "agent",
+        "asked for",
+        "of dense, recipe's rates, last weights",
+        "of the best dense arm",
+        "of the best dense arm in equal time",
+    )
     return _table(headings, rows)
 
 
@@ -154,13 +185,27 @@ def _rates(arms: Mapping[Arm, Runs]) -> str:
         results = [runs[seed]["result"] for seed in sorted(runs)]
         name = method if method in ("dense", "small_dense") else f"{method} {sparsity:.0%}"
         rows.append(
-            (dataset, algo, name, said.replace('"', ""), f"{steps:,}",
-             ", ".join(map(str, sorted(runs))),
-             _spread([r["last_mean_return"] for r in results]),
-             _spread([r["mean_return"] for r in results]))  # fmt: skip
+            (
+                dataset,
+                algo,
+                name,
+                said.replace('"', ""),
+                f"{steps:,}",
+                ", ".join(map(str, sorted(runs))),
+                _spread([r["last_mean_return"] for r in results]),
+                _spread([r["mean_return"] for r in results]),
+            )
         )
-    headings = ("dataset", "algorithm", "agent", "rates", "steps", "seeds", "last weights",
-                "averaged weights")  # fmt: skip
+    headings = (
+        "dataset",
+        "algorithm",
+        "agent",
+        "rates",
+        "steps",
+        "seeds",
+        "last weights",
+        "averaged weights",
+    )
     return _table(headings, rows)
 
 
