@@ -18,6 +18,7 @@ from offline_prune.methods.initial_weights import Reinitialised, Rescaled
 from offline_prune.methods.inverted import inverted
 from offline_prune.methods.iterative import Force, IterativeSnip, SynFlow
 from offline_prune.methods.method import PruningMethod, PruningSettings, refuse_replacement
+from offline_prune.methods.path_exclusion import PathExclusion
 from offline_prune.methods.pops import PoPS
 from offline_prune.methods.rigl import RigL
 from offline_prune.methods.shuffled import Shuffled
@@ -46,6 +47,7 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "iterative_snip": IterativeSnip,
     "force": Force,
     "synflow": SynFlow,
+    "px": PathExclusion,
     "small_dense": SmallDense,
     "gmp": GradualMagnitude,
     "set": SparseEvolutionary,
