@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offline_prune.saliency.fisher import fisher
 from offline_prune.saliency.grasp import grasp
 from offline_prune.saliency.magnitude import magnitude
 from offline_prune.saliency.objective import Objective, Saliency, Scores
@@ -14,6 +15,7 @@ __all__ = [
     "Objective",
     "Saliency",
     "Scores",
+    "fisher",
     "grasp",
     "magnitude",
     "random",
@@ -24,6 +26,7 @@ __all__ = [
 SALIENCIES: dict[str, Saliency] = {
     "snip": snip,
     "grasp": grasp,
+    "fisher": fisher,
     "magnitude": magnitude,
     "random": random,
 }
