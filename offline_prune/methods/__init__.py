@@ -20,6 +20,7 @@ from offline_prune.methods.iterative import Force, IterativeSnip, SynFlow
 from offline_prune.methods.method import PruningMethod, PruningSettings, refuse_replacement
 from offline_prune.methods.path_exclusion import PathExclusion
 from offline_prune.methods.pops import PoPS
+from offline_prune.methods.prospr import ProsPr
 from offline_prune.methods.rigl import RigL
 from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
@@ -44,6 +45,7 @@ MethodLike: TypeAlias = str | Path | Mask | Callable[[PruningSettings], PruningM
 
 METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     **{name: partial(SingleShot, saliency) for name, saliency in SALIENCIES.items()},
+    "prospr": ProsPr,
     "iterative_snip": IterativeSnip,
     "force": Force,
     "synflow": SynFlow,

@@ -6,6 +6,7 @@ from offline_prune.saliency.fisher import fisher
 from offline_prune.saliency.grasp import grasp
 from offline_prune.saliency.magnitude import magnitude
 from offline_prune.saliency.objective import Objective, Saliency, Scores
+from offline_prune.saliency.prospr import prospr
 from offline_prune.saliency.random import random
 from offline_prune.saliency.scoring import score_networks
 from offline_prune.saliency.snip import snip
@@ -18,6 +19,7 @@ __all__ = [
     "fisher",
     "grasp",
     "magnitude",
+    "prospr",
     "random",
     "score_networks",
     "snip",
@@ -27,6 +29,7 @@ SALIENCIES: dict[str, Saliency] = {
     "snip": snip,
     "grasp": grasp,
     "fisher": fisher,
+    "prospr": prospr,
     "magnitude": magnitude,
     "random": random,
 }

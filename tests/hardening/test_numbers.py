@@ -39,7 +39,7 @@ def one_dimensional(scale=1.0):
 
 
 @pytest.mark.parametrize(
-    "method", ["snip", "grasp", "fisher", "synflow", "px", "magnitude", "random"]
+    "method", ["snip", "grasp", "fisher", "prospr", "synflow", "px", "magnitude", "random"]
 )
 @pytest.mark.parametrize("algo", CONTINUOUS)
 def test_extreme_sparsity_is_exact(algo, method):

@@ -13,6 +13,7 @@ from offline_prune.saliency import (
     fisher,
     grasp,
     magnitude,
+    prospr,
     random,
     snip,
 )
@@ -94,7 +95,7 @@ def test_snip_ranks_alike_at_any_scale_of_the_loss(scale, seed):
     torch.testing.assert_close(snip(scaled)["w"], scale * snip(plain)["w"])
 
 
-@pytest.mark.parametrize("saliency", [snip, grasp, fisher])
+@pytest.mark.parametrize("saliency", [snip, grasp, fisher, prospr])
 def test_a_dead_relu_unit_scores_zero_on_its_row_and_column(saliency):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
@@ -135,7 +136,7 @@ def test_an_unused_weight_scores_zero():
     used, unused = (torch.ones(2, requires_grad=True) for _ in range(2))
     objective = Objective({"used": used, "unused": unused}, [lambda: (used**2).sum()])
     assert snip(objective)["unused"].tolist() == [0.0, 0.0]
-    for saliency in (grasp, fisher):
+    for saliency in (grasp, fisher, prospr):
         assert saliency(objective)["unused"].tolist() == [0.0, 0.0]
 
 
