@@ -61,7 +61,7 @@ def main() -> None:
         "algorithm, on **one** mini-batch of 256; networks 256-256, batch 256, one thread,",
         f"`{DATASET}`. n mini-batches cost what looks at data n times as much; eight are the",
         "default. Ten rounds of iterative SNIP and FORCE, 100 of",
-        f"SynFlow. Medians of {REPEATS}. Made by `python benchmarks/method_costs.py`.",
+        f"SynFlow and PX. Medians of {REPEATS}. Made by `python benchmarks/method_costs.py`.",
         "",
         f"| method | {' | '.join(CONTINUOUS)} |",
         "|---|" + "---|" * len(CONTINUOUS),

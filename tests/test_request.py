@@ -146,6 +146,7 @@ def other_mask():
 LATE = {
     "engine": ({"engine": "warp"}, "engine"),
     "synflow": ({"method": "synflow"}, "SynFlow follows"),
+    "px": ({"method": "px"}, "PX follows"),
     "other dataset": ({"method": f"corrupted(snip, dataset='{NOWHERE}')"}, "dataset"),
     "data of another shape": (
         {"method": "rescaled(corrupted(snip, dataset='cartpole/mixture-v0'))"}, "stand in",

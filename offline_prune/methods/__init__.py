@@ -18,7 +18,9 @@ from offline_prune.methods.initial_weights import Reinitialised, Rescaled
 from offline_prune.methods.inverted import inverted
 from offline_prune.methods.iterative import Force, IterativeSnip, SynFlow
 from offline_prune.methods.method import PruningMethod, PruningSettings, refuse_replacement
+from offline_prune.methods.path_exclusion import PathExclusion
 from offline_prune.methods.pops import PoPS
+from offline_prune.methods.prospr import ProsPr
 from offline_prune.methods.rigl import RigL
 from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
@@ -43,9 +45,11 @@ MethodLike: TypeAlias = str | Path | Mask | Callable[[PruningSettings], PruningM
 
 METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     **{name: partial(SingleShot, saliency) for name, saliency in SALIENCIES.items()},
+    "prospr": ProsPr,
     "iterative_snip": IterativeSnip,
     "force": Force,
     "synflow": SynFlow,
+    "px": PathExclusion,
     "small_dense": SmallDense,
     "gmp": GradualMagnitude,
     "set": SparseEvolutionary,

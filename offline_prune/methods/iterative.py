@@ -17,7 +17,7 @@ from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.snip import snip
 from offline_prune.saliency.synflow import synflow
 
-__all__ = ["Force", "IterativeSnip", "SynFlow"]
+__all__ = ["Force", "IterativePruning", "IterativeSnip", "SynFlow", "without_return"]
 
 NEVER = -1.0
 """Score of a weight that may not return; all others are at least 0."""
@@ -103,7 +103,7 @@ class IterativeSnip(IterativePruning):
         kept: Mapping[str, Tensor],
     ) -> dict[str, Scores]:
         """SNIP of the masked agent."""
-        return _without_return(self.settings.score(agent, data, snip), kept)
+        return without_return(self.settings.score(agent, data, snip), kept)
 
 
 class Force(IterativePruning):
@@ -168,10 +168,19 @@ class SynFlow(IterativePruning):
         kept: Mapping[str, Tensor],
     ) -> dict[str, Scores]:
         """Flow of the masked agent."""
-        return _without_return(synflow(agent), kept)
+        return without_return(synflow(agent), kept)
 
 
-def _without_return(scores: Mapping[str, Scores], kept: Mapping[str, Tensor]) -> dict[str, Scores]:
+def without_return(scores: Mapping[str, Scores], kept: Mapping[str, Tensor]) -> dict[str, Scores]:
+    """Scores below all others for pruned weights, so that none returns.
+
+    Args:
+        scores: Role → weight name → score, from 0 on.
+        kept: Weight name → boolean, the mask of the round before.
+
+    Returns:
+        The same scores, :data:`NEVER` where a weight is pruned.
+    """
     return {
         role: {n: torch.where(kept[n], s, NEVER) for n, s in found.items()}
         for role, found in scores.items()

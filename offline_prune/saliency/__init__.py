@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from offline_prune.saliency.fisher import fisher
 from offline_prune.saliency.grasp import grasp
 from offline_prune.saliency.magnitude import magnitude
 from offline_prune.saliency.objective import Objective, Saliency, Scores
+from offline_prune.saliency.prospr import prospr
 from offline_prune.saliency.random import random
 from offline_prune.saliency.scoring import score_networks
 from offline_prune.saliency.snip import snip
@@ -14,8 +16,10 @@ __all__ = [
     "Objective",
     "Saliency",
     "Scores",
+    "fisher",
     "grasp",
     "magnitude",
+    "prospr",
     "random",
     "score_networks",
     "snip",
@@ -24,6 +28,8 @@ __all__ = [
 SALIENCIES: dict[str, Saliency] = {
     "snip": snip,
     "grasp": grasp,
+    "fisher": fisher,
+    "prospr": prospr,
     "magnitude": magnitude,
     "random": random,
 }

@@ -9,7 +9,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Objective", "Saliency", "Scores", "hessian_gradient", "mean_gradient"]
+__all__ = [
+    "Objective",
+    "Saliency",
+    "Scores",
+    "hessian_gradient",
+    "hessian_product",
+    "mean_gradient",
+]
 
 Scores: TypeAlias = dict[str, Tensor]
 """Weight name → score tensor of the weight's shape. Higher = keep."""
@@ -82,11 +89,28 @@ def hessian_gradient(objective: Objective) -> Scores:
     for loss in objective.losses:
         gradients = torch.autograd.grad(loss(), weights, create_graph=True, materialize_grads=True)
         direction = [g.detach() for g in gradients] if mean is None else mean
-        inner = torch.stack(
-            [(g * d).sum() for g, d in zip(gradients, direction, strict=True)]
-        ).sum()
-        if inner.requires_grad:  # a loss linear in the weights has no curvature
-            products = torch.autograd.grad(inner, weights, materialize_grads=True)
-            torch._foreach_add_(total, products)
+        torch._foreach_add_(total, hessian_product(gradients, weights, direction))
     torch._foreach_div_(total, float(len(objective.losses)))
     return dict(zip(objective.weights, total, strict=True))
+
+
+def hessian_product(
+    gradients: Sequence[Tensor], weights: Sequence[Tensor], direction: Sequence[Tensor]
+) -> list[Tensor]:
+    """Product of the Hessian with a direction, ``H v = ∇_w (∇_w L(w) · v)``.
+
+    Args:
+        gradients: Of the loss by the weights, with their graph.
+        weights: The weights.
+        direction: v, a tensor of each weight's shape; taken as constant.
+
+    Returns:
+        A tensor of each weight's shape.
+
+    References:
+        Pearlmutter 1994, fast exact multiplication by the Hessian.
+    """
+    inner = torch.stack([(g * d).sum() for g, d in zip(gradients, direction, strict=True)]).sum()
+    if not inner.requires_grad:  # a loss linear in the weights has no curvature
+        return [torch.zeros_like(weight) for weight in weights]
+    return list(torch.autograd.grad(inner, weights, materialize_grads=True))

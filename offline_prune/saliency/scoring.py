@@ -217,7 +217,7 @@ def _seeded(loss: Loss, batch: TorchMiniBatch, seed: int, roles: str) -> Callabl
             value = loss(batch)
         if not bool(value.isfinite()):
             raise NonFiniteError(
-                f"The training loss of {roles} is {float(value)} before training."
+                f"The training loss of {roles} is {float(value.detach())} before training."
                 " Check the scale of rewards and observations (reward_scaler,"
                 " observation_scaler) and the learning state of the algorithm passed."
             )

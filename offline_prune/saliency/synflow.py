@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.topology import Chain
-from offline_prune.errors import AlgorithmError
+from offline_prune.saliency.flow import by_network, flow
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["synflow"]
@@ -36,48 +32,9 @@ def synflow(agent: Agent) -> dict[str, Scores]:
     References:
         Tanaka, Kunin, Yamins, Ganguli 2020, arXiv 2006.05467.
     """
-    scores: Scores = {}
+    absolute = {name: weight.detach().abs() for name, weight in agent.weights.items()}
     shape = tuple(agent.algo.impl.observation_shape)
+    scores: Scores = {}
     for chain in agent.chains:
-        scores |= _flow(chain, shape)
-    if missing := [name for name in agent.weights if name not in scores]:
-        raise AlgorithmError(
-            f"SynFlow follows every weight from inputs to outputs; how {missing[0]!r} is"
-            " wired is not known (custom encoders, layer normalisation, distributional"
-            " heads). Use a method that scores on data, such as snip."
-        )
-    return {net.role: {n: scores[n] for n in net.weights} for net in agent.networks}
-
-
-def _flow(chain: Chain, observation_shape: tuple[int, ...]) -> Scores:
-    layers = [layer for stage in chain.stages for layer in stage.layers]
-    absolute = {
-        layer.name: layer.module.weight.detach().abs().double().requires_grad_() for layer in layers
-    }
-    first = layers[0].module
-    is_image = isinstance(first, nn.Conv2d)
-    shape = observation_shape if is_image else (first.weight.shape[1],)
-    h = torch.ones(1, *shape, dtype=torch.float64, device=first.weight.device)
-    for stage in chain.stages:
-        h = torch.cat([_apply(layer.module, absolute[layer.name], h) for layer in stage.layers], 1)
-    gradients = torch.autograd.grad(h.sum(), list(absolute.values()), materialize_grads=True)
-    return {
-        name: (weight.detach() * gradient).abs()
-        for (name, weight), gradient in zip(absolute.items(), gradients, strict=True)
-    }
-
-
-def _apply(module: nn.Linear | nn.Conv2d, weight: Tensor, h: Tensor) -> Tensor:
-    """The layer with other weights and no bias; missing columns are inputs of ones."""
-    if isinstance(module, nn.Conv2d):
-        return nn.functional.conv2d(
-            h,
-            weight,
-            stride=module.stride,
-            padding=module.padding,
-            dilation=module.dilation,
-            groups=module.groups,
-        )
-    h = h.flatten(1)
-    appended = h.new_ones(1, weight.shape[1] - h.shape[1])  # an action beside the features
-    return nn.functional.linear(torch.cat([h, appended], dim=1), weight)
+        scores |= flow(chain, absolute, shape)
+    return by_network(agent, scores, "SynFlow")

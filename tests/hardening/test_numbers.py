@@ -38,7 +38,9 @@ def one_dimensional(scale=1.0):
     )
 
 
-@pytest.mark.parametrize("method", ["snip", "grasp", "synflow", "magnitude", "random"])
+@pytest.mark.parametrize(
+    "method", ["snip", "grasp", "fisher", "prospr", "synflow", "px", "magnitude", "random"]
+)
 @pytest.mark.parametrize("algo", CONTINUOUS)
 def test_extreme_sparsity_is_exact(algo, method):
     """99.9 %: every network keeps round(N · 0.001) weights, and trains."""

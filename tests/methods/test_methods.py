@@ -67,4 +67,4 @@ def test_single_shot_keeps_its_mask():
 
 
 def test_every_saliency_is_a_method():
-    assert {"snip", "grasp", "magnitude", "random"} <= set(METHODS)
+    assert {"snip", "grasp", "fisher", "prospr", "magnitude", "random"} <= set(METHODS)

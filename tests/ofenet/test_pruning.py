@@ -45,7 +45,7 @@ def run(algo, method, sparsity=0.7, n_steps=30, **options):
 
 
 @pytest.mark.parametrize("engine", ["masked", "auto"])
-@pytest.mark.parametrize("method", ["snip", "grasp", "gmp", "rigl", "gates(interval=1)"])
+@pytest.mark.parametrize("method", ["snip", "grasp", "prospr", "gmp", "rigl", "gates(interval=1)"])
 @pytest.mark.parametrize("algo", ALGOS)
 def test_features_are_pruned_with_the_rest(algo, method, engine):
     result = run(algo, method, engine=engine, feature_steps=5)

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from offline_prune.masks.allocation import allocate
-from offline_prune.saliency import SALIENCIES, Objective, grasp, magnitude, random, snip
+from offline_prune.saliency import (
+    SALIENCIES,
+    Objective,
+    fisher,
+    grasp,
+    magnitude,
+    prospr,
+    random,
+    snip,
+)
 from offline_prune.saliency.objective import hessian_gradient, mean_gradient
 
 A = torch.tensor([[2.0, 0.5], [0.5, 1.0]])
@@ -34,6 +43,7 @@ def test_quadratic(w, g, hg, snip_scores, grasp_scores, n_batches):
         "g": (mean_gradient(objective), g),
         "Hg": (hessian_gradient(objective), hg),
         "SNIP": (snip(objective), snip_scores),
+        "Fisher": ({"w": fisher(objective)["w"].float()}, [s**2 for s in snip_scores]),
         # GraSP's paper keeps the lowest −w·Hg; scores here are higher = keep.
         "GraSP": ({"w": -grasp(objective)["w"]}, grasp_scores),
     }
@@ -85,7 +95,7 @@ def test_snip_ranks_alike_at_any_scale_of_the_loss(scale, seed):
     torch.testing.assert_close(snip(scaled)["w"], scale * snip(plain)["w"])
 
 
-@pytest.mark.parametrize("saliency", [snip, grasp])
+@pytest.mark.parametrize("saliency", [snip, grasp, fisher, prospr])
 def test_a_dead_relu_unit_scores_zero_on_its_row_and_column(saliency):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
@@ -108,11 +118,26 @@ def test_several_batches_average_the_gradient_before_the_absolute_value():
     assert snip(opposed)["w"].tolist() == [0.0, 1.0]
 
 
+def test_fisher_squares_before_it_averages():
+    """Gradients (1, 1) and (−1, 3) of two mini-batches: w² · (1, 5), where SNIP has w · (0, 2)."""
+    w = torch.tensor([3.0, 0.5], requires_grad=True)
+    opposed = Objective({"w": w}, [lambda: w.sum(), lambda: 3.0 * w[1] - w[0]])
+    assert fisher(opposed)["w"].tolist() == [9.0, 1.25]
+    assert snip(opposed)["w"].tolist() == [0.0, 1.0]
+
+
+def test_fisher_of_tiny_gradients_is_not_zero():
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    scores = fisher(Objective({"w": w}, [lambda: 1e-25 * w.sum()]))["w"]
+    assert scores[1] / scores[0] == pytest.approx(4.0)
+
+
 def test_an_unused_weight_scores_zero():
     used, unused = (torch.ones(2, requires_grad=True) for _ in range(2))
     objective = Objective({"used": used, "unused": unused}, [lambda: (used**2).sum()])
     assert snip(objective)["unused"].tolist() == [0.0, 0.0]
-    assert grasp(objective)["unused"].tolist() == [0.0, 0.0]
+    for saliency in (grasp, fisher, prospr):
+        assert saliency(objective)["unused"].tolist() == [0.0, 0.0]
 
 
 def test_a_linear_loss_has_no_curvature():

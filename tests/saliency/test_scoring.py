@@ -59,7 +59,7 @@ def test_an_unknown_average_is_refused():
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("saliency", ["snip", "grasp"])
+@pytest.mark.parametrize("saliency", ["snip", "grasp", "prospr"])
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_double_precision_leaves_the_agent_as_it_was(kind, algo, saliency):
     subject, data = agent(kind, algo), dataset(kind)

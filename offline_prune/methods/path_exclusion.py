@@ -1,0 +1,62 @@
+"""PX: pruning in rounds by the paths that the data leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.data import Dataset
+from offline_prune.masks.mask import Mask
+from offline_prune.methods.iterative import IterativePruning, without_return
+from offline_prune.methods.method import PruningSettings
+from offline_prune.saliency.objective import Scores
+from offline_prune.saliency.px import check_paths, px
+from offline_prune.saliency.scoring import draw_batches
+
+__all__ = ["PathExclusion"]
+
+
+class PathExclusion(IterativePruning):
+    """Keep the paths that matter most to the trace of the neural tangent kernel.
+
+    Formula: ``score = w² · |∂R/∂(w²)|`` (:func:`~offline_prune.saliency.px.px`) on the
+    mini-batches that other scores see; it looks at observations and actions, at no loss.
+    What is pruned stays pruned.
+
+    References:
+        Iurada, Ciccone, Tommasi 2024, arXiv 2406.01820.
+    """
+
+    def __init__(self, settings: PruningSettings, rounds: int = 100) -> None:
+        """Prepare; 100 rounds, as SynFlow has."""
+        super().__init__(settings, rounds)
+
+    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
+        """Return the given agent.
+
+        Raises:
+            AlgorithmError: If the wiring of a network is not known, or its activations
+                are not ReLU.
+        """
+        check_paths(agent)
+        return agent
+
+    def before_training(self, agent: Agent, data: Dataset) -> Mask:
+        """Prune round by round, all on the same mini-batches."""
+        self._batches = draw_batches(agent, data, self.settings.n_batches, self.settings.seed)
+        try:
+            return super().before_training(agent, data)
+        finally:
+            del self._batches
+
+    def score(
+        self,
+        agent: Agent,
+        data: Dataset,
+        original: Mapping[str, Tensor],
+        kept: Mapping[str, Tensor],
+    ) -> dict[str, Scores]:
+        """PX of the masked agent."""
+        return without_return(px(agent, self._batches, self.settings.seed), kept)
