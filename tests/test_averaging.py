@@ -92,7 +92,7 @@ def test_refusals(text, error, said):
 
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_training_does_not_notice_and_zeros_hold(kind, algo, tmp_path):
-    plain, result = run(kind, algo, averaging="none"), run(kind, algo, averaging="tail")
+    plain, result = run(kind, algo, averaging="none"), run(kind, algo, averaging="tail(1)")
     assert plain.last is None
     last = acting_weights(plain.algo)
     assert last.keys() == result.last.weights.keys()

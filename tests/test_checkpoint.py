@@ -151,7 +151,7 @@ def test_methods_that_prune_while_training_start_again(method, tmp_path):
         {"parameterization": "standard"},
         {"parameterization": "sparse(exponent=0.5)"},
         {"averaging": "none"},
-        {"averaging": "tail(0.25)"},
+        {"averaging": "tail(0.5)"},
         {"algo_params": {"batch_size": 17}},
     ],
 )

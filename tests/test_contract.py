@@ -278,7 +278,13 @@ def test_holding_the_connected_part_keeps_the_nominal_function(kind, algo, engin
     data = dataset(kind)
     nominal = agent(kind, algo)
     held, mask = prune(
-        data, algo, 0.97, method="random", engine=engine, algo_params=params(kind, algo)
+        data,
+        algo,
+        0.97,
+        method="random",
+        parameterization="standard",
+        engine=engine,
+        algo_params=params(kind, algo),
     )
     assert mask.n_connected < mask.n_kept
     with torch.no_grad():

@@ -46,6 +46,7 @@ def test_save_and_load(result, tmp_path):
     out = result.save(tmp_path / "run")
     assert sorted(path.name for path in out.iterdir()) == [
         "history.csv",
+        "last.safetensors",
         "mask.safetensors",
         "model.pt",
         "params.json",

@@ -14,17 +14,24 @@ from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.study import Cell, read_records
 from offline_prune.study.cell import PRUNING_OPTIONS
 
-__all__ = ["TRAINING_OPTIONS", "Point", "Run", "plain", "read_runs"]
+__all__ = ["ARM_OPTIONS", "TRAINING_OPTIONS", "Point", "Run", "plain", "read_runs"]
+
+ARM_OPTIONS = (*PRUNING_OPTIONS, "averaging")
+"""Fields of a cell that make another arm of a task; runs that differ in them are compared."""
 
 TRAINING_OPTIONS = tuple(
     f.name
     for f in dataclasses.fields(Cell)
     if f.name not in ("dataset", "algo", "seed", "method", "sparsity", "algo_params")
-    and f.name not in PRUNING_OPTIONS
+    and f.name not in ARM_OPTIONS
 )
 """Fields of a cell in which runs that are compared must agree; so must hyperparameters."""
 
-_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Cell)}
+# What runs were before there was such a field.
+_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Cell)} | {
+    "parameterization": "standard",
+    "averaging": "none",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Run:
         method: Name or expression of the pruning method.
         sparsity: Fraction asked for; None where roles differ.
         by_role: (role, fraction) where roles differ, else empty.
-        pruning: Option → value as JSON, of :data:`PRUNING_OPTIONS`.
+        pruning: Option → value as JSON, of :data:`ARM_OPTIONS`.
         training: Option → value as JSON, of :data:`TRAINING_OPTIONS`.
         params: Hyperparameter that replaces the recipe's → value as JSON.
         error: Why it failed; None if it did not.
@@ -169,7 +176,7 @@ def _run(record: Mapping[str, Any]) -> Run:
         method=plain(cell["method"]),
         sparsity=None if by_role else float(sparsity),
         by_role=tuple((plain(role), float(part)) for role, part in by_role.items()),
-        pruning=_options(cell, PRUNING_OPTIONS),
+        pruning=_options({**cell, **_chosen(cell, result)}, ARM_OPTIONS),
         training=_options(cell, TRAINING_OPTIONS),
         params={plain(k): _json(v) for k, v in (cell.get("algo_params") or {}).items()},
         error=error,
@@ -193,6 +200,12 @@ def _run(record: Mapping[str, Any]) -> Run:
         batch_size=_whole(result.get("batch_size")),
         versions={plain(k): plain(v) for k, v in (record.get("versions") or {}).items()},
     )
+
+
+def _chosen(cell: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run chose where the cell left it open."""
+    names = ("parameterization", "averaging")
+    return {n: result[n] for n in names if n in cell and cell[n] is None and n in result}
 
 
 def _options(cell: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offline_prune.reporting.kinds import KINDS, kind_of
-from offline_prune.reporting.runs import TRAINING_OPTIONS, Run
+from offline_prune.reporting.runs import ARM_OPTIONS, TRAINING_OPTIONS, Run
 from offline_prune.study import DENSE
-from offline_prune.study.cell import PRUNING_OPTIONS
 
 __all__ = ["Group", "Task", "find_tasks"]
 
@@ -98,7 +97,7 @@ def find_tasks(runs: Sequence[Run]) -> tuple[Task, ...]:
         The tasks by dataset, algorithm and settings.
     """
     pruned = [run for run in runs if run.method != DENSE]
-    varied = [n for n in PRUNING_OPTIONS if len({run.pruning[n] for run in pruned}) > 1]
+    varied = [n for n in ARM_OPTIONS if len({run.pruning[n] for run in pruned}) > 1]
     pairs: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         pairs.setdefault((run.dataset, run.algo), []).append(run)

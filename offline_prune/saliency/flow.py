@@ -12,7 +12,7 @@ from offline_prune.agents.topology import Chain
 from offline_prune.errors import AlgorithmError
 from offline_prune.saliency.objective import Scores
 
-__all__ = ["by_network", "flow", "layer_input", "layer_output"]
+__all__ = ["by_network", "flow", "layer_input", "layer_output", "shares"]
 
 
 def flow(
@@ -53,6 +53,26 @@ def flow(
         name: (weight.detach() * gradient).abs()
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
     }
+
+
+def shares(chain: Chain, scores: Scores) -> Scores:
+    """Scores of a stack as parts of its whole flow, so that every layer's add up to 1.
+
+    Of two stacks under one threshold (a VAE's encoder and decoder) one would else be
+    emptied before the other, and the faster, the fewer paths it has left.
+
+    Args:
+        chain: The stack.
+        scores: What :func:`flow` found.
+
+    Returns:
+        The scores over R; as they are where no path is left.
+    """
+    heads = [scores[layer.name] for layer in chain.stages[-1].layers]
+    total = torch.stack([score.sum() for score in heads]).sum()
+    if not bool(total > 0.0):
+        return scores
+    return {name: score / total for name, score in scores.items()}
 
 
 def layer_input(module: nn.Linear | nn.Conv2d, h: Tensor, joining: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.topology import Chain
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet.encoder import OFENetReader
-from offline_prune.saliency.flow import by_network, flow, layer_input, layer_output
+from offline_prune.saliency.flow import by_network, flow, layer_input, layer_output, shares
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["check_paths", "px"]
@@ -38,9 +38,9 @@ def px(agent: Agent, batches: Sequence[TorchMiniBatch], seed: int = 0) -> dict[s
     rounds: :class:`~offline_prune.methods.path_exclusion.PathExclusion`. The authors' code
     squares the derivative besides, which would break this.
 
-    Scores are divided by R, which changes no ranking within a stack: of two stacks under one
-    threshold (a VAE's encoder and decoder) one would else be emptied before the other, and
-    the faster, the fewer paths it has left. Where the data open no path at all, every z₁ is 1.
+    Scores are divided by R, which changes no ranking within a stack
+    (:func:`~offline_prune.saliency.flow.shares`). Where the data open no path at all, every
+    z₁ is 1.
     **The data weigh outputs against one another, nothing else**: for a stack with one output
     (a critic of continuous actions, a value function), and in the first round for every
     stack, the scores are those of SynFlow on squared weights, whatever the data.
@@ -69,13 +69,7 @@ def px(agent: Agent, batches: Sequence[TorchMiniBatch], seed: int = 0) -> dict[s
     shape = tuple(agent.algo.impl.observation_shape)
     scores: Scores = {}
     for chain in agent.chains:
-        found = flow(chain, squared, shape, _readout(chain, batches, seed))
-        heads = [found[layer.name] for layer in chain.stages[-1].layers]
-        total = torch.stack([score.sum() for score in heads]).sum()
-        if bool(total > 0.0):
-            scores |= {name: score / total for name, score in found.items()}
-        else:  # no path is left
-            scores |= found
+        scores |= shares(chain, flow(chain, squared, shape, _readout(chain, batches, seed)))
     return by_network(agent, scores, "PX")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offline_prune.agents.agent import Agent
-from offline_prune.saliency.flow import by_network, flow
+from offline_prune.saliency.flow import by_network, flow, shares
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["synflow"]
@@ -12,10 +12,11 @@ __all__ = ["synflow"]
 def synflow(agent: Agent) -> dict[str, Scores]:
     """Score a weight by the synaptic flow through it; no data, no loss.
 
-    Formula: ``score = |w · ∂R/∂w|`` with ``R = 1ᵀ (Π_l |W_l|) 1``: the sum of all head
+    Formula: ``score = |w · ∂R/∂w| / R`` with ``R = 1ᵀ (Π_l |W_l|) 1``: the sum of all head
     outputs of the network of absolute weights for an input of ones, biases and
-    activations left out, heads taken before they are squashed. The scores into a hidden
-    unit add up to those out of it, and those of every layer to R.
+    activations left out, heads taken before they are squashed; divided by R, which changes
+    no ranking within a stack (:func:`~offline_prune.saliency.flow.shares`). The scores into
+    a hidden unit add up to those out of it, and those of every layer to 1.
 
     Pruned in one shot it keeps the flow no better than magnitude; see
     :class:`~offline_prune.methods.iterative.SynFlow`.
@@ -36,5 +37,5 @@ def synflow(agent: Agent) -> dict[str, Scores]:
     shape = tuple(agent.algo.impl.observation_shape)
     scores: Scores = {}
     for chain in agent.chains:
-        scores |= flow(chain, absolute, shape)
+        scores |= shares(chain, flow(chain, absolute, shape))
     return by_network(agent, scores, "SynFlow")

@@ -6,6 +6,8 @@ import torch
 
 from offline_prune.agents import build_agent
 from offline_prune.errors import AlgorithmError
+from offline_prune.masks.connectivity import has_path
+from offline_prune.methods import PruningSettings, make_method
 from offline_prune.saliency.synflow import synflow
 from tests.worlds import CASES, agent, dataset
 
@@ -35,16 +37,30 @@ def test_a_hidden_unit_passes_on_what_it_gets():
             torch.testing.assert_close(into, out)
 
 
+WIDE = {"hidden_units": [64, 64], "n_action_samples": 5, "batch_size": 16}
+
+
 def test_two_layers_by_hand():
-    """R = Σ_ij |v_j| |u_ji|; the score of u_ji is |v_j u_ji|."""
+    """R = Σ_ij |v_j| |u_ji|; the score of u_ji is |v_j u_ji| / R."""
     subject = build_agent(
         dataset("vector-continuous"), "bc", algo_params={"hidden_units": [3]}
     ).agent
     first, head = subject.weights.values()
     found = list(synflow(subject)["actor"].values())
     u, v = first.detach().double().abs(), head.detach().double().abs()
-    torch.testing.assert_close(found[0], u * v.sum(dim=0)[:, None])
-    torch.testing.assert_close(found[1], v * u.sum(dim=1)[None, :])
+    total = (v @ u).sum()
+    torch.testing.assert_close(found[0], u * v.sum(dim=0)[:, None] / total)
+    torch.testing.assert_close(found[1], v * u.sum(dim=1)[None, :] / total)
+
+
+def test_neither_half_of_a_vae_is_emptied():
+    """Encoder and decoder share a threshold; they have the same flow, whatever its size."""
+    subject = build_agent(dataset("vector-continuous"), "bcq", algo_params=WIDE).agent
+    settings = PruningSettings(subject.per_network(0.99))
+    mask = make_method("synflow", settings).before_training(subject, dataset("vector-continuous"))
+    chains = [c for c in subject.chains if c.weight_names[0].startswith("vae")]
+    assert len(chains) == 2
+    assert all(has_path(chain, mask.nominal) for chain in chains)
 
 
 def test_unknown_wiring_is_refused():
