@@ -14,6 +14,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,8 @@ def _perform(
             os.kill(os.getpid(), by)
 
     def called(frame: Any, event: str, argument: Any) -> None:
-        if event in ("call", "c_call"):
+        # Python itself drops what is raised in a callback of a weak reference.
+        if event in ("call", "c_call") and frame.f_code.co_filename != weakref.__file__:
             happened()
 
     def stepped(frame: Any, event: str, argument: Any) -> None:
