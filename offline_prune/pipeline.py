@@ -171,6 +171,7 @@ def prune_then_train(
     keep_checkpoint = check_switch("keep_checkpoint", keep_checkpoint)
     progress = check_switch("progress", progress)
     check_fit_options(fit_options)
+    trained = _is_built(algo)
     data, agent, chosen, settings = _begin(
         dataset,
         algo,
@@ -192,7 +193,7 @@ def prune_then_train(
         share_critics=share_critics,
         device=device,
     )
-    parameterization = chosen_parameterization(parameterization, chosen, trained=_is_built(algo))
+    parameterization = chosen_parameterization(parameterization, chosen, trained=trained)
     dense = not any(settings.sparsity.values())
     averaging = chosen_averaging(averaging, chosen, dense=dense)
     n_steps = settings.n_steps
@@ -327,6 +328,7 @@ def prune(
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
+    trained = _is_built(algo)  # building it gives an algorithm weights too
     data, agent, chosen, _ = _begin(
         dataset,
         algo,
@@ -348,7 +350,7 @@ def prune(
         device=device,
     )
     refuse_replacement(chosen, "prune only attaches a mask")
-    parameterization = chosen_parameterization(parameterization, chosen, trained=_is_built(algo))
+    parameterization = chosen_parameterization(parameterization, chosen, trained=trained)
     return hold(
         agent, data, chosen, engine, parameterization=make_parameterization(parameterization)
     )

@@ -22,6 +22,7 @@ from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.methods import PruningSettings, make_method
 from offline_prune.ofenet import OFENetTrainer
 from offline_prune.pruned_agent import hold
+from offline_prune.request import chosen_averaging, chosen_parameterization
 from offline_prune.study import plan, sweep
 from offline_prune.study.checks import check_cells
 from tests.hardening.time_limit import within
@@ -78,6 +79,10 @@ WRONG = [
     ("float64", "no", "float64"),
     ("refill", "no", "refill"),
     ("rescale", "no", "rescale"),
+    ("parameterization", "spares", "parameterization 'spares'.* 'sparse'"),
+    ("parameterization", "sparse(cap=0)", "cap of a parameterization"),
+    ("averaging", "tial", "averaging 'tial'.* 'tail'"),
+    ("averaging", "tail(2)", "The number of tail"),
     ("share_critics", "no", "share_critics"),
     ("seed", -1, "seed is a whole number"),
     ("engine", "warp", "engine 'warp'"),
@@ -99,6 +104,59 @@ def test_what_is_wrong_in_itself_is_told_before_the_dataset_is_looked_for(
 ):
     with pytest.raises(InputError, match=message):
         call(NOWHERE, **{"algo": "bc", "sparsity": 0.5, name: value})
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "parameterization", "averaging"),
+    [
+        ("snip", False, "sparse", "tail"),
+        ("shuffled(grasp)", False, "sparse", "tail"),
+        ("small_dense", False, "sparse", "tail"),
+        ("snip", True, "standard", "tail"),  # trained weights are not to be scaled
+        ("rescaled(snip)", False, "standard", "tail"),
+        ("shuffled(rescaled(snip))", False, "standard", "tail"),
+        ("gmp", False, "standard", "none"),
+        ("gates", False, "standard", "none"),
+        ("pops", False, "standard", "none"),
+    ],
+)
+def test_what_is_chosen_unasked(method, trained, parameterization, averaging):
+    made = make_method(method, PruningSettings({"actor": 0.5}))
+    assert chosen_parameterization(None, made, trained=trained) == parameterization
+    assert chosen_averaging(None, made) == averaging
+    assert chosen_averaging(None, made, dense=True) == "none"
+
+
+def test_what_is_asked_for_is_chosen():
+    made = make_method("gmp", PruningSettings({"actor": 0.5}))
+    assert chosen_parameterization("sparse(cap=2)", made) == "sparse(cap=2)"
+    assert chosen_averaging("exponential", made, dense=True) == "exponential"
+
+
+def test_weights_are_not_scaled_twice():
+    with pytest.raises(InputError, match="Ask for one of them"):
+        prune_then_train(NOWHERE, "bc", 0.5, rescale=True, parameterization="sparse")
+    with pytest.raises(InputError, match="Ask for one of them"):
+        prune(NOWHERE, "bc", 0.5, method="rescaled(snip)", parameterization="sparse")
+    made = make_method("rescaled(snip)", PruningSettings({"actor": 0.5}))
+    assert chosen_parameterization("sparse(initial=0)", made) == "sparse(initial=0)"
+
+
+def test_an_average_of_an_agent_that_is_replaced_is_refused():
+    with pytest.raises(InputError, match="nothing would be left"):
+        prune_then_train(NOWHERE, "bc", 0.5, method="pops", averaging="tail")
+
+
+def test_a_built_algorithm_keeps_its_weights():
+    algo = d3rlpy.algos.BCConfig(batch_size=16).create()
+    algo.create_impl((5,), 2)
+    result = prune_then_train(DATA, algo, 0.5, method="magnitude", **QUICK)
+    assert result.settings.parameterization == "standard"
+    for fresh in (algo.config, algo.config.create()):
+        result = prune_then_train(DATA, fresh, 0.5, method="magnitude", **QUICK)
+        assert result.settings.parameterization == "sparse"
+    agent, _ = prune(DATA, algo.config.create(), 0.5, method="magnitude", n_batches=1)
+    assert agent.parameterization.initial
 
 
 AXES = {"algo": "algos", "method": "methods", "sparsity": "sparsities", "seed": "seeds"}
