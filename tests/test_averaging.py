@@ -54,6 +54,10 @@ def test_exponential_weighs_newer_ones_more():
     for step in range(2, 11):
         expected += 0.1 * (step - expected)
     assert averaged(Averaging("exponential", 0.9), 10) == pytest.approx(expected)
+    expected = 4.0  # of 400 steps every fourth counts, by what decays in four
+    for step in range(8, 401, 4):
+        expected += (1 - 0.9**4) * (step - expected)
+    assert averaged(Averaging("exponential", 0.9), 400) == pytest.approx(expected)
 
 
 def test_a_new_mask_begins_anew():

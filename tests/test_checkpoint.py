@@ -106,6 +106,14 @@ def test_a_resumed_run_ends_with_the_same_bits(kind, algo, engine, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_averages_go_on_where_they_were(tmp_path):
+    whole, _, _ = run("vector-continuous", "iql", None, averaging="tail(1)")
+    run("vector-continuous", "iql", tmp_path, die_at=5, averaging="tail(1)")
+    resumed, steps, _ = run("vector-continuous", "iql", tmp_path, averaging="tail(1)")
+    assert steps[0] == (3, 5)
+    assert_same(resumed, whole)
+
+
 def test_learning_rates_go_on_where_they_were(tmp_path):
     """Cosine decay: every step has a rate of its own."""
     decay = {"algo_params": {"actor_learning_rate_decay": "cosine"}}

@@ -1,6 +1,7 @@
 """How much of its dense return does a pruned agent keep?
 
     offline-prune sweep benchmarks/retention/rates.toml --out benchmarks/retention/rates
+    offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
     offline-prune sweep benchmarks/retention/grid.toml --out benchmarks/retention/results
     python benchmarks/retention/table.py
 
@@ -32,13 +33,14 @@ Runs = dict[int, Mapping[str, Any]]
 
 def main() -> None:
     """Write the page."""
-    rates = _arms(read_records(FOLDER / "rates"))
     arms = _arms(read_records(FOLDER / "results"))
     datasets = sorted({key[0] for key in arms})
     parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
     for dataset in datasets:
         parts += [f"## {dataset}", _returns(arms, dataset), _kept(arms, dataset)]
-    parts += ["## Rates", _rates(rates)]
+    for heading, folder in (("Which rates?", "rates"), ("Which mask, and which steps?", "choice")):
+        if found := _arms(read_records(FOLDER / folder)):
+            parts += [f"## {heading}", _rates(found)]
     with written_aside(FOLDER / "README.md") as aside:
         aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
