@@ -9,6 +9,7 @@ from offline_prune.engines import RegrowingEngine, make_following_engine
 from offline_prune.engines.sparse_mlp import SparseMLP
 from offline_prune.errors import MaskError
 from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.parameterization import Parameterization
 from tests.worlds import agent, dataset
 
 KIND = "vector-continuous"
@@ -52,6 +53,22 @@ def test_nothing_is_left_after_detach(regrowth):
         assert not optimizer.optim._optimizer_step_post_hooks
     step(subject)
     assert any(w[~mask.nominal[n]].any() for n, w in subject.weights.items())
+
+
+@pytest.mark.parametrize("regrowth", ["at_updates", "any_step"])
+def test_steps_follow_the_mask_in_force(regrowth):
+    """Adam's first step is the learning rate: of kept weights times the factor of their layer."""
+    subject = agent(KIND, "bc")
+    engine = RegrowingEngine(subject, Parameterization(cap=100.0))
+    engine.attach(random_mask(subject, density=0.5), regrowth)
+    engine.update(random_mask(subject, density=0.25))
+    factors = Parameterization(cap=100.0).step_factors(engine.mask.nominal, engine.mask.roles)
+    before = {n: w.detach().clone() for n, w in subject.weights.items()}
+    step(subject)
+    for name, weight in subject.weights.items():
+        assert not weight[~engine.mask.nominal[name]].any()
+        moved = (weight.detach() - before[name])[engine.mask.nominal[name]].abs().max()
+        assert moved == pytest.approx(1e-3 * float(factors[name].max()), rel=1e-2)
 
 
 def test_units_without_inputs_stay():
