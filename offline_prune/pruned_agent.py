@@ -155,7 +155,7 @@ def hold(
     mask = method.before_training(agent, data)
     warn_of_collapse(agent, mask)
     method.initialise(agent, mask)
-    scale_weights(agent, parameterization.initial_factors(mask.nominal, mask.roles))
+    scale_weights(agent, parameterization.initial_factors(mask.nominal))
     holding.attach(mask, method.regrowth)
     fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
     pruned = PrunedAgent(

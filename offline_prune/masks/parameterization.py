@@ -12,13 +12,7 @@ from offline_prune.arguments import finite_number
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.expression import Expression, parse
 
-__all__ = [
-    "PARAMETERIZATIONS",
-    "STANDARD",
-    "Parameterization",
-    "fan_in_factors",
-    "make_parameterization",
-]
+__all__ = ["PARAMETERIZATIONS", "STANDARD", "Parameterization", "make_parameterization"]
 
 By = Literal["layer", "unit"]
 
@@ -33,14 +27,12 @@ class Parameterization:
     Adam by ``n / k``. Few-input units are far from the limit of wide layers that this is
     derived for: the steps are multiplied by ``min(cap, (n / k)^exponent)``.
 
-    Layers that keep everything, and biases, are untouched; so are critics and value networks
-    whose exponent is 0.
+    Layers that keep everything, and biases, are untouched.
 
     Attributes:
         exponent: Of the step factor of networks that act or imitate; 0 leaves the steps
             alone.
-        critic_exponent: The same of critics and value networks; 0 leaves their initial
-            weights alone too.
+        critic_exponent: The same of critics and value networks.
         cap: Largest step factor.
         by: ``"layer"``: k is the mean over the layer's units that keep anything;
             ``"unit"``: every unit's own.
@@ -74,28 +66,17 @@ class Parameterization:
         if self.by not in get_args(By):
             raise UnknownNameError("fan-in of a parameterization", str(self.by), get_args(By))
 
-    def initial_factors(
-        self, kept: Mapping[str, Tensor], roles: Mapping[str, Sequence[str]]
-    ) -> dict[str, Tensor]:
+    def initial_factors(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What initial weights are multiplied by.
 
         Args:
             kept: Weight name → boolean tensor of the weight's shape, true = kept.
-            roles: Role of a network → names of its weights.
 
         Returns:
-            Weight name → (out, 1, …) factor; only layers that lose something, of networks
-            that take part.
+            Weight name → (out, 1, …) factor; only layers that lose something.
         """
-        if not self.initial:
-            return {}
-        names = [
-            name
-            for role, members in roles.items()
-            if self.critic_exponent or not _is_critic(role)
-            for name in members
-        ]
-        return fan_in_factors({name: kept[name] for name in names}, self.by)
+        ratios = _fan_in_ratios(kept, self.by) if self.initial else {}
+        return {name: ratio.sqrt() for name, ratio in ratios.items()}
 
     def step_factors(
         self, kept: Mapping[str, Tensor], roles: Mapping[str, Sequence[str]]
@@ -112,28 +93,12 @@ class Parameterization:
         """
         factors: dict[str, Tensor] = {}
         for role, names in roles.items():
-            exponent = self.critic_exponent if _is_critic(role) else self.exponent
+            is_critic = role.startswith(("critic", "value"))
+            exponent = self.critic_exponent if is_critic else self.exponent
             if exponent:
                 ratios = _fan_in_ratios({name: kept[name] for name in names}, self.by)
                 factors |= {n: r.pow(exponent).clamp(max=self.cap) for n, r in ratios.items()}
         return factors
-
-
-def fan_in_factors(kept: Mapping[str, Tensor], by: By = "unit") -> dict[str, Tensor]:
-    """What restores the variance of a unit's pre-activation, ``(n / k)^½``.
-
-    Args:
-        kept: Weight name → boolean tensor of the weight's shape, true = kept.
-        by: Whose k, as in :class:`Parameterization`.
-
-    Returns:
-        Weight name → (out, 1, …) factor; only layers that lose something.
-    """
-    return {name: ratio.sqrt() for name, ratio in _fan_in_ratios(kept, by).items()}
-
-
-def _is_critic(role: str) -> bool:
-    return role.startswith(("critic", "value"))
 
 
 def _fan_in_ratios(kept: Mapping[str, Tensor], by: By) -> dict[str, Tensor]:

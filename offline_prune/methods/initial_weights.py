@@ -9,10 +9,12 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.masks.mask import Mask
-from offline_prune.masks.parameterization import fan_in_factors
+from offline_prune.masks.parameterization import Parameterization
 from offline_prune.methods.wrapped import WrappedMethod
 
 __all__ = ["Reinitialised", "Rescaled", "scale_weights"]
+
+_BY_UNIT = Parameterization(exponent=0.0, by="unit")
 
 
 class Rescaled(WrappedMethod):
@@ -32,7 +34,7 @@ class Rescaled(WrappedMethod):
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Scale weights and target weights in place."""
         super().initialise(agent, mask)
-        scale_weights(agent, fan_in_factors(mask.nominal))
+        scale_weights(agent, _BY_UNIT.initial_factors(mask.nominal))
 
 
 @torch.no_grad()

@@ -25,16 +25,14 @@ def test_a_layer_is_scaled_by_the_mean_fan_in_of_its_live_units():
     sparse = Parameterization(cap=100.0)
     factors = sparse.step_factors(MASKS, ROLES)
     torch.testing.assert_close(factors["a"], torch.full((3, 1), 2.0))
-    torch.testing.assert_close(
-        sparse.initial_factors(MASKS, ROLES)["a"], torch.full((3, 1), 2.0**0.5)
-    )
+    torch.testing.assert_close(sparse.initial_factors(MASKS)["a"], torch.full((3, 1), 2.0**0.5))
 
 
 def test_a_unit_is_scaled_by_its_own_fan_in():
     by_unit = Parameterization(by="unit", cap=100.0)
     expected = torch.tensor([[4.0], [4 / 3], [16.0]])  # a unit without any counts as one
     torch.testing.assert_close(by_unit.step_factors(MASKS, ROLES)["a"], expected)
-    torch.testing.assert_close(by_unit.initial_factors(MASKS, ROLES)["a"], expected.sqrt())
+    torch.testing.assert_close(by_unit.initial_factors(MASKS)["a"], expected.sqrt())
 
 
 def test_exponents_cap_and_critics():
@@ -44,20 +42,17 @@ def test_exponents_cap_and_critics():
     torch.testing.assert_close(factors["c"], torch.full((2, 1), 3.0))  # 16, capped
     torch.testing.assert_close(factors["v"], torch.full((2, 1), 3.0))
     assert {"c", "v"}.isdisjoint(Parameterization().step_factors(MASKS, ROLES))
-    # Critics take part as a whole or not at all.
-    torch.testing.assert_close(halved.initial_factors(MASKS, ROLES)["c"], torch.full((2, 1), 4.0))
-    assert {"c", "v"}.isdisjoint(Parameterization().initial_factors(MASKS, ROLES))
 
 
 def test_a_layer_that_loses_nothing_is_untouched():
     sparse = Parameterization(critic_exponent=1.0)
     assert "b" not in sparse.step_factors(MASKS, ROLES)
-    assert "b" not in sparse.initial_factors(MASKS, ROLES)
+    assert "b" not in sparse.initial_factors(MASKS)
 
 
 def test_standard_touches_nothing():
     assert STANDARD.step_factors(MASKS, ROLES) == {}
-    assert STANDARD.initial_factors(MASKS, ROLES) == {}
+    assert STANDARD.initial_factors(MASKS) == {}
 
 
 def test_convolutions_have_a_fan_in_of_channels_times_kernel():
