@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from offline_prune.masks.counts import keep_highest, kept_in
+from offline_prune.masks.counts import keep_highest, kept_in, with_added
 
 __all__ = ["ConstantFanIn", "keep_highest_by_unit"]
 
@@ -114,11 +114,7 @@ class ConstantFanIn:
         order = order[is_free[order]][: budget - kept_in(chosen)]
         added = torch.zeros_like(is_free)
         added[order] = True
-        parts = added.split([mask.numel() for mask in chosen.values()])
-        return {
-            name: mask | part.view(mask.shape)
-            for (name, mask), part in zip(chosen.items(), parts, strict=True)
-        }
+        return with_added(chosen, added)
 
 
 def _constant(score: Tensor, count: int) -> Tensor:

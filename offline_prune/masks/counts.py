@@ -12,7 +12,14 @@ from torch import Tensor
 
 from offline_prune.errors import SparsityError
 
-__all__ = ["add_highest", "check_sparsity", "keep_highest", "kept_count", "kept_in"]
+__all__ = [
+    "add_highest",
+    "check_sparsity",
+    "keep_highest",
+    "kept_count",
+    "kept_in",
+    "with_added",
+]
 
 
 def check_sparsity(sparsity: float) -> float:
@@ -115,6 +122,19 @@ def add_highest(
     flat = torch.cat([scores[n].flatten() for n in chosen])[candidates]
     added = torch.zeros_like(candidates)
     added[candidates] = keep_highest(flat, min(budget - kept_in(chosen), len(flat)))
+    return with_added(chosen, added)
+
+
+def with_added(chosen: Mapping[str, Tensor], added: Tensor) -> dict[str, Tensor]:
+    """Join a mask of all layers, laid end to end, to the mask of each.
+
+    Args:
+        chosen: Weight name → boolean mask.
+        added: Flat booleans of all of them, in their order.
+
+    Returns:
+        Weight name → boolean mask, true where either is.
+    """
     parts = added.split([mask.numel() for mask in chosen.values()])
     return {
         name: mask | part.view(mask.shape)

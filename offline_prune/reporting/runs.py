@@ -12,7 +12,7 @@ from typing import Any
 
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.study import Cell, read_records
-from offline_prune.study.cell import PRUNING_OPTIONS
+from offline_prune.study.cell import FIRST_DEFAULTS, PRUNING_OPTIONS
 
 __all__ = ["ARM_OPTIONS", "TRAINING_OPTIONS", "Point", "Run", "plain", "read_runs"]
 
@@ -27,11 +27,7 @@ TRAINING_OPTIONS = tuple(
 )
 """Fields of a cell in which runs that are compared must agree; so must hyperparameters."""
 
-# What runs were before there was such a field.
-_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Cell)} | {
-    "parameterization": "standard",
-    "averaging": "none",
-}
+_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Cell)} | FIRST_DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -204,8 +200,7 @@ def _run(record: Mapping[str, Any]) -> Run:
 
 def _chosen(cell: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What the run chose where the cell left it open."""
-    names = ("parameterization", "averaging")
-    return {n: result[n] for n in names if n in cell and cell[n] is None and n in result}
+    return {n: result[n] for n in FIRST_DEFAULTS if n in cell and cell[n] is None and n in result}
 
 
 def _options(cell: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:

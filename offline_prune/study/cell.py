@@ -15,10 +15,13 @@ from offline_prune.arguments import shown
 from offline_prune.errors import InputError
 from offline_prune.saliency.scoring import Average
 
-__all__ = ["DENSE", "PRUNING_OPTIONS", "Cell", "plain"]
+__all__ = ["DENSE", "FIRST_DEFAULTS", "PRUNING_OPTIONS", "Cell", "plain"]
 
 DENSE = "dense"
 """The method of a cell that prunes nothing."""
+
+FIRST_DEFAULTS = {"parameterization": "standard", "averaging": "none"}
+"""What runs were before there were these fields; a field that says so adds nothing to a name."""
 
 PRUNING_OPTIONS = (
     "allocation",
@@ -191,4 +194,4 @@ _DEFAULTS: dict[str, Any] = {
     f.name: {} if f.name == "algo_params" else f.default
     for f in dataclasses.fields(Cell)
     if f.name not in ("dataset", "algo", "seed")
-} | {"parameterization": "standard", "averaging": "none"}
+} | FIRST_DEFAULTS
