@@ -25,6 +25,7 @@ from offline_prune.methods.rigl import RigL
 from offline_prune.methods.shuffled import Shuffled
 from offline_prune.methods.single_shot import SingleShot
 from offline_prune.methods.small_dense import SmallDense
+from offline_prune.methods.snip_flow import SnipFlow
 from offline_prune.methods.sparse_evolutionary import SparseEvolutionary
 from offline_prune.methods.structured import Structured
 from offline_prune.saliency import SALIENCIES
@@ -50,6 +51,7 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "force": Force,
     "synflow": SynFlow,
     "px": PathExclusion,
+    "snip_flow": SnipFlow,
     "small_dense": SmallDense,
     "gmp": GradualMagnitude,
     "set": SparseEvolutionary,
