@@ -32,7 +32,8 @@ HELD = [
 ]
 REPLACING = [name for name, made in METHODS.items() if getattr(made, "replaces_agent", False)]
 # Every engine with one method, every method with one engine; few rounds keep it quick.
-ROUNDS = {"synflow": "synflow(rounds=3)", "px": "px(rounds=3)", "force": "force(rounds=2)",
+ROUNDS = {"synflow": "synflow(rounds=3)", "px": "px(rounds=3)",
+          "snip_flow": "snip_flow(rounds=3)", "force": "force(rounds=2)",
           "iterative_snip": "iterative_snip(rounds=2)"}  # fmt: skip
 RUNS = [(*case, "snip") for case in HELD] + [
     (*case, "auto", ROUNDS.get(method, method))

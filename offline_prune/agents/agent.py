@@ -26,6 +26,8 @@ class Agent:
         networks: The prunable networks.
         chains: How the units of the online networks feed one another.
         target_chains: The same for the target networks.
+        paths: The chains, and the stacks with layer normalisation: along which weights
+            inputs flow to outputs.
     """
 
     algo: Any
@@ -33,6 +35,7 @@ class Agent:
     networks: tuple[Network, ...]
     chains: tuple[Chain, ...]
     target_chains: tuple[Chain, ...]
+    paths: tuple[Chain, ...]
 
     @classmethod
     def of(cls, algo: Any, name: str | None = None) -> Agent:
@@ -63,6 +66,7 @@ class Agent:
             networks=networks,
             chains=find_chains(modules, online),
             target_chains=find_chains(modules, target),
+            paths=find_chains(modules, online, normalised=True),
         )
 
     @property

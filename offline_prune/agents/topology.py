@@ -144,8 +144,9 @@ def _build_chain(
     heads: Mapping[str, nn.Linear],
     owners: Sequence[nn.Module],
     names: Mapping[int, str],
+    behind: tuple[type[nn.Module], ...],
 ) -> Chain | None:
-    """The chain of an encoder and its heads; None where units mix (layer norm, …)."""
+    """The chain of an encoder and its heads; None where other modules than these follow."""
     modules = _layers_of(encoder)
     if modules is None:
         return None
@@ -155,7 +156,7 @@ def _build_chain(
             stages.append(([module], []))
         elif isinstance(module, nn.Dropout | nn.Dropout2d) and not module.p:
             continue  # d3rlpy's pixel encoders hold dropout layers that drop nothing
-        elif stages and isinstance(module, _UNITWISE + _UNITWISE_IN_EVALUATION):
+        elif stages and isinstance(module, behind):
             stages[-1][1].append(module)
         else:
             return None
@@ -180,7 +181,9 @@ def _build_chain(
     return Chain(tuple(built), folds, tuple(owners))
 
 
-def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> tuple[Chain, ...]:
+def find_chains(
+    modules: Mapping[str, nn.Module], names: Mapping[int, str], *, normalised: bool = False
+) -> tuple[Chain, ...]:
     """Chains of an agent's modules, heads on a shared encoder together.
 
     Args:
@@ -188,12 +191,16 @@ def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> t
         names: ``id`` of a weight → the name its mask has; a target's weights carry the
             names of their online twins. Modules whose weights are not named are left
             out.
+        normalised: Whether stacks with layer normalisation count: what flows along the
+            weights can be told there too, but every unit it reads changes all that it puts
+            out, so none of them is dead.
 
     Returns:
         One chain an encoder. A module whose wiring is not known (custom encoders,
-        layer normalisation, distributional heads) has none: all its kept weights count
-        as connected.
+        layer normalisation unless asked for, distributional heads) has none: all its kept
+        weights count as connected.
     """
+    behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
     grouped: dict[int, tuple[nn.Module, dict[str, Any], list[nn.Module]]] = {}
     opaque: set[int] = set()
     for prefix, module in modules.items():
@@ -215,7 +222,7 @@ def find_chains(modules: Mapping[str, nn.Module], names: Mapping[int, str]) -> t
         all_heads.update(heads)
         owners.append(module)
     chains = (
-        _build_chain(encoder, heads, owners, names)
+        _build_chain(encoder, heads, owners, names, behind)
         for key, (encoder, heads, owners) in grouped.items()
         if key not in opaque
     )

@@ -93,7 +93,8 @@ def _between_live_units(chains: Sequence[Chain], kept: Mapping[str, Tensor]) -> 
         for stage in chain.stages:
             columns = columns_of(stage, before)
             for layer in stage.layers:
-                between = live[layer.name][:, None] & columns[None, :]
+                units = live[layer.name]
+                between = units[:, None] & columns.to(units.device)[None, :]
                 mask = kept[layer.name]
                 shape = (*between.shape, *[1] * (mask.dim() - 2))
                 allowed[layer.name] = between.view(shape).expand(mask.shape)

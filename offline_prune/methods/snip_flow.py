@@ -84,7 +84,7 @@ class SnipFlow(IterativePruning):
         strength = {name: value * kept[name] for name, value in self._strength.items()}
         shape = tuple(agent.algo.impl.observation_shape)
         scores: Scores = {}
-        for chain in agent.chains:
+        for chain in agent.paths:
             scores |= shares(chain, flow(chain, strength, shape))
         return without_return(by_network(agent, scores, "SNIP-Flow"), kept)
 

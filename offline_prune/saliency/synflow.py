@@ -36,6 +36,6 @@ def synflow(agent: Agent) -> dict[str, Scores]:
     absolute = {name: weight.detach().abs() for name, weight in agent.weights.items()}
     shape = tuple(agent.algo.impl.observation_shape)
     scores: Scores = {}
-    for chain in agent.chains:
+    for chain in agent.paths:
         scores |= shares(chain, flow(chain, absolute, shape))
     return by_network(agent, scores, "SynFlow")

@@ -127,7 +127,7 @@ def test_the_critics_scores_do_not_change_when_the_actors_loss_is_computed_too()
     data = dataset("vector-continuous")
     both = score_networks(subject, data, SALIENCIES["snip"], n_batches=1)
     critics = tuple(n for n in subject.networks if n.role.startswith("critic"))
-    alone = Agent(subject.algo, subject.name, critics, subject.chains, ())
+    alone = Agent(subject.algo, subject.name, critics, subject.chains, (), subject.paths)
     only = score_networks(alone, data, SALIENCIES["snip"], n_batches=1)
     assert list(only) == ["critic[0]", "critic[1]"]
     for role, scores in only.items():

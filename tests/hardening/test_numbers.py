@@ -39,7 +39,8 @@ def one_dimensional(scale=1.0):
 
 
 @pytest.mark.parametrize(
-    "method", ["snip", "grasp", "fisher", "prospr", "synflow", "px", "magnitude", "random"]
+    "method",
+    ["snip", "grasp", "fisher", "prospr", "synflow", "px", "snip_flow", "magnitude", "random"],
 )
 @pytest.mark.parametrize("algo", CONTINUOUS)
 def test_extreme_sparsity_is_exact(algo, method):

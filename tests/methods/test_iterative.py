@@ -34,7 +34,7 @@ def rounds_of(name, algo="iql", rounds=5, sparsity=0.9, allocation=None):
 
 
 @pytest.mark.parametrize("allocation", [None, "floor", "floor(fan_in=50)", "constant_fan_in"])
-@pytest.mark.parametrize("name", ["iterative_snip", "synflow", "px"])
+@pytest.mark.parametrize("name", ["iterative_snip", "synflow", "px", "snip_flow"])
 def test_what_is_pruned_stays_pruned(name, allocation):
     masks, _, _ = rounds_of(name, allocation=allocation)
     for before, after in pairwise(masks):
@@ -48,7 +48,7 @@ def test_force_lets_weights_return():
     assert any((after[n] & ~before[n]).any() for before, after in pairs for n in before)
 
 
-@pytest.mark.parametrize("name", ["iterative_snip", "force", "synflow", "px"])
+@pytest.mark.parametrize("name", ["iterative_snip", "force", "synflow", "px", "snip_flow"])
 def test_the_schedule_is_exponential_and_ends_where_it_was_asked_to(name):
     masks, mask, subject = rounds_of(name, rounds=4, sparsity=0.9)
     for network in subject.networks:
@@ -80,7 +80,7 @@ def test_force_scores_with_the_original_weights():
         assert (found[~kept[name]] > 0).any()
 
 
-@pytest.mark.parametrize("name", ["iterative_snip", "force", "synflow", "px"])
+@pytest.mark.parametrize("name", ["iterative_snip", "force", "synflow", "px", "snip_flow"])
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_the_agent_comes_back_untouched(kind, algo, name):
     subject, data = agent(kind, algo), dataset(kind)

@@ -64,11 +64,27 @@ def test_neither_half_of_a_vae_is_emptied():
 
 
 def test_unknown_wiring_is_refused():
-    encoder = d3rlpy.models.VectorEncoderFactory([8], use_layer_norm=True)
+    encoder = d3rlpy.models.SimBaEncoderFactory()
     config = d3rlpy.algos.BCConfig(batch_size=8, encoder_factory=encoder)
     subject = build_agent(dataset("vector-continuous"), config).agent
     with pytest.raises(AlgorithmError, match="wired"):
         synflow(subject)
+
+
+def test_layer_normalisation_lets_the_flow_through():
+    """The scores are those of the same weights without it; none of its units is dead."""
+    options = {"hidden_units": [24, 24]}
+    plain = build_agent(dataset("vector-continuous"), "bc", algo_params=options).agent
+    options["encoder"] = "layer_norm"
+    normalised = build_agent(dataset("vector-continuous"), "bc", algo_params=options).agent
+    assert len(plain.chains) == len(plain.paths) == len(normalised.paths) == 1
+    assert not normalised.chains
+    ours, theirs = (list(a.weights.values()) for a in (plain, normalised))
+    for a, b in zip(ours, theirs, strict=True):
+        b.data.copy_(a)
+    expected, found = (list(synflow(a)["actor"].values()) for a in (plain, normalised))
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_nothing_of_the_agent_changes():
