@@ -84,6 +84,7 @@ class SwappedOptimizer:
             found = [state.pop(o, {}) for o in replacement.packing.originals]
             if packed := _pack_state(replacement, found):
                 state[replacement.small] = packed
+        self._place_steps()
         self._hooks: list[RemovableHandle] = [
             self._optimizer.register_state_dict_post_hook(self._expand),
             self._optimizer.register_load_state_dict_pre_hook(self._shrink),
@@ -105,7 +106,19 @@ class SwappedOptimizer:
             group["params"] = params
             if "fused" in group:
                 group["fused"] = fused
+        self._place_steps()
         self._wrapper._params = self._all_before
+
+    def _place_steps(self) -> None:
+        """Adam's counts where its kernel reads them: fused beside the weights, else on the CPU."""
+        for group in self._optimizer.param_groups:
+            if "fused" not in group:
+                continue
+            beside = group["fused"] or group.get("capturable")
+            for parameter in group["params"]:
+                state = self._optimizer.state.get(parameter, {})
+                if isinstance(step := state.get("step"), Tensor):
+                    state["step"] = step.to(parameter.device if beside else "cpu")
 
     def _swapped(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
         """Each replacement in the place of its first original."""
