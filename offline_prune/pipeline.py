@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -516,4 +516,11 @@ def _name(value: object) -> str:
 
 def _versions() -> dict[str, str]:
     packages = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium")
-    return {name: version(name) for name in packages}
+    return {name: _version(name) for name in packages}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a checkout on the path: no reason to lose a trained agent
+        return "not installed"

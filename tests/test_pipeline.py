@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from offline_prune import PruneResult, load_dataset, prune, prune_then_train
+from offline_prune import PruneResult, load_dataset, pipeline, prune, prune_then_train
 from offline_prune.errors import (
     AlgorithmError,
     EmptyNetworkError,
@@ -334,3 +334,18 @@ def test_actions_beyond_one_are_scaled_by_the_space():
     result = prune_then_train("pendulum/mixture-v0", "bc", 0.5, **QUICK)
     scaler = result.algo.action_scaler
     assert (scaler.minimum.tolist(), scaler.maximum.tolist()) == ([-2.0], [2.0])
+
+
+def test_a_package_that_is_on_the_path_but_not_installed_loses_nothing(monkeypatch):
+    known = pipeline.version
+
+    def version(name):
+        if name == "offline-prune":
+            raise pipeline.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(pipeline, "version", version)
+    kind, algo = "vector-continuous", "bc"
+    result = prune_then_train(dataset(kind), algo, 0.8, algo_params=params(kind, algo), **QUICK)
+    assert result.settings.versions["offline-prune"] == "not installed"
+    assert result.settings.versions["d3rlpy"] == known("d3rlpy")
