@@ -18,7 +18,7 @@ from offline_prune.errors import AlgorithmError
 from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.methods import METHODS, MODIFIERS
-from tests.worlds import CASES, agent, dataset, params, source
+from tests.worlds import CASES, ROUNDS, agent, dataset, params, source
 
 STEPS = 6
 
@@ -31,10 +31,7 @@ HELD = [
     if engine != "auto" and not (engine == "sparse" and kind.startswith("pixel"))
 ]
 REPLACING = [name for name, made in METHODS.items() if getattr(made, "replaces_agent", False)]
-# Every engine with one method, every method with one engine; few rounds keep it quick.
-ROUNDS = {"synflow": "synflow(rounds=3)", "px": "px(rounds=3)",
-          "snip_flow": "snip_flow(rounds=3)", "force": "force(rounds=2)",
-          "iterative_snip": "iterative_snip(rounds=2)"}  # fmt: skip
+# Every engine with one method, every method with one engine.
 RUNS = [(*case, "snip") for case in HELD] + [
     (*case, "auto", ROUNDS.get(method, method))
     for case in CASES

@@ -27,6 +27,12 @@ PARAMS = {
 }
 
 
+# Methods in rounds, with few of them.
+ROUNDS = {"synflow": "synflow(rounds=3)", "px": "px(rounds=3)",
+          "snip_flow": "snip_flow(rounds=3)", "force": "force(rounds=2)",
+          "iterative_snip": "iterative_snip(rounds=2)"}  # fmt: skip
+
+
 @functools.cache
 def source(kind: str) -> MDPDataset:
     """A d3rlpy dataset of 8 terminated episodes of 12 steps."""

@@ -12,17 +12,16 @@ from offline_prune.arguments import finite_number
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
 from offline_prune.masks.mask import Mask
-from offline_prune.methods.iterative import IterativePruning, without_return
+from offline_prune.methods.iterative import SynFlow, without_return
 from offline_prune.methods.method import PruningSettings
-from offline_prune.saliency.flow import by_network, flow, shares
+from offline_prune.saliency.flow import flow_shares
 from offline_prune.saliency.objective import Scores
 from offline_prune.saliency.snip import snip
-from offline_prune.saliency.synflow import synflow
 
 __all__ = ["SnipFlow"]
 
 
-class SnipFlow(IterativePruning):
+class SnipFlow(SynFlow):
     """SynFlow with what SNIP says of a weight in place of its size.
 
     Formula: ``score = |m · ∂R/∂m| / R`` with R the sum of outputs of the linear network of
@@ -51,15 +50,6 @@ class SnipFlow(IterativePruning):
         if not 0.0 <= self.power <= 4.0:
             raise InputError(f"power must be from 0 to 4, not {power!r}")
 
-    def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
-        """Return the given agent.
-
-        Raises:
-            AlgorithmError: If the wiring of a network is not known.
-        """
-        synflow(agent)
-        return agent
-
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Prune round by round, all by the same sensitivities."""
         sensitivities = self.settings.score(agent, data, snip)
@@ -82,11 +72,7 @@ class SnipFlow(IterativePruning):
     ) -> dict[str, Scores]:
         """Flow through the sensitivities of the weights that are left."""
         strength = {name: value * kept[name] for name, value in self._strength.items()}
-        shape = tuple(agent.algo.impl.observation_shape)
-        scores: Scores = {}
-        for chain in agent.paths:
-            scores |= shares(chain, flow(chain, strength, shape))
-        return without_return(by_network(agent, scores, "SNIP-Flow"), kept)
+        return without_return(flow_shares(agent, strength, "SNIP-Flow"), kept)
 
 
 def _strength(score: Tensor, power: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from offline_prune.agents.topology import Chain
 from offline_prune.errors import AlgorithmError
 from offline_prune.saliency.objective import Scores
 
-__all__ = ["by_network", "flow", "layer_input", "layer_output", "shares"]
+__all__ = ["by_network", "flow", "flow_shares", "layer_input", "layer_output", "shares"]
 
 
 def flow(
@@ -73,6 +73,34 @@ def shares(chain: Chain, scores: Scores) -> Scores:
     if not bool(total > 0.0):
         return scores
     return {name: score / total for name, score in scores.items()}
+
+
+def flow_shares(
+    agent: Agent,
+    weights: Mapping[str, Tensor],
+    method: str,
+    readout: Callable[[Chain], Tensor | None] | None = None,
+) -> dict[str, Scores]:
+    """Share of every weight of an agent in the flow through its stack.
+
+    Args:
+        agent: The agent.
+        weights: Weight name → m, not negative.
+        method: Whose scores, for the message.
+        readout: Stack → u, as :func:`flow` takes it; all 1 if not given.
+
+    Returns:
+        Role → weight name → non-negative float64 score of the weight's shape.
+
+    Raises:
+        AlgorithmError: If the wiring of a network is not known.
+    """
+    shape = tuple(agent.algo.impl.observation_shape)
+    scores: Scores = {}
+    for chain in agent.paths:
+        read = None if readout is None else readout(chain)
+        scores |= shares(chain, flow(chain, weights, shape, read))
+    return by_network(agent, scores, method)
 
 
 def layer_input(module: nn.Linear | nn.Conv2d, h: Tensor, joining: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.topology import Chain
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet.encoder import OFENetReader
-from offline_prune.saliency.flow import by_network, flow, layer_input, layer_output, shares
+from offline_prune.saliency.flow import by_network, flow_shares, layer_input, layer_output
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["check_paths", "px"]
@@ -66,11 +66,7 @@ def px(agent: Agent, batches: Sequence[TorchMiniBatch], seed: int = 0) -> dict[s
     """
     check_paths(agent)
     squared = {name: weight.detach().double().square() for name, weight in agent.weights.items()}
-    shape = tuple(agent.algo.impl.observation_shape)
-    scores: Scores = {}
-    for chain in agent.chains:
-        scores |= shares(chain, flow(chain, squared, shape, _readout(chain, batches, seed)))
-    return by_network(agent, scores, "PX")
+    return flow_shares(agent, squared, "PX", lambda chain: _readout(chain, batches, seed))
 
 
 def check_paths(agent: Agent) -> None:

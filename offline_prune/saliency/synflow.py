@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offline_prune.agents.agent import Agent
-from offline_prune.saliency.flow import by_network, flow, shares
+from offline_prune.saliency.flow import flow_shares
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["synflow"]
@@ -34,8 +34,4 @@ def synflow(agent: Agent) -> dict[str, Scores]:
         Tanaka, Kunin, Yamins, Ganguli 2020, arXiv 2006.05467.
     """
     absolute = {name: weight.detach().abs() for name, weight in agent.weights.items()}
-    shape = tuple(agent.algo.impl.observation_shape)
-    scores: Scores = {}
-    for chain in agent.paths:
-        scores |= shares(chain, flow(chain, absolute, shape))
-    return by_network(agent, scores, "SynFlow")
+    return flow_shares(agent, absolute, "SynFlow")
