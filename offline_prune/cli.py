@@ -34,7 +34,7 @@ from offline_prune.study.command import sweep_command
 __all__ = ["app", "main"]
 
 _METHOD_HELP = (
-    "snip, grasp, synflow, force, …; while training gmp, set, rigl, gates;"
+    "snip_flow (by default), snip, grasp, synflow, …; while training gmp, set, rigl, gates;"
     " 'shuffled(snip)'; or a saved mask."
 )
 _ALLOCATION_HELP = (
@@ -96,7 +96,7 @@ def run(
     dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
-    method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
+    method: Annotated[str | None, typer.Option(help=_METHOD_HELP)] = None,
     allocation: Annotated[str | None, typer.Option(help=_ALLOCATION_HELP)] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
@@ -203,7 +203,7 @@ def score_(
     dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
     algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
     sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
-    method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "snip",
+    method: Annotated[str | None, typer.Option(help=_METHOD_HELP)] = None,
     allocation: Annotated[str | None, typer.Option(help=_ALLOCATION_HELP)] = None,
     batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
     average: Annotated[str, typer.Option(help=_AVERAGE_HELP)] = "gradients",

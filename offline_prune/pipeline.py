@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent, check_algo
@@ -29,6 +29,7 @@ from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.memory import check_room
 from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, refuse_replacement
+from offline_prune.methods.default import default_method
 from offline_prune.pruned_agent import PrunedAgent, hold
 from offline_prune.request import (
     check_options,
@@ -52,7 +53,7 @@ def prune_then_train(
     algo: Any,
     sparsity: float | Mapping[str, float],
     *,
-    method: MethodLike = "snip",
+    method: MethodLike | None = None,
     allocation: Allocation | None = None,
     n_steps: int | None = None,
     batch_size: int | None = None,
@@ -91,11 +92,13 @@ def prune_then_train(
             algorithm.
         sparsity: Fraction of the prunable weights to remove, in [0, 1): one number, or
             role → number (``{"actor": .95, "critic": .8}``; others stay dense).
-        method: A name: before training ``"snip"``, ``"grasp"``, ``"synflow"``, ``"force"``,
+        method: A name: before training ``"snip_flow"``, ``"snip"``, ``"grasp"``, ``"synflow"``,
             ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``, ``"gates"``;
             afterwards ``"pops"``, whose agent is a small dense student; an expression such
             as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of a
-            saved one (:func:`~offline_prune.methods.make_method`).
+            saved one (:func:`~offline_prune.methods.make_method`). None: ``"snip_flow"``, or
+            ``"snip"`` for networks whose wiring is not known
+            (:func:`~offline_prune.methods.default.default_method`).
         allocation: ``"global"`` within a network; ``"floor"``, the same with a least fan-in
             (``"floor(fan_in=8)"``) or density (``"floor(density=0.1)"``) of every layer;
             ``"uniform"``, ``"erk"``; ``"constant_fan_in"``, every unit of a layer keeps as many
@@ -172,7 +175,7 @@ def prune_then_train(
     progress = check_switch("progress", progress)
     check_fit_options(fit_options)
     trained = _is_built(algo)
-    data, agent, chosen, settings = _begin(
+    data, agent, chosen, settings, asked_method = _begin(
         dataset,
         algo,
         sparsity,
@@ -243,7 +246,7 @@ def prune_then_train(
             dataset=data.metadata.dataset_id,
             algo=agent.name,
             sparsity=dict(settings.sparsity),
-            method=_name(method),
+            method=asked_method,
             allocation=_name(chosen.settings.allocation),
             n_batches=settings.n_batches,
             share_critics=settings.share_critics,
@@ -278,7 +281,7 @@ def prune(
     algo: Any,
     sparsity: float | Mapping[str, float],
     *,
-    method: MethodLike = "snip",
+    method: MethodLike | None = None,
     allocation: Allocation | None = None,
     n_steps: int | None = None,
     batch_size: int | None = None,
@@ -305,7 +308,7 @@ def prune(
         dataset: This and all others as in :func:`prune_then_train`.
         algo: The algorithm.
         sparsity: Fraction of the prunable weights to remove.
-        method: What chooses the mask.
+        method: What chooses the mask; None as there.
         allocation: How the kept weights are spread over the layers.
         n_steps: Gradient steps that you will train.
         batch_size: Transitions a gradient step.
@@ -329,7 +332,7 @@ def prune(
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
     trained = _is_built(algo)  # building it gives an algorithm weights too
-    data, agent, chosen, _ = _begin(
+    data, agent, chosen, *_ = _begin(
         dataset,
         algo,
         sparsity,
@@ -361,7 +364,7 @@ def score(
     algo: Any,
     sparsity: float | Mapping[str, float],
     *,
-    method: MethodLike = "snip",
+    method: MethodLike | None = None,
     allocation: Allocation | None = None,
     n_batches: int | None = None,
     average: Average = "gradients",
@@ -378,7 +381,7 @@ def score(
         dataset: This and all others as in :func:`prune_then_train`.
         algo: The algorithm.
         sparsity: Fraction of the prunable weights to remove.
-        method: What chooses the mask.
+        method: What chooses the mask; None as there.
         allocation: How the kept weights are spread over the layers.
         n_batches: Scoring mini-batches.
         average: What is averaged over them.
@@ -396,7 +399,7 @@ def score(
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
-    data, agent, chosen, settings = _begin(
+    data, agent, chosen, settings, asked_method = _begin(
         dataset,
         algo,
         sparsity,
@@ -416,7 +419,7 @@ def score(
     refuse_replacement(chosen, "there is nothing to score")
     if chosen.while_training:
         raise InputError(
-            f"{_name(method)} makes its mask while training: there is nothing to score"
+            f"{asked_method} makes its mask while training: there is nothing to score"
             " before. Call prune_then_train."
         )
     start = time.perf_counter()
@@ -428,7 +431,7 @@ def score(
         "dataset": data.metadata.dataset_id,
         "algo": agent.name,
         "sparsity": dict(settings.sparsity),
-        "method": _name(method),
+        "method": asked_method,
         "allocation": _name(chosen.settings.allocation),
         "n_batches": settings.n_batches,
         "average": average,
@@ -441,16 +444,26 @@ def score(
     return ScoredAgent(agent, mask, chosen.scores, asked, seconds)
 
 
+class _Begun(NamedTuple):
+    """What a request comes to, before anything is scored."""
+
+    data: Dataset
+    agent: Agent
+    method: PruningMethod
+    settings: PruningSettings
+    name: str
+
+
 def _begin(
     dataset: Any,
     algo: Any,
     sparsity: float | Mapping[str, float],
-    method: MethodLike,
+    method: MethodLike | None,
     *,
     algo_params: Mapping[str, Any] | None,
     rescale: bool = False,
     **options: Any,
-) -> tuple[Dataset, Agent, PruningMethod, PruningSettings]:
+) -> _Begun:
     """Check what is asked for, load the dataset, and build the agent."""
     check_algo(algo, algo_params)
     check_options(method, sparsity=sparsity, rescale=rescale, **options)
@@ -478,7 +491,8 @@ def _begin(
     scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
     check_room(f"n_batches={shown(n_batches)}", scored * row)
     check_room(f"batch_size={shown(batch_size)}", batch_size * row)
-    return data, agent, chosen_method(method, settings, rescale), settings
+    method = default_method(agent) if method is None else method
+    return _Begun(data, agent, chosen_method(method, settings, rescale), settings, _name(method))
 
 
 def _is_built(algo: Any) -> bool:

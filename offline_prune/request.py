@@ -73,7 +73,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 
-def check_options(method: MethodLike, **options: Any) -> None:
+def check_options(method: MethodLike | None, **options: Any) -> None:
     """Check every name, number and switch by itself.
 
     What depends on the dataset or the agent (roles, layers, whether a mask fits) is not
@@ -89,6 +89,7 @@ def check_options(method: MethodLike, **options: Any) -> None:
     """
     for name, value in options.items():
         _CHECKS[name](value)
+    method = "snip" if method is None else method  # as every default, made before training
     if not callable(method):
         # Which networks there are is not known yet; here any has a sparsity.
         settings = PruningSettings(defaultdict(lambda: 0.5), refill=options.get("refill", False))
