@@ -13,6 +13,7 @@ from d3rlpy.algos.utility import build_scalers_with_transition_picker
 from d3rlpy.base import LearnableConfig
 from d3rlpy.constants import ActionSpace
 
+from offline_prune.agents.action_range import check_action_range
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
@@ -209,6 +210,7 @@ def build_agent(
     check_config(made.config)
     d3rlpy.seed(seed)
     build_scalers_with_transition_picker(made, data.buffer)
+    check_action_range(made, data)
     _build(made, data)
     return BuiltAgent(Agent.of(made, name), n_steps)
 

@@ -23,8 +23,9 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
 - ``adam_eps``: Adam's ε, of every optimizer.
 
 Without an ``action_scaler`` of its own a recipe's algorithm scales a bounded action
-space that is not [−1, 1] to it, with the bounds of the space and never those of the
-data: d3rlpy's policies put out actions in [−1, 1].
+space that is not [−1, 1] to it, with the bounds of the space: d3rlpy's policies put out
+actions in [−1, 1]. Where the space has no bounds, or the data do not keep to them, the
+bounds are those of the data (:mod:`offline_prune.agents.action_range`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory, OptimizerFa
 from d3rlpy.preprocessing import (
     ActionScaler,
     ClipRewardScaler,
-    MinMaxActionScaler,
     MinMaxObservationScaler,
     MinMaxRewardScaler,
     MultiplyRewardScaler,
@@ -51,6 +51,7 @@ from d3rlpy.preprocessing import (
     StandardRewardScaler,
 )
 
+from offline_prune.agents.action_range import action_scaler
 from offline_prune.agents.encoder_forms import encoder_fields, encoder_forms
 from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
 from offline_prune.arguments import check_switch, finite_number, whole_number
@@ -96,7 +97,7 @@ def configure(
     fields = {f.name for f in dataclasses.fields(config_class)}
     values: dict[str, Any] = {}
     if "action_scaler" in fields:
-        values["action_scaler"] = _action_scaler(data)
+        values["action_scaler"] = action_scaler(data)
     try:
         for name, value in hyperparameters.items():
             if not isinstance(name, str):
@@ -243,12 +244,3 @@ def _reward_scaler(value: Any) -> Any:
     if kind not in _REWARD_SCALERS:
         raise UnknownNameError("reward scaler", str(kind), [*_REWARD_SCALERS, "none"])
     return _REWARD_SCALERS[kind](**options)
-
-
-def _action_scaler(data: Dataset) -> Any:
-    low, high = data.metadata.action_low, data.metadata.action_high
-    if low is None or high is None or not np.isfinite([low, high]).all():
-        return None
-    if np.allclose(low, -1.0) and np.allclose(high, 1.0):
-        return None
-    return MinMaxActionScaler(minimum=low, maximum=high)

@@ -8,10 +8,20 @@ from typing import Any
 import gymnasium
 import numpy as np
 from d3rlpy.constants import ActionSpace
-from d3rlpy.dataset import EpisodeBase, ReplayBufferBase
+from d3rlpy.dataset import (
+    BasicTransitionPicker,
+    EpisodeBase,
+    FrameStackTransitionPicker,
+    ReplayBuffer,
+    ReplayBufferBase,
+    SparseRewardTransitionPicker,
+)
+from numpy.typing import NDArray
 
+from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
+from offline_prune.data.observations import Leaf, ObservationLayout
 from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["from_d3rlpy"]
@@ -24,6 +34,12 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
     step is unknown: a truncated episode loses its last transition, as in d3rlpy; a
     terminated one gets zeros there, as in d3rlpy, and is never bootstrapped from.
 
+    Observations of three axes come channels first, as d3rlpy has them. A buffer that
+    stacks frames (``FrameStackTransitionPicker``) yields the stacks. Slicers of
+    trajectories, and what a ``SparseRewardTransitionPicker`` says of returns to go, do not
+    bear on algorithms that train on transitions. What a writer's preprocessor did is in the
+    episodes already.
+
     Args:
         source: The buffer. Its action space and size are taken from its
             ``dataset_info``; it names no environment.
@@ -32,8 +48,11 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
         The dataset.
 
     Raises:
-        DatasetError: If the observations are tuples, or as :func:`collect_episodes`.
+        DatasetError: If the observations are tuples, if the buffer draws its transitions
+            in a way that cannot be carried out here (several steps at once, mixtures, own
+            pickers or sampling), or as :func:`collect_episodes`.
     """
+    frames = _stacked_frames(source)
     episodes = source.episodes
     if not len(episodes):
         raise DatasetError(
@@ -49,6 +68,8 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
         )
     dtype = np.dtype(signature.dtype[0])
     shape = tuple(signature.shape[0])
+    if frames > 1:
+        shape = (frames * shape[0], *shape[1:])
     if dtype == np.uint8:
         observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
     else:
@@ -64,11 +85,13 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
         observation_space=observation_space,
         action_space=action_space,
         steps=sum(max(0, episode.transition_count) for episode in episodes),
+        # d3rlpy's images are channels first, whichever axis is the shortest.
+        layout=ObservationLayout((Leaf((), shape, dtype),), shape) if len(shape) == 3 else None,
     )
-    return collect_episodes(_episodes(episodes), origin)
+    return collect_episodes(_episodes(episodes, frames), origin)
 
 
-def _episodes(episodes: Sequence[EpisodeBase]) -> Iterator[RawEpisode]:
+def _episodes(episodes: Sequence[EpisodeBase], frames: int) -> Iterator[RawEpisode]:
     for i, episode in enumerate(episodes):
         n = episode.transition_count
         try:
@@ -91,6 +114,7 @@ def _episodes(episodes: Sequence[EpisodeBase]) -> Iterator[RawEpisode]:
             )
         if n <= 0:
             continue  # a truncated episode of one step holds no transition
+        observations = _stack(observations, frames)
         if episode.terminated:
             observations = np.concatenate([observations, np.zeros_like(observations[:1])])
         flags = np.zeros(n, dtype=bool)
@@ -103,3 +127,38 @@ def _episodes(episodes: Sequence[EpisodeBase]) -> Iterator[RawEpisode]:
             flags,
             ~flags & (np.arange(n) == n - 1),
         )
+
+
+def _stack(observations: NDArray[Any], frames: int) -> NDArray[Any]:
+    """Every observation behind the ones before it, along its first axis; zeros before them."""
+    if frames == 1:
+        return observations
+    before = np.zeros_like(observations[:1]).repeat(frames - 1, axis=0)
+    padded = np.concatenate([before, observations])
+    rows = len(observations)
+    return np.concatenate([padded[k : k + rows] for k in range(frames)], axis=1)
+
+
+def _stacked_frames(source: ReplayBufferBase) -> int:
+    """Frames an observation is stacked of; refuse other ways of making mini-batches."""
+    drawn = type(source).sample_transition_batch
+    plain = (ReplayBuffer.sample_transition_batch, FlatReplayBuffer.sample_transition_batch)
+    if drawn not in plain:
+        raise DatasetError(
+            f"A {type(source).__name__} draws mini-batches in its own way, which is not"
+            " carried out here. Expected a ReplayBuffer that draws its transitions alike:"
+            " make one of the episodes, each as often as it is to weigh"
+            " (ReplayBuffer(InfiniteBuffer(), episodes=[…])), or train with"
+            " prune(…, …)[0].algo.fit(buffer)."
+        )
+    picker = source.transition_picker
+    if type(picker) is FrameStackTransitionPicker:
+        return int(picker._n_frames)
+    if type(picker) not in (BasicTransitionPicker, SparseRewardTransitionPicker):
+        raise DatasetError(
+            f"The buffer makes its transitions with a {type(picker).__name__}, which is not"
+            " carried out here. Expected BasicTransitionPicker, FrameStackTransitionPicker or"
+            " SparseRewardTransitionPicker: store what the picker makes in the episodes, or"
+            " score on a buffer without it and train with prune(…, …)[0].algo.fit(buffer)."
+        )
+    return 1

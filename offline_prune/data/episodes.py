@@ -52,6 +52,7 @@ class Origin:
         steps: Number of transitions, all episodes together.
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
+        layout: How observations become arrays; None follows the space.
     """
 
     dataset_id: str | None
@@ -61,6 +62,7 @@ class Origin:
     steps: int
     reference_min: float | None = None
     reference_max: float | None = None
+    layout: ObservationLayout | None = None
 
 
 def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
@@ -84,7 +86,7 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         DatasetError: If there are no transitions.
         ActionSpaceError: If d3rlpy cannot train on the action space.
     """
-    layout = ObservationLayout.of(origin.observation_space)
+    layout = origin.layout or ObservationLayout.of(origin.observation_space)
     actions = Actions.of(origin.action_space)
     n = origin.steps
     try:
