@@ -74,7 +74,8 @@ def test_a_policy_learns_such_actions():
                                   progress=False)  # fmt: skip
     predicted = result.algo.predict(observations())
     assert np.abs(predicted - 50).mean() < 20
-    assert (predicted >= 30).all() and (predicted <= 70).all()
+    assert (predicted >= 30).all()
+    assert (predicted <= 70).all()
 
 
 @pytest.mark.parametrize(
