@@ -29,7 +29,7 @@ from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.memory import check_room
 from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, refuse_replacement
-from offline_prune.methods.default import default_method
+from offline_prune.methods.default import default_pruning
 from offline_prune.pruned_agent import PrunedAgent, hold
 from offline_prune.request import (
     check_options,
@@ -96,9 +96,9 @@ def prune_then_train(
             ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``, ``"gates"``;
             afterwards ``"pops"``, whose agent is a small dense student; an expression such
             as ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of a
-            saved one (:func:`~offline_prune.methods.make_method`). None: ``"snip_flow"``, or
-            ``"snip"`` for networks whose wiring is not known
-            (:func:`~offline_prune.methods.default.default_method`).
+            saved one (:func:`~offline_prune.methods.make_method`). None: what keeps most of the
+            algorithm's return (:func:`~offline_prune.methods.default.default_pruning`):
+            mostly ``"snip_flow"``.
         allocation: ``"global"`` within a network; ``"floor"``, the same with a least fan-in
             (``"floor(fan_in=8)"``) or density (``"floor(density=0.1)"``) of every layer;
             ``"uniform"``, ``"erk"``; ``"constant_fan_in"``, every unit of a layer keeps as many
@@ -119,7 +119,8 @@ def prune_then_train(
             a layer keeps: ``"sparse"``, so that it learns as fast as the dense layer would
             (:class:`~offline_prune.masks.parameterization.Parameterization`), also with
             numbers, ``"sparse(exponent=0.5, cap=10)"``; ``"standard"``, as in the dense
-            network. None: sparse where the mask is made before training, on initial weights.
+            network. None: what suits the algorithm where the mask is made before training,
+            on initial weights.
         averaging: Whether the trained agent acts by an average of its weights: ``"tail"``,
             their mean over the last quarter of training (``"tail(0.5)"``: the second half);
             ``"exponential"``; ``"none"``. None: tail where the mask is made before training.
@@ -175,7 +176,7 @@ def prune_then_train(
     progress = check_switch("progress", progress)
     check_fit_options(fit_options)
     trained = _is_built(algo)
-    data, agent, chosen, settings, asked_method = _begin(
+    data, agent, chosen, settings, asked_method, advised = _begin(
         dataset,
         algo,
         sparsity,
@@ -196,7 +197,9 @@ def prune_then_train(
         share_critics=share_critics,
         device=device,
     )
-    parameterization = chosen_parameterization(parameterization, chosen, trained=trained)
+    parameterization = chosen_parameterization(
+        parameterization, chosen, advised=advised, trained=trained
+    )
     dense = not any(settings.sparsity.values())
     averaging = chosen_averaging(averaging, chosen, dense=dense)
     n_steps = settings.n_steps
@@ -332,7 +335,7 @@ def prune(
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
     trained = _is_built(algo)  # building it gives an algorithm weights too
-    data, agent, chosen, *_ = _begin(
+    data, agent, chosen, *_, advised = _begin(
         dataset,
         algo,
         sparsity,
@@ -353,7 +356,9 @@ def prune(
         device=device,
     )
     refuse_replacement(chosen, "prune only attaches a mask")
-    parameterization = chosen_parameterization(parameterization, chosen, trained=trained)
+    parameterization = chosen_parameterization(
+        parameterization, chosen, advised=advised, trained=trained
+    )
     return hold(
         agent, data, chosen, engine, parameterization=make_parameterization(parameterization)
     )
@@ -399,7 +404,7 @@ def score(
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
-    data, agent, chosen, settings, asked_method = _begin(
+    data, agent, chosen, settings, asked_method, _ = _begin(
         dataset,
         algo,
         sparsity,
@@ -452,6 +457,7 @@ class _Begun(NamedTuple):
     method: PruningMethod
     settings: PruningSettings
     name: str
+    parameterization: str
 
 
 def _begin(
@@ -474,6 +480,7 @@ def _begin(
         algo_params=algo_params,
         **{name: options[name] for name in ("n_steps", "batch_size", "seed", "device")},
     )
+    advice = default_pruning(agent, data.metadata.dataset_id)
     allocation, share_critics = options["allocation"], options["share_critics"]
     n_batches = DEFAULT_N_BATCHES if options["n_batches"] is None else int(options["n_batches"])
     settings = PruningSettings(
@@ -485,14 +492,15 @@ def _begin(
         n_steps=n_steps,
         average=options["average"],
         float64=bool(options["float64"]),
-        refill=bool(options["refill"]),
+        refill=bool(options["refill"]) or (method is None and advice.refill),
     )
     row, batch_size = data.buffer.transition_bytes, agent.algo.batch_size
     scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
     check_room(f"n_batches={shown(n_batches)}", scored * row)
     check_room(f"batch_size={shown(batch_size)}", batch_size * row)
-    method = default_method(agent) if method is None else method
-    return _Begun(data, agent, chosen_method(method, settings, rescale), settings, _name(method))
+    chosen = chosen_method(advice.method if method is None else method, settings, rescale)
+    name = _name(advice.method if method is None else method)
+    return _Begun(data, agent, chosen, settings, name, advice.parameterization)
 
 
 def _is_built(algo: Any) -> bool:

@@ -32,9 +32,6 @@ __all__ = [
     "chosen_parameterization",
 ]
 
-DEFAULT_PARAMETERIZATION = "sparse"
-"""Of a network that is pruned before it is trained."""
-
 DEFAULT_AVERAGING = "tail"
 """Of an agent that is pruned before it is trained."""
 
@@ -119,18 +116,23 @@ def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) 
 
 
 def chosen_parameterization(
-    parameterization: str | None, method: PruningMethod, *, trained: bool = False
+    parameterization: str | None,
+    method: PruningMethod,
+    *,
+    advised: str = "sparse",
+    trained: bool = False,
 ) -> str:
     """Choose how initial weights and steps follow from the weights that a layer keeps.
 
     Args:
         parameterization: What was asked for; None leaves the choice.
         method: The pruning method.
+        advised: What suits the algorithm.
         trained: Whether the algorithm came with weights of its own.
 
     Returns:
-        The name: :data:`DEFAULT_PARAMETERIZATION` for masks that are made before training
-        and then stay, on initial weights; else ``"standard"``: trained weights are not to be
+        The name: the advised one for masks that are made before training and then stay, on
+        initial weights; else ``"standard"``: trained weights are not to be
         scaled, and masks that follow large weights are over-corrected.
 
     Raises:
@@ -138,7 +140,7 @@ def chosen_parameterization(
     """
     if parameterization is None:
         settled = not (method.while_training or method.replaces_agent or method.scales_weights)
-        return DEFAULT_PARAMETERIZATION if settled and not trained else "standard"
+        return advised if settled and not trained else "standard"
     if method.scales_weights and make_parameterization(parameterization).initial:
         raise InputError(
             f"parameterization={parameterization!r} scales initial weights for the fan-in that"

@@ -154,7 +154,7 @@ def test_a_built_algorithm_keeps_its_weights():
     assert result.settings.parameterization == "standard"
     for fresh in (algo.config, algo.config.create()):
         result = prune_then_train(DATA, fresh, 0.5, method="magnitude", **QUICK)
-        assert result.settings.parameterization == "sparse"
+        assert result.settings.parameterization == "sparse(exponent=0.5)"
     agent, _ = prune(DATA, algo.config.create(), 0.5, method="magnitude", n_batches=1)
     assert agent.parameterization.initial
 
