@@ -27,6 +27,7 @@ from offline_prune.atomic import written_aside
 RESULTS = Path(__file__).parent / "results" / "controls.md"
 COMMAND = "python benchmarks/controls.py --runs runs/controls"
 STEPS = {"bc": 20_000, "iql": 20_000}
+PARAMS = {"iql": {"actor_learning_rate": 3e-4}}  # d3rlpy\'s, as when these runs were made
 SPARSITY, SEEDS = 0.95, (0, 1, 2)
 # Row → (method, allocation); none of them for the dense agent.
 ROWS = {
@@ -78,6 +79,7 @@ def perform(run: Run) -> Run:
             averaging="none",
             allocation=allocation,
             n_steps=STEPS[run.algo],
+            algo_params=PARAMS.get(run.algo),
             seed=run.seed,
             evaluate=10,
             output_dir=run.folder,

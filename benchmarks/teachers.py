@@ -2,7 +2,8 @@
 
 The networks of CartPole and LunarLander are those of the PoPS paper (Livne, Cohen 2020,
 arXiv 2001.05012); the dataset of a teacher is its own play, at four rates of random
-actions. IQL learns from ``halfcheetah/medium-small-v0``, with its recipe.
+actions. IQL learns from ``halfcheetah/medium-small-v0``, at d3rlpy's
+learning rates.
 """
 
 from __future__ import annotations
@@ -62,7 +63,15 @@ def half_cheetah(folder: Path) -> Teacher:
     file = folder / "halfcheetah.d3"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        result = prune_then_train(data, "iql", 0.0, n_steps=20_000, evaluate=0, progress=False)
+        result = prune_then_train(
+            data,
+            "iql",
+            0.0,
+            algo_params={"actor_learning_rate": 3e-4},
+            n_steps=20_000,
+            evaluate=0,
+            progress=False,
+        )
         result.algo.save(str(file))
     return Teacher("IQL on HalfCheetah-v5", d3rlpy.load_learnable(str(file)), data)
 

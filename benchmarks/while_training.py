@@ -29,6 +29,7 @@ from offline_prune.atomic import written_aside
 RESULTS = Path(__file__).parent / "results" / "while_training.md"
 COMMAND = "python benchmarks/while_training.py --runs runs/while_training"
 STEPS = {"bc": 10_000, "iql": 10_000}
+PARAMS = {"iql": {"actor_learning_rate": 3e-4}}  # d3rlpy\'s, as when these runs were made
 SPARSITY, SEEDS = 0.95, (0, 1, 2)
 ROWS = ("dense", "small_dense", "snip", "gates", "gmp", "rigl", "set")
 
@@ -57,6 +58,7 @@ def perform(run: Run) -> Run:
             parameterization="standard",
             averaging="none",
             n_steps=STEPS[run.algo],
+            algo_params=PARAMS.get(run.algo),
             seed=run.seed,
             evaluate=10,
             output_dir=run.folder,
