@@ -16,6 +16,7 @@ from offline_prune.masks.allocation import Allocation, is_constant_fan_in, keep_
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.constant_fan_in import keep_highest_by_unit
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.ties import zeros_at_random
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.methods.schedules import check_window, cosine_fraction, update_interval
 
@@ -23,7 +24,12 @@ __all__ = ["DynamicSparse", "exchange"]
 
 
 def exchange(
-    weight: Tensor, kept: Tensor, growth: Tensor, fraction: float, by_unit: bool = False
+    weight: Tensor,
+    kept: Tensor,
+    growth: Tensor,
+    fraction: float,
+    by_unit: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Drop the smallest kept weights of a layer and grow as many others.
 
@@ -37,6 +43,7 @@ def exchange(
         growth: Growth score of its shape, from 0 on; higher = grow.
         fraction: f, in [0, 1].
         by_unit: Whether every unit keeps its number of weights.
+        generator: Orders zeros; None orders them the same way every time.
 
     Returns:
         The new boolean mask, with as many kept weights.
@@ -45,12 +52,14 @@ def exchange(
         Evci et al. 2020, arXiv 1911.11134, section 3; by unit: Lasby et al. 2024, arXiv
         2305.02299 (SRigL).
     """
+    generator = generator or torch.Generator().manual_seed(0)
     n_kept = int(kept.sum())
     n_exchanged = int(fraction * n_kept)
     if n_exchanged == 0:
         return kept
-    stays = keep_highest(weight.abs().masked_fill(~kept, -1.0), n_kept - n_exchanged)
-    growth = growth.masked_fill(stays, -1.0)
+    size = zeros_at_random(weight.abs(), generator).masked_fill(~kept, -1.0)
+    stays = keep_highest(size, n_kept - n_exchanged)
+    growth = zeros_at_random(growth, generator).masked_fill(stays, -1.0)
     if by_unit:
         lost = (kept & ~stays).flatten(1).sum(dim=1)
         return stays | keep_highest_by_unit(growth, lost)
@@ -100,14 +109,15 @@ class DynamicSparse(PruningMethod):
         self.fraction = fraction
         self.end = round(end * settings.n_steps)
         self.interval = update_interval(self.end, interval, 100)
-        self._is_due = False
+        self._due: set[str] = set()
         self._by_unit = is_constant_fan_in(self.settings.allocation or "erk")
         self.generator = torch.Generator().manual_seed(settings.seed)
 
     def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
         """Weight name → growth score of the weight's shape, from 0 on; higher = grow.
 
-        Nothing where it cannot be told yet: the exchange then waits for the next step.
+        Without the weights of which it cannot be told yet: their exchange waits for the
+        next step.
         """
         raise NotImplementedError
 
@@ -127,26 +137,30 @@ class DynamicSparse(PruningMethod):
         if step >= self.end:
             self.regrowth = "never"
             return self.mask
-        self._is_due |= step % self.interval == 0
-        if not self._is_due:
+        if step % self.interval == 0:
+            self._due = set(self.mask.nominal)
+        if not self._due:
             now, self.regrowth = self.regrowth, self._next_regrowth(step)
             return self.mask if now != self.regrowth else None
+        # A network may take no step now: a delayed actor, an environment without a batch.
         growth = self.growth(agent, engine)
-        if not growth:
-            return None  # online there are steps without a gradient
-        self._is_due, self.regrowth = False, self._next_regrowth(step)
+        ready = [name for name in self.mask.nominal if name in self._due and name in growth]
+        if not ready:
+            return None
+        self._due.difference_update(ready)
+        if not self._due:
+            self.regrowth = self._next_regrowth(step)
         fraction = cosine_fraction(step, self.fraction, self.end)
-        weights = engine.weights()
-        kept = {
-            name: exchange(
+        weights, kept = engine.weights(), dict(self.mask.nominal)
+        for name in ready:
+            kept[name] = exchange(
                 weights[name],
-                old.to(weights[name].device),
+                kept[name].to(weights[name].device),
                 growth[name],
                 fraction,
                 by_unit=self._by_unit,
+                generator=self.generator,
             )
-            for name, old in self.mask.nominal.items()
-        }
         self.mask = mask_from_kept(agent, kept)
         return self.mask
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
+
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Network
 from offline_prune.data import Dataset
@@ -14,6 +16,7 @@ from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation, kept_count
 from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.ties import zeros_at_random
 from offline_prune.saliency.objective import Saliency, Scores
 from offline_prune.saliency.scoring import Average, score_networks
 
@@ -60,10 +63,15 @@ class PruningSettings:
         )
 
     def build(self, agent: Agent, scores: Mapping[str, Scores]) -> Mask:
-        """Make the mask of scores as asked for."""
+        """Make the mask of scores as asked for; zeros are kept in an order of the seed's."""
+        generator = torch.Generator().manual_seed(self.seed)
+        ordered = {
+            role: {name: zeros_at_random(score, generator) for name, score in found.items()}
+            for role, found in scores.items()
+        }
         return build_mask(
             agent,
-            scores,
+            ordered,
             self.sparsity,
             self.allocation or "global",
             share_critics=self.share_critics,

@@ -18,7 +18,8 @@ class RigL(DynamicSparse):
     """Drop the smallest weights and grow those whose loss gradient is largest.
 
     The gradient is the dense one of the last gradient step, of the network's own loss.
-    It is computed for that step alone; in between only kept weights are trained.
+    It is computed for that step alone; in between only kept weights are trained. A network
+    that takes no step then, as TD3's delayed actor, exchanges after its next one.
 
     References:
         Evci, Gale, Menick, Castro, Elsen 2020, arXiv 1911.11134.
@@ -27,12 +28,5 @@ class RigL(DynamicSparse):
     wants_gradients: ClassVar[bool] = True
 
     def growth(self, agent: Agent, engine: FollowingEngine) -> Mapping[str, Tensor]:
-        """``|g|``; 0 for a weight that has had no gradient yet."""
-        gradients = engine.gradients()
-        if not gradients:
-            return {}
-        weights = engine.weights()
-        return {
-            name: gradients[name].abs() if name in gradients else weights[name].new_zeros(w.shape)
-            for name, w in weights.items()
-        }
+        """``|g|`` of every weight whose network was stepped since its mask was held."""
+        return {name: gradient.abs() for name, gradient in engine.gradients().items()}

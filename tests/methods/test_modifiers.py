@@ -144,7 +144,7 @@ def test_unknown_corruptions_are_refused():
 
 def test_reinitialised_draws_other_weights_for_the_same_mask():
     options = {"algo_params": params(VECTOR, "td3_plus_bc"), "n_batches": 1, "engine": "masked"}
-    same, mask = prune(dataset(VECTOR), "td3_plus_bc", 0.8, **options)
+    same, mask = prune(dataset(VECTOR), "td3_plus_bc", 0.8, method="snip", **options)
     other, again = prune(
         dataset(VECTOR), "td3_plus_bc", 0.8, method="reinitialised(snip)", **options
     )
@@ -185,7 +185,7 @@ def test_rescaled_keeps_the_variance_of_every_unit():
 
 def test_rescale_is_short_for_the_expression():
     options = {"algo_params": params(VECTOR, "bc"), "n_batches": 1, "engine": "masked"}
-    short, _ = prune(dataset(VECTOR), "bc", 0.8, rescale=True, **options)
+    short, _ = prune(dataset(VECTOR), "bc", 0.8, method="snip", rescale=True, **options)
     long, _ = prune(dataset(VECTOR), "bc", 0.8, method="rescaled(snip)", **options)
     for name, weight in short.weights.items():
         assert torch.equal(weight, long.weights[name])

@@ -332,6 +332,39 @@ def test_rigl_grows_where_the_gradient_is_steepest():
     assert mask != first
 
 
+@pytest.mark.parametrize("interval", [2, 3])
+def test_rigl_waits_for_the_gradient_of_a_delayed_actor(interval):
+    """TD3's actor takes every second step: at an even interval never the exchange's own."""
+    kind = "vector-continuous"
+    data = dataset(kind)
+    subject, first = prune(
+        data,
+        "td3_plus_bc",
+        0.9,
+        method=f"rigl(interval={interval}, fraction=0.5)",
+        n_steps=400,
+        engine="masked",
+        algo_params={"hidden_units": [64, 64], "batch_size": 16},
+    )
+    name = next(n for n, w in subject.networks[0].weights.items() if w.shape == (64, 64))
+    batch = data.buffer.sample_transition_batch(16)
+    seen = []
+    for step in range(1, 121):
+        subject.algo.update(batch)
+        before = subject.method.mask
+        gradient = subject.engine.gradients().get(name)
+        subject.callback(subject.algo, 1, step)
+        after = subject.method.mask
+        if not torch.equal(before.nominal[name], after.nominal[name]):
+            assert gradient is not None
+            assert gradient.any()
+            seen.append(step)
+    assert len(seen) > 120 / interval / 3
+    kept = subject.method.mask.nominal[name]
+    assert int(kept.sum()) == int(first.nominal[name].sum())
+    assert float(kept[:2].sum() / kept.sum()) < 0.15  # 2 of 64 rows
+
+
 def test_set_grows_at_random():
     (one, _), (other, _) = (
         begun("vector-continuous", "bc", "set(interval=1)", 4, seed=seed) for seed in (0, 1)
