@@ -23,6 +23,7 @@ from offline_prune.methods import MethodLike, PruningSettings, make_method, refu
 from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
 from offline_prune.pruned_agent import PrunedAgent, hold
 from offline_prune.request import check_options
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
 
 __all__ = ["prune_online"]
 
@@ -37,6 +38,7 @@ def prune_online(
     dataset: Any = None,
     buffer: Any = None,
     allocation: Allocation | None = None,
+    n_batches: int | None = None,
     seed: int = 0,
     engine: str = "auto",
     share_critics: bool = False,
@@ -63,6 +65,8 @@ def prune_online(
         buffer: The replay buffer that ``fit_online`` will fill; needed by an agent with an
             OFENet, whose features are trained on it.
         allocation: How the kept weights are spread over the layers.
+        n_batches: Scoring mini-batches of 256 transitions; None takes
+            :data:`~offline_prune.saliency.scoring.DEFAULT_N_BATCHES`.
         seed: Of the initial weights and of everything after.
         engine: What holds the zeros.
         share_critics: Whether twin critics share one threshold.
@@ -79,6 +83,7 @@ def prune_online(
         method,
         sparsity=sparsity,
         allocation=allocation,
+        n_batches=n_batches,
         engine=engine,
         share_critics=share_critics,
         device=device,
@@ -110,6 +115,7 @@ def prune_online(
     settings = PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
+        n_batches=DEFAULT_N_BATCHES if n_batches is None else int(n_batches),
         share_critics=check_switch("share_critics", share_critics),
         seed=seed,
         n_steps=n_steps,

@@ -38,14 +38,11 @@ from offline_prune.request import (
     chosen_parameterization,
 )
 from offline_prune.result import LastWeights, PruneResult, RunSettings, check_output_directory
-from offline_prune.saliency.scoring import SCORING_BATCH_SIZE, Average
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE, Average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
-__all__ = ["DEFAULT_N_BATCHES", "prune", "prune_then_train", "score"]
-
-DEFAULT_N_BATCHES = 8
-"""Scoring mini-batches of 256 transitions."""
+__all__ = ["prune", "prune_then_train", "score"]
 
 
 def prune_then_train(
@@ -108,7 +105,7 @@ def prune_then_train(
         n_steps: Gradient steps; None takes the recipe's.
         batch_size: Transitions a gradient step; None takes the recipe's.
         n_batches: Scoring mini-batches of 256 transitions; None takes
-            :data:`DEFAULT_N_BATCHES`.
+            :data:`~offline_prune.saliency.scoring.DEFAULT_N_BATCHES`.
         average: What is averaged over the mini-batches: ``"gradients"``, which may
             cancel, or ``"scores"``, which do not.
         float64: Whether to score in double precision.

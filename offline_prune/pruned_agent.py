@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.copying import packed, unpacked
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, check_engine, make_following_engine
 from offline_prune.errors import InputError
@@ -28,6 +29,7 @@ class PrunedAgent(Agent):
             weights; ``engine.detach()`` lets go, and :attr:`weights` has them again.
         method: Decides when connections go.
         parameterization: Of its initial weights and steps.
+        holding: Name of the engine that was asked for.
         features: Trains the OFENet whose features the networks read, on mini-batches of
             the algorithm's size; None without one, or if it had a trainer before, which
             its owner goes on calling.
@@ -37,6 +39,22 @@ class PrunedAgent(Agent):
     method: PruningMethod
     parameterization: Parameterization = STANDARD
     features: OFENetTrainer | None = None
+    holding: str = "auto"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled with the mask held.
+
+        Raises:
+            InputError: If the agent has an OFENet, whose trainer is not copied.
+        """
+        if self.features is not None:
+            raise InputError(
+                "An agent whose OFENet is being trained cannot be copied: its trainer follows"
+                " one agent. Copy agent.algo, which is plain then."
+            )
+        mask, method = self.engine.mask, self.method
+        return _held, (packed(self.algo), self.name, mask, method, self.holding,
+                       self.parameterization)  # fmt: skip
 
     def callback(self, algo: Any, epoch: int, step: int) -> None:
         """Ask the method for a new mask: ``fit(…, callback=agent.callback)``.
@@ -164,5 +182,29 @@ def hold(
         method=method,
         parameterization=parameterization,
         features=features,
+        holding=engine,
     )
     return pruned, mask
+
+
+def _held(
+    model: tuple[Any, ...],
+    name: str,
+    mask: Mask | None,
+    method: PruningMethod,
+    engine: str,
+    parameterization: Parameterization,
+) -> PrunedAgent:
+    """A pruned agent as it was when it was copied."""
+    agent = Agent.of(unpacked(*model), name)
+    holding = make_following_engine(engine, agent, parameterization)
+    if mask is not None:
+        holding.attach(mask, method.regrowth)
+    fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
+    return PrunedAgent(
+        **fields,
+        engine=holding,
+        method=method,
+        parameterization=parameterization,
+        holding=engine,
+    )

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
+from offline_prune.agents.copying import copied
 from offline_prune.atomic import written_aside_directory
 from offline_prune.averaging import acting_weights, load_acting_weights
 from offline_prune.errors import InputError, OutputDirectoryError
@@ -138,7 +139,7 @@ class PruneResult:
         """
         if self.last is None:
             return self
-        algo = _copied(self.algo)
+        algo = copied(self.algo)
         load_acting_weights(algo, self.last.weights)
         settings = dataclasses.replace(self.settings, averaging="none")
         return dataclasses.replace(
@@ -414,21 +415,6 @@ def _evaluation(content: dict[str, Any]) -> Evaluation:
     returns = content["returns"]
     as_tuples = {"returns": returns and tuple(returns), "seeds": tuple(content["seeds"])}
     return Evaluation(**{**content, **as_tuples})
-
-
-def _copied(algo: Any) -> Any:
-    """The same algorithm with networks of its own."""
-    with torch.random.fork_rng():  # building the networks draws initial weights
-        copy = algo.config.create(device=algo.impl.device)
-        copy.create_impl(algo.impl.observation_shape, algo.impl.action_size)
-    file = io.BytesIO()
-    algo.impl.save_model(file)
-    file.seek(0)
-    copy.impl.load_model(file)
-    if find_readers(copy):
-        share_ofenet(copy)
-    copy.set_grad_step(algo.grad_step)
-    return copy
 
 
 def _check_weights_fit(algo: Any, weights: Mapping[str, Tensor], directory: Path) -> None:

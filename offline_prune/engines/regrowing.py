@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.actor_step import ActorStep
 from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.engines.plain_copies import PlainCopies
 from offline_prune.engines.step_factors import StepFactors
 from offline_prune.engines.zeros import (
     check_fits,
@@ -67,6 +68,7 @@ class RegrowingEngine:
         self._gradients: dict[str, Tensor] = {}
         self._unmasked: dict[str, Tensor] = {}
         self._actor_step: ActorStep | None = None
+        self._copies: PlainCopies | None = None
 
     @property
     def mask(self) -> Mask | None:
@@ -107,6 +109,7 @@ class RegrowingEngine:
                     self._handles.append(hold_at_zero(weight, self._pruned[name]))
             self._lengthen_steps()
         self._actor_step = ActorStep.of(self._agent.algo)
+        self._copies = PlainCopies(self._agent.algo)
 
     def update(self, mask: Mask) -> None:
         """Hold another mask from now on.
@@ -132,11 +135,12 @@ class RegrowingEngine:
         for handle in self._handles:
             handle.remove()
         self._steps.undo()
-        if self._actor_step is not None:
-            self._actor_step.undo()
+        for change in (self._actor_step, self._copies):
+            if change is not None:
+                change.undo()
         self._handles.clear()
         self._pruned, self._gradients, self._unmasked = {}, {}, {}
-        self._actor_step = None
+        self._actor_step, self._copies = None, None
         self._mask = None
 
     def verify(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -76,6 +77,10 @@ class Mask:
             object.__setattr__(self, field, MappingProxyType(copies))
         roles = {role: tuple(members) for role, members in self.roles.items()}
         object.__setattr__(self, "roles", MappingProxyType(roles))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as plain dictionaries."""
+        return Mask, (dict(self.nominal), dict(self.connected), dict(self.roles))
 
     def __getitem__(self, role: str) -> Mask:
         """The mask of one network, or of all critics for ``"critic"``."""

@@ -18,7 +18,7 @@ from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.ties import zeros_at_random
 from offline_prune.saliency.objective import Saliency, Scores
-from offline_prune.saliency.scoring import Average, score_networks
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, Average, score_networks
 
 __all__ = ["PruningMethod", "PruningSettings", "refuse_replacement"]
 
@@ -42,7 +42,7 @@ class PruningSettings:
 
     sparsity: Mapping[str, float]
     allocation: Allocation | None = None
-    n_batches: int = 1
+    n_batches: int = DEFAULT_N_BATCHES
     share_critics: bool = False
     seed: int = 0
     n_steps: int = 0

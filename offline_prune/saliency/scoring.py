@@ -20,12 +20,22 @@ from offline_prune.errors import NonFiniteError, UnknownNameError
 from offline_prune.ofenet.sharing import find_ofenet
 from offline_prune.saliency.objective import Objective, Saliency, Scores
 
-__all__ = ["SCORING_BATCH_SIZE", "Average", "check_average", "draw_batches", "score_networks"]
+__all__ = [
+    "DEFAULT_N_BATCHES",
+    "SCORING_BATCH_SIZE",
+    "Average",
+    "check_average",
+    "draw_batches",
+    "score_networks",
+]
 
 Average: TypeAlias = Literal["gradients", "scores"]
 
 SCORING_BATCH_SIZE = 256
 """Transitions a scoring mini-batch: what the paper's authors score on."""
+
+DEFAULT_N_BATCHES = 8
+"""Scoring mini-batches, where nothing else is asked for: fewer give another mask a draw."""
 
 
 def check_average(average: str) -> None:
