@@ -9,6 +9,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.copying import packed, unpacked
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, check_engine, make_following_engine
+from offline_prune.engines.lasting import let_go
 from offline_prune.errors import InputError
 from offline_prune.masks.build import warn_of_collapse
 from offline_prune.masks.mask import Mask
@@ -155,6 +156,7 @@ def hold(
     """
     check_engine(engine)
     check_feature_steps(agent.algo, feature_steps)
+    let_go(agent.algo)  # of an earlier run's mask: this one's takes its place
     if method.while_training and agent.algo.compiled:
         raise InputError(
             "CUDA graphs hold on to the tensors they were captured with; this method changes"

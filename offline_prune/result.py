@@ -24,6 +24,7 @@ from offline_prune.agents.build import d3rlpy_device
 from offline_prune.agents.copying import copied
 from offline_prune.atomic import written_aside_directory
 from offline_prune.averaging import acting_weights, load_acting_weights
+from offline_prune.engines.lasting import keep_zeros, let_go
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
@@ -105,7 +106,8 @@ class PruneResult:
 
     Attributes:
         algo: The trained d3rlpy algorithm: plain dense weights, the pruned ones
-            exactly zero. ``algo.save("agent.d3")`` opens in stock d3rlpy.
+            exactly zero. ``algo.save("agent.d3")`` opens in stock d3rlpy. ``algo.fit(…)`` goes
+            on with the mask held, in layers of the original size; :meth:`release` lets go.
         mask: Which weights were kept.
         evaluation: Returns in the environment, or why there are none.
         settings: What was asked for.
@@ -124,6 +126,23 @@ class PruneResult:
     training_seconds: float
     history: tuple[Mapping[str, float], ...] = ()
     last: LastWeights | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the mask on the algorithm: whoever trains it on trains what was kept."""
+        keep_zeros(self.algo, self.mask)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled with the mask held."""
+        return PruneResult, tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def release(self) -> Any:
+        """Let the pruned weights train again, from 0: what comes of it is dense.
+
+        Returns:
+            The algorithm.
+        """
+        let_go(self.algo)
+        return self.algo
 
     @property
     def steps_per_second(self) -> float:

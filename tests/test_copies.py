@@ -15,6 +15,9 @@ from tests.worlds import CONTINUOUS, dataset, params
 KIND = "vector-continuous"
 
 
+QUIET = {"logger_adapter": d3rlpy.logging.NoopAdapterFactory(), "show_progress": False}
+
+
 def through_pickle(value):
     return pickle.loads(pickle.dumps(value))
 
@@ -59,8 +62,7 @@ def test_a_copy_of_a_held_algorithm_is_plain_and_can_be_saved(tmp_path, algo, en
         if step == 4:
             kept.append(copied(running))
 
-    agent.algo.fit(dataset(KIND).buffer, n_steps=6, n_steps_per_epoch=3, callback=keep,
-                   logger_adapter=d3rlpy.logging.NoopAdapterFactory(), show_progress=False)  # fmt: skip
+    agent.algo.fit(dataset(KIND).buffer, n_steps=6, n_steps_per_epoch=3, callback=keep, **QUIET)
     (best,) = kept
 
     def predicted(algo):
