@@ -16,7 +16,7 @@ from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.diagnostics import NetworkDiagnostics
 from offline_prune.errors import InputError, OutputDirectoryError, UnsavedResultError, WriteError
-from offline_prune.evaluation.rollouts import Evaluation, check_episodes
+from offline_prune.evaluation.rollouts import Evaluation, check_episodes, not_evaluated
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import (
@@ -156,6 +156,8 @@ def prune_then_train(
     Raises:
         InputError: If an argument is wrong, before anything is trained or written;
             the message says what was expected.
+        KeyboardInterrupt: If you interrupt it. Once training is done the trained result is
+            saved all the same, and the error has it as ``.result``.
         NonFiniteError: If a loss, a score or a weight is NaN or infinite.
         WriteError: If the disk has no room for a checkpoint; the one before stays.
         UnsavedResultError: If training is done and the disk is full, or another process
@@ -232,12 +234,9 @@ def prune_then_train(
     if chosen.replaces_agent:
         agent = chosen.after_training(agent, data)
         mask = mask_from_kept(agent, all_kept(agent))
-    last = None
-    if record.average is not None:
-        weights = acting_weights(agent.algo)
-        last = LastWeights(weights, _evaluated(agent, data, evaluate, seed, progress))
-        load_acting_weights(agent.algo, record.average)
-    evaluation = _evaluated(agent, data, evaluate, seed, progress)
+    evaluation, last, interruption = _evaluations(
+        agent, data, record.average, episodes=evaluate, seed=seed, progress=progress
+    )
     result = PruneResult(
         algo=agent.algo,
         mask=mask,
@@ -271,6 +270,10 @@ def prune_then_train(
     )
     if output_dir is not None:
         _save(result, output_dir, record.checkpoint)
+    if interruption is not None:
+        interruption.result = result  # type: ignore[attr-defined]
+        interruption.add_note("Training was done: the trained result is this error's .result.")
+        raise interruption
     if record.checkpoint is not None and not keep_checkpoint:
         record.checkpoint.remove()
     return result
@@ -505,8 +508,44 @@ def _is_built(algo: Any) -> bool:
     return getattr(algo, "impl", None) is not None
 
 
-def _evaluated(agent: Agent, data: Dataset, episodes: int, seed: int, progress: bool) -> Evaluation:
-    return evaluate_policy(agent.algo, data.metadata, episodes, seed=seed, progress=progress)
+def _evaluations(
+    agent: Agent,
+    data: Dataset,
+    average: Mapping[str, Any] | None,
+    *,
+    episodes: int,
+    seed: int,
+    progress: bool,
+) -> tuple[Evaluation, LastWeights | None, BaseException | None]:
+    """Score the trained agent, by averaged weights and the last ones; lose it to nothing.
+
+    Returns:
+        The evaluation; the last weights and theirs, where there is an average; and what
+        interrupted it, if anything did. The agent acts by the average then.
+    """
+
+    def evaluated() -> Evaluation:
+        try:
+            return evaluate_policy(
+                agent.algo, data.metadata, episodes, seed=seed, progress=progress
+            )
+        except Exception as error:  # a policy that fails is still a trained one
+            said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            return not_evaluated(f"the policy failed ({said})")
+
+    evaluation = of_last = not_evaluated("it was interrupted")
+    weights = None if average is None else acting_weights(agent.algo)
+    interruption: BaseException | None = None
+    try:
+        if average is not None:
+            of_last = evaluated()
+            load_acting_weights(agent.algo, average)
+        evaluation = evaluated()
+    except (KeyboardInterrupt, SystemExit) as error:
+        interruption = error
+    if average is not None:
+        load_acting_weights(agent.algo, average)
+    return evaluation, None if weights is None else LastWeights(weights, of_last), interruption
 
 
 def _save(result: PruneResult, directory: str | Path, checkpoint: Checkpoint | None) -> None:

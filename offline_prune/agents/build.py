@@ -18,6 +18,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
 from offline_prune.agents.recipes import check_algorithm, find_recipe
+from offline_prune.agents.scalers import check_scalers
 from offline_prune.arguments import check_seed, whole_number
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, InputError, OfflinePruneError
@@ -210,6 +211,7 @@ def build_agent(
     check_config(made.config)
     d3rlpy.seed(seed)
     build_scalers_with_transition_picker(made, data.buffer)
+    check_scalers(made, data)
     check_action_range(made, data)
     _build(made, data)
     return BuiltAgent(Agent.of(made, name), n_steps)

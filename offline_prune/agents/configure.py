@@ -31,6 +31,7 @@ bounds are those of the data (:mod:`offline_prune.agents.action_range`).
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ from d3rlpy.preprocessing import (
     StandardObservationScaler,
     StandardRewardScaler,
 )
+from numpy.typing import NDArray
 
 from offline_prune.agents.action_range import action_scaler
 from offline_prune.agents.encoder_forms import encoder_fields, encoder_forms
@@ -59,9 +61,14 @@ from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits
 from offline_prune.errors import InputError, UnknownNameError
 
-__all__ = ["check_config", "configure"]
+__all__ = ["ConstantRewardWarning", "check_config", "configure"]
 
 _SHORT_FORMS = {"adam_eps"}
+
+
+class ConstantRewardWarning(UserWarning):
+    """Rewards or returns without a spread to scale by."""
+
 
 _REWARD_SCALERS: dict[str, Callable[..., Any]] = {
     scaler.get_type(): scaler
@@ -144,7 +151,7 @@ def _expand(
     if name == "observation_scaler":
         return {name: _observation_scaler(value, data)}
     if name == "reward_scaler":
-        return {name: _reward_scaler(value)}
+        return {name: _reward_scaler(value, data)}
     return {name: value}
 
 
@@ -226,11 +233,14 @@ def _observation_scaler(value: Any, data: Dataset) -> Any:
         return StandardObservationScaler(mean=mean, std=std)
     if value == "min_max":
         minimum, maximum = minimum_and_maximum(data)
-        return MinMaxObservationScaler(minimum=minimum, maximum=maximum)
+        constant = maximum == minimum  # has no spread to divide by, and nothing to tell
+        return MinMaxObservationScaler(
+            minimum=minimum, maximum=np.where(constant, minimum + 1, maximum)
+        )
     raise UnknownNameError("observation scaler", value, ["min_max", "none", "pixel", "standard"])
 
 
-def _reward_scaler(value: Any) -> Any:
+def _reward_scaler(value: Any, data: Dataset) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return MultiplyRewardScaler(multiplier=float(value))
     if isinstance(value, str):
@@ -243,4 +253,25 @@ def _reward_scaler(value: Any) -> Any:
         return None
     if kind not in _REWARD_SCALERS:
         raise UnknownNameError("reward scaler", str(kind), [*_REWARD_SCALERS, "none"])
+    if kind in ("return", "min_max"):
+        what, values = (
+            ("returns", _returns(data)) if kind == "return" else ("rewards", data.rewards)
+        )
+        known = {"return_min", "return_max", "minimum", "maximum"} & set(options)
+        low, high = float(np.min(values)), float(np.max(values))
+        if not known and high - low <= 1e-6 * max(1.0, abs(high)):
+            warnings.warn(
+                f"All {what} of the data are {high:g}: the {kind!r} reward scaler, which divides"
+                " by their spread, gives way to rewards as they are.",
+                ConstantRewardWarning,
+                stacklevel=2,
+            )
+            return MultiplyRewardScaler(multiplier=1.0)
     return _REWARD_SCALERS[kind](**options)
+
+
+def _returns(data: Dataset) -> NDArray[np.float64]:
+    """Undiscounted return of every episode."""
+    starts = np.concatenate([[0], data.ends[:-1]])
+    returns: NDArray[np.float64] = np.add.reduceat(data.rewards.astype(np.float64), starts)
+    return returns

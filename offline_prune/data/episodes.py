@@ -154,6 +154,7 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         std_return=float(np.std(returns)),
         reference_min=origin.reference_min,
         reference_max=origin.reference_max,
+        longest_episode=int(np.diff(ends, prepend=0).max()),
     )
     return Dataset(
         frames=frames.array(),

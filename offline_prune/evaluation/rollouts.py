@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from offline_prune.arguments import check_seed, whole_number
 from offline_prune.data import DatasetMetadata, ObservationLayout, make_environment
@@ -33,6 +34,7 @@ class Evaluation:
             reference scores.
         seeds: Seed each episode's environment was reset with.
         reason: Why there is no evaluation; None where there is one.
+        cut: Episodes that did not end by themselves and were cut at a limit of steps.
     """
 
     returns: tuple[float, ...] | None
@@ -41,6 +43,7 @@ class Evaluation:
     normalized_score: float | None
     seeds: tuple[int, ...] = ()
     reason: str | None = None
+    cut: int = 0
 
     def __str__(self) -> str:
         """``mean ± std`` over the episodes, or "not evaluated" with the reason."""
@@ -48,6 +51,8 @@ class Evaluation:
             return f"not evaluated: {self.reason}"
         score = self.normalized_score
         tail = "" if score is None else f", normalized score {score:.3f}"
+        if self.cut:
+            tail += f"; {self.cut} episode{'s' if self.cut > 1 else ''} cut at the limit of steps"
         return f"{self.mean_return:.1f} ± {self.std_return:.1f}{tail}"
 
 
@@ -84,22 +89,27 @@ def evaluate(
     episodes: int = 10,
     *,
     seed: int = 0,
+    max_episode_steps: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Roll the greedy policy out in the dataset's environment.
 
     Episodes run side by side: one prediction for all of them a step. Episode i is
-    reset with ``seed + i``. The global random states are left as they were.
+    reset with ``seed + i``. Actions are clipped to the bounds of the action space, which
+    rounding may leave. The global random states are left as they were.
 
     Args:
         algo: A built d3rlpy algorithm.
         metadata: The dataset's metadata; names the environment.
         episodes: Number of episodes; 0 means none.
         seed: Of the first episode, and of policies that sample (BCQ).
+        max_episode_steps: Steps after which an episode is cut; None takes the environment's
+            own limit, or without one the longest episode of the dataset.
         progress: Whether to show a progress bar.
 
     Returns:
-        The evaluation. Without an environment here, one that says why.
+        The evaluation. Without an environment here, or with one that fails, one that says
+        why.
 
     Raises:
         InputError: If ``episodes`` or ``seed`` is no such number, the algorithm is not
@@ -107,6 +117,8 @@ def evaluate(
     """
     episodes = check_episodes(episodes)
     seed = check_seed(seed)
+    if max_episode_steps is not None:
+        max_episode_steps = whole_number("max_episode_steps", max_episode_steps, 1)
     if not isinstance(metadata, DatasetMetadata):
         raise InputError(
             "metadata is what a dataset's .metadata holds (load_dataset(...).metadata), not"
@@ -121,6 +133,7 @@ def evaluate(
         return not_evaluated("no episodes were asked for")
     seeds = range(seed, seed + episodes)
     returns: list[float] = []
+    cut = 0
     try:
         with (
             torch.random.fork_rng(),
@@ -129,7 +142,9 @@ def evaluate(
             torch.manual_seed(seed)
             for start in range(0, episodes, _AT_ONCE):
                 batch = tuple(seeds[start : start + _AT_ONCE])
-                returns += _roll_out(algo, metadata, batch, bar)
+                found, over_limit = _roll_out(algo, metadata, batch, max_episode_steps, bar)
+                returns += found
+                cut += over_limit
     except EnvironmentUnavailableError as error:
         return not_evaluated(str(error))
     mean = float(np.mean(returns))
@@ -139,43 +154,84 @@ def evaluate(
         std_return=float(np.std(returns)),
         normalized_score=metadata.normalized_score(mean),
         seeds=tuple(seeds),
+        cut=cut,
     )
 
 
 def _roll_out(
-    algo: Any, metadata: DatasetMetadata, seeds: tuple[int, ...], bar: ProgressBar
-) -> list[float]:
-    """Returns of one episode a seed, stepped together until the last one ends."""
+    algo: Any,
+    metadata: DatasetMetadata,
+    seeds: tuple[int, ...],
+    limit: int | None,
+    bar: ProgressBar,
+) -> tuple[list[float], int]:
+    """Returns of one episode a seed, stepped together, and how many were cut at the limit."""
     environments: list[gymnasium.Env[Any, Any]] = []
-    layout = metadata.observation_layout
     returns = np.zeros(len(seeds))
+    cut = steps = 0
     try:
         for _ in seeds:
             environments.append(make_environment(metadata))
             if len(environments) == 1:
                 _check_matches(environments[0], metadata)
+        if limit is None:
+            spec = environments[0].spec
+            own = None if spec is None else spec.max_episode_steps
+            limit = metadata.longest_episode if own is None else None
         current = [
-            layout.flatten_one(environment.reset(seed=seed)[0])
+            _reset(environment, metadata, seed)
             for environment, seed in zip(environments, seeds, strict=True)
         ]
         running = list(range(len(seeds)))
         while running:
             actions = algo.predict(np.stack([current[i] for i in running]))
+            steps += 1
             still = []
             for i, action in zip(running, actions, strict=True):
-                observation, reward, terminated, truncated, _ = environments[i].step(
-                    _native(action, metadata)
-                )
-                returns[i] += float(reward)
-                current[i] = layout.flatten_one(observation)
-                if not (terminated or truncated):
+                current[i], reward, ended = _step(environments[i], metadata, action, steps)
+                returns[i] += reward
+                if not ended:
                     still.append(i)
+            if steps == limit:
+                cut, still = len(still), []
             bar.advance(len(running) - len(still))
             running = still
     finally:
         for environment in environments:
             environment.close()
-    return [float(value) for value in returns]
+    return [float(value) for value in returns], cut
+
+
+def _reset(
+    environment: gymnasium.Env[Any, Any], metadata: DatasetMetadata, seed: int
+) -> NDArray[Any]:
+    try:
+        return metadata.observation_layout.flatten_one(environment.reset(seed=seed)[0])
+    except Exception as error:  # whatever somebody's environment may raise
+        raise _failed(environment, f"when it was reset with the seed {seed}", error) from error
+
+
+def _step(
+    environment: gymnasium.Env[Any, Any], metadata: DatasetMetadata, action: Any, step: int
+) -> tuple[NDArray[Any], float, bool]:
+    """What follows an action: observation, reward, whether the episode is over."""
+    try:
+        observation, reward, terminated, truncated, _ = environment.step(_native(action, metadata))
+        reward = float(reward)
+        if not np.isfinite(reward):
+            raise ValueError(f"the reward is {reward}")
+        flat = metadata.observation_layout.flatten_one(observation)
+        return flat, reward, bool(terminated or truncated)
+    except Exception as error:  # whatever somebody's environment may raise
+        raise _failed(environment, f"in step {step}", error) from error
+
+
+def _failed(
+    environment: gymnasium.Env[Any, Any], when: str, error: Exception
+) -> EnvironmentUnavailableError:
+    name = getattr(environment.spec, "id", type(environment.unwrapped).__name__)
+    said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return EnvironmentUnavailableError(f"the environment {name} failed {when} ({said})")
 
 
 def _check_matches(environment: gymnasium.Env[Any, Any], metadata: DatasetMetadata) -> None:
@@ -211,4 +267,7 @@ def _native(action: Any, metadata: DatasetMetadata) -> Any:
         return int(action) + metadata.action_start
     space = metadata.action_space
     dtype = np.float32 if space is None else space.dtype
-    return np.asarray(action, dtype=dtype)
+    taken = np.asarray(action, dtype=dtype)
+    if isinstance(space, gymnasium.spaces.Box):
+        taken = np.clip(taken, space.low, space.high)
+    return taken
