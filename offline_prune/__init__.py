@@ -5,6 +5,7 @@ from __future__ import annotations
 from offline_prune import quiet  # noqa: F401 - first: it imports d3rlpy in silence
 from offline_prune.agents import Agent
 from offline_prune.data import Dataset, load_dataset
+from offline_prune.early_stopping import EarlyStopping, StopTraining
 from offline_prune.engines import CompactEngine, MaskedEngine
 from offline_prune.errors import OfflinePruneError
 from offline_prune.evaluation import Evaluation, evaluate
@@ -21,6 +22,7 @@ __all__ = [
     "Agent",
     "CompactEngine",
     "Dataset",
+    "EarlyStopping",
     "Evaluation",
     "Mask",
     "MaskedEngine",
@@ -28,6 +30,7 @@ __all__ = [
     "PruneResult",
     "ScoredAgent",
     "ShrinkResult",
+    "StopTraining",
     "evaluate",
     "load_dataset",
     "prune",

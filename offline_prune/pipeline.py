@@ -148,7 +148,9 @@ def prune_then_train(
             store what this returns. The same call then evaluates, and trains nothing.
         progress: Whether to show progress bars.
         **fit_options: Passed on to d3rlpy's ``fit``: ``logger_adapter``,
-            ``evaluators``, ``callback``, ``n_steps_per_epoch``, …
+            ``evaluators``, ``callback``, ``n_steps_per_epoch``, …; and ``early_stopping``, an
+            :class:`~offline_prune.early_stopping.EarlyStopping`. A callback that raises
+            :class:`~offline_prune.early_stopping.StopTraining` ends training, and nothing else.
 
     Returns:
         The trained algorithm, its mask and its evaluation.
@@ -249,7 +251,7 @@ def prune_then_train(
             allocation=_name(chosen.settings.allocation),
             n_batches=settings.n_batches,
             share_critics=settings.share_critics,
-            n_steps=n_steps,
+            n_steps=record.steps,
             batch_size=agent.algo.batch_size,
             seed=seed,
             engine=engine,

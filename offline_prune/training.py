@@ -6,7 +6,7 @@ import inspect
 import math
 import numbers
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from offline_prune.arguments import check_switch, shown, whole_number
 from offline_prune.averaging import NO_AVERAGING, Averaging, WeightAverage
 from offline_prune.checkpoint import Checkpoint, Progress, can_resume
 from offline_prune.data import Dataset
+from offline_prune.early_stopping import EarlyStopping, StopTraining
 from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
 from offline_prune.progress import ProgressBar
 from offline_prune.pruned_agent import PrunedAgent
@@ -42,6 +43,7 @@ class TrainingRecord:
     """How training went.
 
     Attributes:
+        steps: Gradient steps taken: fewer than asked for where something stopped the run.
         seconds: Wall-clock seconds of ``fit``; of a resumed run, of all its parts.
         history: One row an epoch: ``epoch``, ``step`` and the mean of each metric of
             d3rlpy's.
@@ -49,6 +51,7 @@ class TrainingRecord:
         average: Name → averaged weight of the networks that act; None where none was taken.
     """
 
+    steps: int
     seconds: float
     history: tuple[dict[str, float], ...]
     checkpoint: Checkpoint | None = None
@@ -84,10 +87,13 @@ def check_fit_options(options: Mapping[str, Any]) -> None:
             logger without there being one.
     """
     ours = {"self", "dataset", "n_steps", "show_progress"}
-    known = set(inspect.signature(QLearningAlgoBase.fit).parameters) - ours
+    known = set(inspect.signature(QLearningAlgoBase.fit).parameters) - ours | {"early_stopping"}
     for name in options:
         if name not in known:
             raise UnknownNameError("option", name, known)
+    stopping = options.get("early_stopping")
+    if not isinstance(stopping, EarlyStopping | None):
+        raise InputError(f"early_stopping is an EarlyStopping('loss'), not {shown(stopping)}.")
     for name in ("callback", "epoch_callback"):
         if options.get(name) is not None and not callable(options[name]):
             raise InputError(f"{name} is a function, not {type(options[name]).__name__}.")
@@ -167,8 +173,8 @@ def train(
         agent: The agent; its mask is attached.
         data: The fixed dataset.
         n_steps: Gradient steps.
-        fit_options: Further keyword arguments of d3rlpy's ``fit``. Without a
-            ``logger_adapter`` nothing is written to disk.
+        fit_options: Further keyword arguments of d3rlpy's ``fit``, and ``early_stopping``.
+            Without a ``logger_adapter`` nothing is written to disk.
         averaging: Of the networks that act; the algorithm goes on with the raw weights.
         progress: Whether to show a progress bar.
         checkpoint_dir: Folder for the state of the run at the end of every epoch; a run
@@ -184,12 +190,12 @@ def train(
         NonFiniteError: If a weight or a mean loss is NaN or infinite at the end of an
             epoch, or torch stops on one before; says which network and at which step.
     """
-    options = {
-        "n_steps_per_epoch": epoch_length(n_steps),
-        "logger_adapter": NoopAdapterFactory(),
-        **(fit_options or {}),
-    }
-    length = options["n_steps_per_epoch"]
+    given = dict(fit_options or {})
+    options = {"logger_adapter": NoopAdapterFactory(), **given}
+    stopping: EarlyStopping | None = options.pop("early_stopping", None)
+    length = options.pop("n_steps_per_epoch", None) or epoch_length(n_steps)
+    if length > _EPOCH_STEPS[-1] and not {"n_steps_per_epoch", "logger_adapter"} & set(given):
+        length = _EPOCH_STEPS[-1]  # and a short last one, where no logger counts epochs
     user_callback = options.pop("callback", None)
     user_epoch_callback = options.pop("epoch_callback", None)
     observer = user_epoch_callback if hasattr(user_epoch_callback, "load_state_dict") else None
@@ -200,7 +206,7 @@ def train(
         schedule = (n_steps, length, observer is not None, str(averaging))
         checkpoint = Checkpoint(checkpoint_dir, agent, data, schedule)
         done = checkpoint.restore(observer, average) or done
-    first_epoch, first_step = done.epochs, done.epochs * length
+    first_epoch, first_step = done.epochs, min(done.epochs * length, n_steps)
     with ProgressBar(f"Training {agent.name}", n_steps, "steps", show=progress) as bar:
         bar.advance(first_step)
 
@@ -222,27 +228,42 @@ def train(
             if user_epoch_callback is not None:
                 user_epoch_callback(algo, epoch, step)
 
+        def epochs() -> Iterator[dict[str, float]]:
+            """Metrics of every epoch, the last one what is left of the steps."""
+            nonlocal first_epoch, first_step
+            if stopping is not None and stopping.is_over(done.history):
+                return  # of a finished run whose state was kept
+            while (left := n_steps - first_step) > 0:
+                steps, each = (left // length * length, length) if left >= length else (left, left)
+                for _, metrics in agent.algo.fitter(
+                    data.buffer,
+                    n_steps=steps,
+                    n_steps_per_epoch=each,
+                    show_progress=False,
+                    callback=after_step,
+                    epoch_callback=after_epoch,
+                    **options,
+                ):
+                    yield metrics
+                first_epoch, first_step = done.epochs, first_step + steps
+
         start = time.perf_counter() - done.seconds
         try:
-            for epoch, metrics in agent.algo.fitter(
-                data.buffer,
-                n_steps=n_steps - first_step,
-                show_progress=False,
-                callback=after_step,
-                epoch_callback=after_epoch,
-                **options,
-            ):
-                number = first_epoch + epoch
-                _check_losses(metrics, number * length)
-                row = {"epoch": number, "step": number * length, **metrics}
-                done = Progress(number, (*done.history, row), time.perf_counter() - start)
+            for metrics in epochs():
+                _check_losses(metrics, taken)
+                row = {"epoch": done.epochs + 1, "step": taken, **metrics}
+                done = Progress(done.epochs + 1, (*done.history, row), time.perf_counter() - start)
                 if checkpoint is not None:
                     state = None if observer is None else observer.state_dict()
                     checkpoint.save(done, state, average)
+                if stopping is not None and stopping.is_over(done.history):
+                    break
+        except StopTraining:
+            done = Progress(done.epochs, done.history, time.perf_counter() - start)
         except (ValueError, RuntimeError) as error:  # torch refuses some NaN by itself
             _check_finite(agent, taken + 1, error)
             raise
-    return TrainingRecord(done.seconds, done.history, checkpoint, average.weights)
+    return TrainingRecord(taken, done.seconds, done.history, checkpoint, average.weights)
 
 
 def _check_losses(metrics: Mapping[str, float], step: int) -> None:
