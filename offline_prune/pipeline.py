@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent, check_algo
-from offline_prune.arguments import check_seed, check_switch, folder_path, shown, whole_number
+from offline_prune.arguments import check_seed, check_switch, folder_path, whole_number
 from offline_prune.averaging import acting_weights, load_acting_weights, make_averaging
 from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
@@ -27,18 +27,18 @@ from offline_prune.masks.build import (
 )
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import make_parameterization
-from offline_prune.memory import check_room
 from offline_prune.methods import MethodLike, PruningMethod, PruningSettings, refuse_replacement
 from offline_prune.methods.default import default_pruning
 from offline_prune.pruned_agent import PrunedAgent, hold
 from offline_prune.request import (
+    check_batches,
     check_options,
     chosen_averaging,
     chosen_method,
     chosen_parameterization,
 )
 from offline_prune.result import LastWeights, PruneResult, RunSettings, check_output_directory
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE, Average
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, Average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
@@ -496,10 +496,7 @@ def _begin(
         float64=bool(options["float64"]),
         refill=bool(options["refill"]) or (method is None and advice.refill),
     )
-    row, batch_size = data.buffer.transition_bytes, agent.algo.batch_size
-    scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
-    check_room(f"n_batches={shown(n_batches)}", scored * row)
-    check_room(f"batch_size={shown(batch_size)}", batch_size * row)
+    check_batches(data, n_batches, agent.algo.batch_size)
     chosen = chosen_method(advice.method if method is None else method, settings, rescale)
     name = _name(advice.method if method is None else method)
     return _Begun(data, agent, chosen, settings, name, advice.parameterization)

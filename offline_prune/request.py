@@ -8,13 +8,15 @@ from functools import partial
 from typing import Any
 
 from offline_prune.agents.build import d3rlpy_device
-from offline_prune.arguments import check_seed, check_switch, whole_number
+from offline_prune.arguments import check_seed, check_switch, shown, whole_number
 from offline_prune.averaging import NO_AVERAGING, make_averaging
+from offline_prune.data import Dataset
 from offline_prune.engines import check_engine
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import check_sparsity
 from offline_prune.masks.build import check_allocation
 from offline_prune.masks.parameterization import make_parameterization
+from offline_prune.memory import check_room
 from offline_prune.methods import (
     MethodLike,
     PruningMethod,
@@ -23,9 +25,10 @@ from offline_prune.methods import (
     refuse_replacement,
 )
 from offline_prune.methods.initial_weights import Rescaled
-from offline_prune.saliency.scoring import check_average
+from offline_prune.saliency.scoring import SCORING_BATCH_SIZE, check_average
 
 __all__ = [
+    "check_batches",
     "check_options",
     "chosen_averaging",
     "chosen_method",
@@ -93,6 +96,23 @@ def check_options(method: MethodLike | None, **options: Any) -> None:
         chosen = chosen_method(method, settings, options.get("rescale", False))
         chosen_parameterization(options.get("parameterization"), chosen)
         chosen_averaging(options.get("averaging"), chosen)
+
+
+def check_batches(data: Dataset, n_batches: int, batch_size: int) -> None:
+    """Refuse mini-batches that this machine's memory cannot hold.
+
+    Args:
+        data: What they are drawn from.
+        n_batches: Scoring mini-batches.
+        batch_size: Transitions a gradient step.
+
+    Raises:
+        InputError: If one of them is too large.
+    """
+    row = data.buffer.transition_bytes
+    scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
+    check_room(f"n_batches={shown(n_batches)}", scored * row)
+    check_room(f"batch_size={shown(batch_size)}", batch_size * row)
 
 
 def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:

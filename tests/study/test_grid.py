@@ -174,6 +174,7 @@ WRONG = {
     "episodes": ({"evaluate": -1}, InputError, "episodes"),
     "window": ({"window": 0}, InputError, "window"),
     "refill": ({"methods": ["gmp"], "refill": True}, InputError, "refill"),
+    "room": ({"n_batches": 10**15}, InputError, "n_batches=.* of memory"),
     "option": ({"n_step": 10}, UnknownNameError, "n_steps"),
     "parameters that are no table": ({"algo_params": 3}, InputError, "algo_params has a table"),
     "parameters of all": ({"algo_params": {"*": [1]}}, InputError, "algo_params has a table"),
