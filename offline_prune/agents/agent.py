@@ -10,6 +10,7 @@ from torch import nn
 
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import find_networks
+from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.topology import Chain, find_chains
 from offline_prune.errors import UnknownNameError
 
@@ -49,8 +50,11 @@ class Agent:
             The agent.
 
         Raises:
-            AlgorithmError: If the algorithm is not built or its networks are unknown.
+            AlgorithmError: If the algorithm is not built, its networks are unknown, or the
+                weight of a layer is computed from other parameters.
         """
+        if getattr(algo, "impl", None) is not None:
+            refuse_reparameterised(algo.impl.modules.get_torch_modules().items())
         networks = find_networks(algo)
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}

@@ -11,6 +11,7 @@ import torch
 from d3rlpy.models.torch import (
     CategoricalPolicy,
     DeterministicPolicy,
+    DiscreteIQNQFunction,
     DiscreteMeanQFunction,
     DiscreteQRQFunction,
     NormalPolicy,
@@ -141,7 +142,8 @@ def acting_policy(algo: Any) -> ActingPolicy:
 
     Raises:
         AlgorithmError: If the algorithm is not built or not one this package knows.
-        UnsupportedExportError: If its policy samples (BCQ), or a scaler is not known.
+        UnsupportedExportError: If its policy samples (BCQ), reads quantiles' levels (IQN), or
+            a scaler is not known.
 
     Warns:
         WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
@@ -163,6 +165,13 @@ def acting_policy(algo: Any) -> ActingPolicy:
             " draws actions from its VAE and takes the one its critic likes best. Export"
             " one of BC, CQL, IQL, TD3+BC, TD3, SAC, or a discrete algorithm."
         )
+    for owner in owners:
+        if isinstance(owner, DiscreteIQNQFunction):
+            raise UnsupportedExportError(
+                f"{type(owner).__name__} computes its quantiles' levels anew for every batch"
+                " and reads them beside the observation, which none of the formats expresses."
+                " Export an algorithm with MeanQFunctionFactory or QRQFunctionFactory."
+            )
     parts = _networks(owners, agent.chains, algo.impl.observation_shape)
     rule: Rule
     if imitator is not None:

@@ -20,7 +20,7 @@ from offline_prune import CompactEngine
 from offline_prune.agents import build_agent
 from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import AlgorithmError, UnsupportedExportError
-from offline_prune.export import acting_policy
+from offline_prune.export import acting_policy, export_policy
 from offline_prune.masks.build import mask_from_kept
 from tests.export.agents import CONFIGS, VECTOR, built, named, prune, pruned
 from tests.ofenet.algorithms import make as make_with_ofenet
@@ -120,7 +120,7 @@ def test_scalers():
     ):
         config = CONFIGS["td3"][1](
             observation_scaler=observation_scaler,
-            action_scaler=MinMaxActionScaler(minimum=[-2.0, 0.0], maximum=[2.0, 5.0]),
+            action_scaler=MinMaxActionScaler(minimum=[-2.0, -3.0], maximum=[2.0, 5.0]),
         )
         policy = check(built(config), dataset(VECTOR).observations, 5e-6)
         assert policy.observation_scale is not None
@@ -257,3 +257,13 @@ def test_an_agent_that_a_sparse_engine_holds_is_refused():
         acting_policy(subject.algo)
     engine.detach()
     check(subject.algo, dataset(VECTOR).observations)
+
+
+@pytest.mark.parametrize("suffix", [".c", ".pt", ".onnx"])
+def test_implicit_quantiles_are_refused_by_name(tmp_path, suffix):
+    config = d3rlpy.algos.DQNConfig(q_func_factory=d3rlpy.models.IQNQFunctionFactory())
+    algo = config.create()
+    algo.create_impl((5,), 3)
+    with pytest.raises(UnsupportedExportError, match="DiscreteIQNQFunction.*QRQFunctionFactory"):
+        export_policy(algo, tmp_path / f"policy{suffix}", np.zeros((4, 5), "f4"))
+    assert not list(tmp_path.iterdir())
