@@ -9,11 +9,12 @@ from typing import Any
 import gymnasium
 import h5py
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from minari import MinariDataset
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from numpy.typing import NDArray
 
-from offline_prune.arguments import shown
+from offline_prune.arguments import check_switch, shown, whole_number
 from offline_prune.data.environment import make_registered
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.data.self_contained import check_self_contained
@@ -28,7 +29,14 @@ _MOST_ACTIONS = 2**20
 _COMMON = ("observations", "actions", "rewards", "terminals")
 
 
-def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) -> MinariDataset:
+def import_file(
+    path: str | Path,
+    dataset_id: str,
+    *,
+    env: str | None = None,
+    episode_length: int | None = None,
+    cut_at_jumps: bool = False,
+) -> MinariDataset:
     """Import an HDF5 file in D4RL's or d3rlpy's v1 layout.
 
     Both hold N rows of ``observations``, ``actions``, ``rewards`` and ``terminals``.
@@ -39,7 +47,9 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
     What follows the last step of an episode is recorded only in ``next_observations``.
     Without it a truncated episode loses its last transition, whose next observation
     cannot be known, and a terminated one repeats its last observation, which nothing
-    is ever bootstrapped from.
+    is ever bootstrapped from. Where it is recorded it says whether the next row follows:
+    rows of several environments in turn, shuffled ones, and episodes whose ends are not
+    marked are found by it.
 
     Args:
         path: The file.
@@ -48,14 +58,22 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
             observations are an unbounded Box, continuous actions a Box of ±1 or, where
             they go beyond, of their largest absolute value a dimension, and integer
             actions Discrete of the largest plus one.
+        episode_length: Steps after which an episode ends, beside the flags.
+        cut_at_jumps: Whether an episode also ends where ``next_observations`` is another
+            observation than that of the next row.
 
     Returns:
         The dataset.
 
     Raises:
-        DatasetError: If the id is taken, the file is none of the two layouts, or the
-            environment is not known; nothing is written.
+        DatasetError: If the id is taken, the file is none of the two layouts, the
+            environment is not known, or it cannot be told where episodes end: no flag
+            marks an end, rows do not follow each other, or an episode is longer than the
+            environment's limit. Nothing is written.
     """
+    if episode_length is not None:
+        episode_length = whole_number("episode_length", episode_length, 1)
+    cut_at_jumps = check_switch("cut_at_jumps", cut_at_jumps)
     check_new_id(dataset_id)
     if not isinstance(path, str | Path):
         raise DatasetError(f"Expected the path of an HDF5 file, not {shown(path)}.")
@@ -79,9 +97,11 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
         action_space = _action_space(path, actions, discrete)
     if (observation_space.dtype or np.dtype(object)).kind == "f":
         observations = _cast(observations, observation_space.dtype)
+    fields["timeouts"] = _ends(path, fields, episode_length, cut_at_jumps)
     buffers = _split(observations, actions, fields)
     if not buffers:
         raise DatasetError(f"{path} holds no transition whose next observation is known.")
+    _check_lengths(path, buffers, spec)
     _check(path, buffers, observation_space, action_space)
     return write_dataset(
         dataset_id,
@@ -91,6 +111,72 @@ def import_file(path: str | Path, dataset_id: str, *, env: str | None = None) ->
         env_spec=spec,
         metadata={"description": f"Imported from {path.name}."},
     )
+
+
+def _ends(
+    path: Path, fields: Mapping[str, NDArray[Any]], length: int | None, cut_at_jumps: bool
+) -> NDArray[np.bool_]:
+    """Flags of rows at which an episode was cut off: recorded, by length, or at jumps."""
+    terminals = fields["terminals"]
+    n = len(terminals)
+    marked = "timeouts" in fields
+    ends = fields["timeouts"].copy() if marked else np.zeros(n, dtype=bool)
+    if length is not None:
+        since = 0
+        for row in range(n):
+            since += 1
+            ends[row] |= since == length and not terminals[row]
+            since = 0 if ends[row] or terminals[row] else since
+    jumps = _jumps(fields, ends | terminals)
+    if cut_at_jumps and jumps is None:
+        raise DatasetError(
+            f"{path} has no next_observations, so it cannot be told where rows do not follow"
+            " each other. Say how long episodes are (episode_length=…, --episode-length), or"
+            " import a file that has them."
+        )
+    if jumps is not None and jumps.any():
+        if not cut_at_jumps:
+            first = int(np.argmax(jumps))
+            raise DatasetError(
+                f"{path}: the next_observations of {int(jumps.sum())} of {n} rows are not the"
+                f" observations of the rows after them (row {first} is the first), and no flag"
+                " ends an episode there: ends are missing, or rows are shuffled or of several"
+                " environments in turn. Cut there (cut_at_jumps=True, --cut-at-jumps), or say"
+                " how long episodes are (episode_length=…, --episode-length)."
+            )
+        ends |= jumps
+    if not (marked or ends.any() or terminals.any() or jumps is not None):
+        raise DatasetError(
+            f"{path} marks no end of an episode in {n} rows and has neither timeouts nor"
+            " next_observations: as one episode, transitions would join strangers. Say how long"
+            f" episodes are (episode_length=…, --episode-length; {n} for one episode)."
+        )
+    return ends
+
+
+def _jumps(fields: Mapping[str, NDArray[Any]], ends: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Rows within an episode that the next row does not follow; None if it is not known."""
+    following = fields.get("next_observations")
+    if following is None:
+        return None
+    n = len(ends)
+    ahead = fields["observations"][1:].reshape(n - 1, -1).astype(np.float64)
+    said = following[:-1].reshape(n - 1, -1).astype(np.float64)
+    apart = np.abs(said - ahead) > 1e-4 * (1.0 + np.abs(ahead))
+    jumps = np.append(apart.any(axis=1), False)
+    return jumps & ~ends
+
+
+def _check_lengths(path: Path, buffers: list[EpisodeBuffer], spec: EnvSpec | None) -> None:
+    """Refuse episodes that the environment would have cut."""
+    limit = None if spec is None else spec.max_episode_steps
+    longest = max(len(episode.rewards) for episode in buffers)
+    if spec is not None and limit is not None and longest > limit:
+        raise DatasetError(
+            f"{path} holds an episode of {longest} steps; {spec.id} ends every episode after"
+            f" {limit}. Ends are missing: pass episode_length={limit} (--episode-length"
+            f" {limit}), or the environment that the data are of."
+        )
 
 
 def _check(
@@ -150,8 +236,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     timeouts = fields.get("timeouts")
     if timeouts is not None:
         fields["timeouts"] = _flags(path, "timeouts", timeouts)
-    else:
-        fields["timeouts"] = np.zeros(n, dtype=bool) if ends is None else ends
+    elif ends is not None:
+        fields["timeouts"] = ends
     rewards = fields["rewards"]
     if rewards.size != n:
         raise DatasetError(

@@ -264,6 +264,6 @@ def test_implicit_quantiles_are_refused_by_name(tmp_path, suffix):
     config = d3rlpy.algos.DQNConfig(q_func_factory=d3rlpy.models.IQNQFunctionFactory())
     algo = config.create()
     algo.create_impl((5,), 3)
-    with pytest.raises(UnsupportedExportError, match="DiscreteIQNQFunction.*QRQFunctionFactory"):
+    with pytest.raises(UnsupportedExportError, match=r"DiscreteIQNQFunction.*QRQFunctionFactory"):
         export_policy(algo, tmp_path / f"policy{suffix}", np.zeros((4, 5), "f4"))
     assert not list(tmp_path.iterdir())

@@ -214,7 +214,7 @@ SOURCES = {
                 minimum=-np.arange(1.0, 6.0), maximum=np.ones(5)
             ),
             action_scaler=d3rlpy.preprocessing.MinMaxActionScaler(
-                minimum=[-2.0, 0.0], maximum=[2.0, 5.0]
+                minimum=[-2.0, -3.0], maximum=[2.0, 5.0]
             ),
         )
     ),

@@ -63,7 +63,7 @@ def test_scaled_observations_and_actions(suffix, tmp_path):
             mean=np.arange(5.0), std=np.linspace(0.1, 2.0, 5)
         ),
         action_scaler=d3rlpy.preprocessing.MinMaxActionScaler(
-            minimum=[-2.0, 0.0], maximum=[2.0, 5.0]
+            minimum=[-2.0, -3.0], maximum=[2.0, 5.0]
         ),
     )
     observations = dataset(VECTOR).observations
