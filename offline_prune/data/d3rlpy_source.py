@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.data.observations import Leaf, ObservationLayout
+from offline_prune.data.observations import Images, ObservationLayout
 from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["from_d3rlpy"]
 
 
-def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
+def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
     """Load a d3rlpy ``ReplayBuffer`` or ``MDPDataset``.
 
     d3rlpy's episodes hold T observations for T steps. The observation after the last
@@ -43,6 +43,7 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
     Args:
         source: The buffer. Its action space and size are taken from its
             ``dataset_info``; it names no environment.
+        images: Where the channels of images are; first unless it says otherwise.
 
     Returns:
         The dataset.
@@ -86,7 +87,10 @@ def from_d3rlpy(source: ReplayBufferBase) -> Dataset:
         action_space=action_space,
         steps=sum(max(0, episode.transition_count) for episode in episodes),
         # d3rlpy's images are channels first, whichever axis is the shortest.
-        layout=ObservationLayout((Leaf((), shape, dtype),), shape) if len(shape) == 3 else None,
+        layout=ObservationLayout.of(
+            observation_space,
+            "channels_first" if images == "auto" and len(shape) == 3 else images,
+        ),
     )
     return collect_episodes(_episodes(episodes, frames), origin)
 

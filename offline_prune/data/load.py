@@ -17,6 +17,7 @@ from offline_prune.data.collect import collect
 from offline_prune.data.d3rlpy_source import from_d3rlpy
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.minari_source import from_minari, open_minari
+from offline_prune.data.observations import Images
 from offline_prune.data.recipes import list_dataset_recipes
 from offline_prune.data.store import local_path
 from offline_prune.errors import DatasetError, DatasetNotFoundError, UnknownNameError
@@ -27,7 +28,7 @@ __all__ = ["load_dataset"]
 _PROBE_SECONDS = 2.0  # Minari itself retries for tens of seconds without a network
 
 
-def load_dataset(source: Any) -> Dataset:
+def load_dataset(source: Any, *, images: Images = "auto") -> Dataset:
     """Load a fixed dataset, aligned and checked.
 
     Args:
@@ -36,9 +37,14 @@ def load_dataset(source: Any) -> Dataset:
             which is returned as it is. An id is looked for in Minari's local root
             (``MINARI_DATASETS_PATH``) first, then among the recipes: an embedded
             dataset is made or opened, an official one downloaded by Minari.
+        images: Where the channels of images are: ``"channels_first"``, ``"channels_last"``,
+            or ``"vector"`` for arrays that are no images; ``"auto"`` decides by shape and
+            dtype (:class:`~offline_prune.data.observations.ObservationLayout`). d3rlpy's
+            buffers have them first unless they are said to be last.
 
     Returns:
-        Flat arrays, metadata and a replay buffer for d3rlpy.
+        Flat arrays, metadata and a replay buffer for d3rlpy;
+        ``str(data.metadata.observation_layout)`` says how observations were read.
 
     Raises:
         DatasetNotFoundError: If it is not here and cannot be had; says how to get it.
@@ -48,18 +54,23 @@ def load_dataset(source: Any) -> Dataset:
         DatasetError: If it is empty or damaged.
     """
     if isinstance(source, Dataset):
+        if images != "auto":
+            raise DatasetError(
+                "images=… says how to read a source, and this dataset is loaded already. Load"
+                " it anew."
+            )
         return source
     if isinstance(source, MinariDataset):
-        return from_minari(source)
+        return from_minari(source, images)
     if isinstance(source, ReplayBufferBase):
-        return from_d3rlpy(source)
+        return from_d3rlpy(source, images)
     if isinstance(source, os.PathLike):
         path = Path(source)
         if not _exists(path):
             raise DatasetNotFoundError(f"There is no dataset at {path}.")
-        return from_minari(open_minari(path))
+        return from_minari(open_minari(path), images)
     if isinstance(source, str):
-        return from_minari(_find(source))
+        return from_minari(_find(source), images)
     raise DatasetError(
         "A dataset is a Minari id, a Minari dataset, a d3rlpy replay buffer or a path,"
         f" not {type(source).__name__}."

@@ -21,15 +21,16 @@ from minari.serialization import deserialize_space
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.environment import make_registered, trusted_spec
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
+from offline_prune.data.observations import Images, ObservationLayout
 from offline_prune.data.self_contained import check_self_contained
-from offline_prune.errors import DatasetError, EnvironmentUnavailableError
+from offline_prune.errors import DatasetError, EnvironmentUnavailableError, InputError
 
 __all__ = ["from_minari", "open_minari"]
 
 _JPEG = b"\xff\xd8\xff"
 
 
-def from_minari(source: MinariDataset) -> Dataset:
+def from_minari(source: MinariDataset, images: Images = "auto") -> Dataset:
     """Load a Minari dataset, aligned and checked.
 
     Images of 32×32 and larger that Minari stored as JPEG, its default, come as they were
@@ -37,6 +38,7 @@ def from_minari(source: MinariDataset) -> Dataset:
 
     Args:
         source: The dataset; a filtered one keeps its filter.
+        images: How to read images.
 
     Returns:
         The dataset.
@@ -55,9 +57,10 @@ def from_minari(source: MinariDataset) -> Dataset:
             steps=source.total_steps,
             reference_min=_number(metadata, "ref_min_score"),
             reference_max=_number(metadata, "ref_max_score"),
+            layout=ObservationLayout.of(source.observation_space, images),
         )
         _check_files(source)
-    except DatasetError:
+    except InputError:
         raise
     except Exception as error:  # whatever readers of damaged files may raise
         raise _damaged(source.id, "", error) from error

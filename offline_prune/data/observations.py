@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_prune.errors import DatasetError
+from offline_prune.errors import DatasetError, UnknownNameError
 
-__all__ = ["Leaf", "ObservationLayout"]
+__all__ = ["Images", "Leaf", "ObservationLayout"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,23 @@ class Leaf:
         return observation
 
 
+Images: TypeAlias = Literal["auto", "channels_first", "channels_last", "vector"]
+"""How arrays of three or four axes are read, and grey frames of bytes."""
+
+_LEAST_SIDE = 16  # of a grey frame; smaller tables of bytes are boards and codes
+
+
 @dataclass(frozen=True)
 class ObservationLayout:
     """How raw observations become one array.
 
     - A Box is taken as it is, cast to float32; a scalar becomes a vector of one.
-    - A Box of uint8 or booleans with three dimensions holds pixels: uint8, channels
-      first. Channels are told from height and width as the smaller of the outer
-      dimensions; a tie counts as channels first.
+    - A Box of three axes holds an image, channels first in the result. Channels are told
+      from height and width as the smaller of the outer axes; a tie counts as channels first.
+      Bytes and booleans stay uint8, everything else becomes float32.
+    - A Box of four axes of bytes is a stack of such images, one after another along the
+      channels: (4, 84, 84, 3) becomes (12, 84, 84).
+    - A Box of two axes of bytes, both of 16 or more, is one grey image: (1, 84, 84).
     - A Dict or Tuple of Boxes is flattened and concatenated into one float32 vector,
       leaves in the order of gymnasium's own space: a Dict's keys sorted
       (``achieved_goal``, ``desired_goal``, ``observation``), a Tuple's by position.
@@ -51,7 +60,7 @@ class ObservationLayout:
     Attributes:
         leaves: The arrays of an observation, in order.
         shape: Shape of the result.
-        channels_last: Whether pixels come with their channels last.
+        channels_last: Whether images come with their channels last.
     """
 
     leaves: tuple[Leaf, ...]
@@ -59,33 +68,64 @@ class ObservationLayout:
     channels_last: bool = False
 
     @classmethod
-    def of(cls, space: gymnasium.Space[Any]) -> ObservationLayout:
+    def of(cls, space: gymnasium.Space[Any], images: Images = "auto") -> ObservationLayout:
         """The layout of an observation space.
 
         Args:
             space: A Box, or a Dict or Tuple of Boxes, nested or not.
+            images: ``"auto"`` decides as above; the others say where the channels of a
+                single Box are, or that it is a vector whatever its axes.
 
         Returns:
             The layout.
 
         Raises:
-            DatasetError: If the space holds anything else.
+            DatasetError: If the space holds anything else, or no image of that kind.
+            UnknownNameError: If there is no such kind of images.
         """
+        if images not in get_args(Images):
+            raise UnknownNameError("kind of images", str(images), get_args(Images))
         leaves = tuple(_leaves(space, ()))
         if not leaves or any(0 in leaf.shape for leaf in leaves):
             raise DatasetError(
                 f"The observation space {space} holds no numbers. Expected a Box with at"
                 " least one entry, or a Dict or Tuple of such."
             )
-        if len(leaves) == 1 and _is_pixels(leaves[0]):
-            first, height, last = leaves[0].shape
-            if last < first:
-                return cls(leaves, (last, first, height), channels_last=True)
-            return cls(leaves, leaves[0].shape)
-        if len(leaves) == 1 and not leaves[0].path and len(leaves[0].shape) == 3:
-            return cls(leaves, leaves[0].shape)
         size = sum(int(np.prod(leaf.shape)) for leaf in leaves)
+        if images == "vector" or len(leaves) > 1:
+            if images not in ("auto", "vector"):
+                raise DatasetError(
+                    f"images={images!r}, but the observation space {space} holds"
+                    f" {len(leaves)} arrays, which become one vector. Expected a single Box."
+                )
+            return cls(leaves, (size,))
+        (leaf,) = leaves
+        shape = leaf.shape
+        bytes_ = leaf.dtype.kind in "ub"
+        if images != "auto" and len(shape) not in (3, 4):
+            raise DatasetError(
+                f"images={images!r}, but observations are of shape {shape}. Expected three axes,"
+                " or four for a stack of images; images='auto' takes what there is."
+            )
+        if len(shape) == 2 and bytes_ and min(shape) >= _LEAST_SIDE:
+            return cls(leaves, (1, *shape))
+        if len(shape) == 3 or (len(shape) == 4 and (bytes_ or images != "auto")):
+            first, _, last = shape[-3:]
+            is_last = last < first if images == "auto" else images == "channels_last"
+            channels, *sides = (last, *shape[-3:-1]) if is_last else shape[-3:]
+            stack = shape[0] if len(shape) == 4 else 1
+            return cls(leaves, (stack * channels, *sides), channels_last=is_last)
         return cls(leaves, (size,))
+
+    def __str__(self) -> str:
+        """What was decided: ``"images (84, 84, 3), channels last, as uint8 (3, 84, 84)"``."""
+        if len(self.shape) != 3:
+            kind = "a vector" if len(self.leaves) == 1 else f"{len(self.leaves)} arrays as a vector"
+            return f"{kind} of {self.shape[0]}"
+        found = self.leaves[0].shape
+        order = "channels last" if self.channels_last else "channels first"
+        what = {2: "grey images", 3: f"images, {order},", 4: f"stacks of images, {order},"}
+        return f"{what[len(found)]} {found} as {self.dtype} {self.shape}"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -116,8 +156,8 @@ class ObservationLayout:
         if len(self.shape) == 3:
             (pixels,) = parts
             if self.channels_last:
-                pixels = pixels.transpose(0, 3, 1, 2)
-            return np.ascontiguousarray(pixels, dtype=self.dtype)
+                pixels = np.moveaxis(pixels, -1, -3)
+            return np.ascontiguousarray(pixels, dtype=self.dtype).reshape(n, *self.shape)
         if len(parts) == 1:
             return parts[0].reshape(n, -1).astype(np.float32, copy=False)
         return np.concatenate(
@@ -161,7 +201,3 @@ def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Sequenc
             " FlattenObservation and collect the dataset with it."
         )
     return [leaf for key, child in inner for leaf in _leaves(child, (*path, key))]
-
-
-def _is_pixels(leaf: Leaf) -> bool:
-    return len(leaf.shape) == 3 and leaf.dtype.kind in "ub"

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from d3rlpy.dataset import MDPDataset
 from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from offline_prune.data import ObservationLayout, load_dataset
+from offline_prune.errors import DatasetError, UnknownNameError
 from tests.data.test_alignment import write
 
 
@@ -61,7 +63,9 @@ def pixels(*shape):
     [
         (pixels(6, 5, 3), (3, 6, 5), True),
         (pixels(3, 6, 5), (3, 6, 5), False),
-        (spaces.Box(0, 1, (10, 10, 4), np.int8), (10, 10, 4), False),
+        (spaces.Box(0, 1, (10, 10, 4), np.int8), (4, 10, 10), True),
+        (spaces.Box(0, 1, (84, 84, 3), np.float32), (3, 84, 84), True),
+        (spaces.Box(0, 255, (3, 84, 84), np.float32), (3, 84, 84), False),
     ],
 )
 def test_pixels_come_channel_first(space, shape, moved):
@@ -72,6 +76,68 @@ def test_pixels_come_channel_first(space, shape, moved):
     expected = image.transpose(2, 0, 1) if moved else image
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == (np.uint8 if space.dtype == np.uint8 else np.float32)
+
+
+@pytest.mark.parametrize(
+    ("space", "shape", "expected"),
+    [
+        (pixels(84, 84), (1, 84, 84), lambda x: x[None]),
+        (pixels(1, 3, 32, 32), (3, 32, 32), lambda x: x[0]),
+        (pixels(4, 84, 84, 3), (12, 84, 84), lambda x: np.concatenate(x.transpose(0, 3, 1, 2))),
+        (pixels(4, 84, 84, 1), (4, 84, 84), lambda x: x[..., 0]),
+        (pixels(2, 1, 36, 40), (2, 36, 40), lambda x: x[:, 0]),
+        (pixels(9, 9), (81,), np.ravel),  # a board
+        (pixels(5), (5,), np.ravel),
+        (box(20, 20), (400,), np.ravel),
+        (box(2, 20, 20, 3), (2400,), np.ravel),
+    ],
+)
+def test_grey_frames_and_stacks_are_images(space, shape, expected):
+    layout = ObservationLayout.of(space)
+    assert layout.shape == shape
+    rng = np.random.default_rng(0)
+    batch = rng.integers(0, 255, (3, *space.shape)).astype(space.dtype)
+    found = layout.flatten(batch, 3)
+    np.testing.assert_array_equal(found, [expected(x) for x in batch])
+    assert found.dtype == (np.uint8 if len(shape) == 3 else np.float32)
+
+
+@pytest.mark.parametrize(
+    ("images", "shape", "said"),
+    [
+        ("auto", (8, 12, 10), "images, channels last, (12, 10, 8) as uint8 (8, 12, 10)"),
+        ("channels_first", (12, 10, 8), "images, channels first, (12, 10, 8) as uint8 (12, 10, 8)"),
+        ("channels_last", (8, 12, 10), "images, channels last, (12, 10, 8) as uint8 (8, 12, 10)"),
+        ("vector", (960,), "a vector of 960"),
+    ],
+)
+def test_the_user_may_say_otherwise(images, shape, said):
+    layout = ObservationLayout.of(pixels(12, 10, 8), images)
+    assert layout.shape == shape
+    assert str(layout) == said
+
+
+def test_what_cannot_be_images_is_refused():
+    with pytest.raises(DatasetError, match="three axes"):
+        ObservationLayout.of(box(5), "channels_last")
+    with pytest.raises(DatasetError, match="2 arrays"):
+        ObservationLayout.of(spaces.Tuple([box(5), box(5)]), "channels_first")
+    with pytest.raises(UnknownNameError, match="vector"):
+        ObservationLayout.of(pixels(3, 5, 6), "hwc")
+
+
+def test_a_source_is_read_as_it_is_said():
+    frames = np.random.default_rng(0).integers(0, 255, (6, 16, 36, 40)).astype("u1")
+    source = MDPDataset(
+        frames, np.full((6, 1), 0.5, "f4"), np.ones(6, "f4"), np.eye(6, dtype="f4")[5]
+    )
+    assert load_dataset(source).metadata.observation_shape == (16, 36, 40)
+    data = load_dataset(source, images="channels_last")
+    assert data.metadata.observation_shape == (40, 16, 36)
+    np.testing.assert_array_equal(data.observations[0], frames[0].transpose(2, 0, 1))
+    assert load_dataset(source, images="vector").metadata.observation_shape == (16 * 36 * 40,)
+    with pytest.raises(DatasetError, match="loaded already"):
+        load_dataset(data, images="vector")
 
 
 def test_pixels_stay_uint8_in_the_dataset_without_loss(tmp_path):
