@@ -38,6 +38,9 @@ def main() -> None:
     parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
     for dataset in datasets:
         parts += [f"## {dataset}", _returns(arms, dataset), _kept(arms, dataset)]
+        parts += ["### Curves, last weights", _curves(arms, dataset)]
+    if (FOLDER / "seconds.json").exists():
+        parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     for heading, folder in (("Which rates?", "rates"), ("Which mask, and which steps?", "choice")):
         if found := _arms(read_records(FOLDER / folder)):
             parts += [f"## {heading}", _rates(found)]
@@ -151,6 +154,36 @@ def _kept(arms: Mapping[Arm, Runs], dataset: str) -> str:
         "of the best dense arm at an eighth of the steps",
     )
     return _table(headings, rows)
+
+
+def _curves(arms: Mapping[Arm, Runs], dataset: str) -> str:
+    """Mean return at a quarter, half, three quarters and the end of training."""
+    rows = []
+    for algo in ALGOS:
+        ours = {k: r for k, r in arms.items() if k[:2] == (dataset, algo)}
+        full = max((k[5] for k in ours), default=0)
+        for key in sorted(ours, key=lambda k: (k[2] != "dense", k[2:])):
+            if key[5] != full or key[3] > 0.95:
+                continue
+            curves = [r["result"]["curve"] for r in ours[key].values()]
+            values = np.asarray([[point["mean_return"] for point in c] for c in curves])
+            name = key[2] if key[3] == 0 else f"{key[2]} {key[3]:.0%}"
+            rows.append((algo, name, len(curves), *(f"{v:,.0f}" for v in values.mean(axis=0))))
+    return _table(("algorithm", "agent", "seeds", "¼", "½", "¾", "all steps"), rows)
+
+
+def _costs(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Milliseconds a step, and the dense steps in the time of a pruned run."""
+    rows = []
+    for algo, cost in found.items():
+        ratios = [
+            f"{cost['stock'] / cost[name]:.1f}× ({1 / (cost['stock'] / cost[name]):.0%})"
+            for name in ("0.95", "0.98")
+        ]
+        rows.append((algo, *(f"{cost[n]:.2f}" for n in ("stock", "0", "0.95", "0.98")), *ratios))
+    return _table(
+        ("algorithm", "stock, ms", "our dense", "95 %", "98 %",
+         "95 % against stock (steps that stock takes meanwhile)", "98 %"), rows)  # fmt: skip
 
 
 def _best_ratio(runs: Runs, dense: Mapping[Arm, Runs], name: str | None) -> str:
