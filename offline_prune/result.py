@@ -28,7 +28,7 @@ from offline_prune.engines.lasting import keep_zeros, let_go
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
-from offline_prune.masks.mask import Mask
+from offline_prune.masks.mask import Mask, known
 from offline_prune.ofenet import find_readers, share_ofenet
 
 __all__ = ["LastWeights", "PruneResult", "RunSettings", "check_output_directory"]
@@ -237,8 +237,8 @@ class PruneResult:
                 f"{mask.n_weights:,}",
                 f"{mask.n_kept:,}",
                 f"{mask.sparsity:.2%}",
-                f"{mask.n_connected:,}",
-                f"{mask.effective_sparsity:.2%}",
+                known(mask.n_connected, ","),
+                known(mask.effective_sparsity, ".2%"),
             )
         return table
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from offline_prune.agents.agent import Agent
 from offline_prune.atomic import written_aside_directory
-from offline_prune.masks.mask import Mask
+from offline_prune.masks.mask import Mask, known
 from offline_prune.result import check_output_directory
 from offline_prune.saliency.objective import Scores
 
@@ -60,7 +60,8 @@ class ScoredAgent:
         table = Table(
             title=f"{self.settings['method']} on {self.settings['dataset']},"
             f" {self.settings['algo']} at {self.mask.sparsity:.1%}",
-            caption=f"effective sparsity {self.mask.effective_sparsity:.2%}; {self.seconds:.2f} s",
+            caption=f"effective sparsity {known(self.mask.effective_sparsity, '.2%')};"
+            f" {self.seconds:.2f} s",
         )
         for heading in ("network", "layer", "weights", "kept", "density", "connected"):
             right = heading not in ("network", "layer")
@@ -74,7 +75,7 @@ class ScoredAgent:
                     f"{kept.numel():,}",
                     f"{int(kept.sum()):,}",
                     f"{float(kept.float().mean()):.2%}",
-                    f"{int(self.mask.connected[name].sum()):,}",
+                    known(self.mask.connected_in(name), ","),
                 )
             table.add_section()
         return table

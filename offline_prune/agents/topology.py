@@ -14,9 +14,11 @@ from typing import Any
 from d3rlpy.models.torch import (
     CategoricalPolicy,
     ContinuousMeanQFunction,
+    ContinuousQRQFunction,
     DeterministicPolicy,
     DeterministicResidualPolicy,
     DiscreteMeanQFunction,
+    DiscreteQRQFunction,
     NormalPolicy,
     VAEDecoder,
     VAEEncoder,
@@ -38,9 +40,11 @@ __all__ = ["Chain", "Layer", "Stage", "find_chains"]
 _HEADED = (
     CategoricalPolicy,
     ContinuousMeanQFunction,
+    ContinuousQRQFunction,
     DeterministicPolicy,
     DeterministicResidualPolicy,
     DiscreteMeanQFunction,
+    DiscreteQRQFunction,
     NormalPolicy,
     VAEDecoder,
     VAEEncoder,

@@ -211,7 +211,7 @@ def _networks(
         if id(owner) in done:
             continue
         chain = next((c for c in chains if any(o is owner for o in c.owners)), None)
-        if chain is None:
+        if chain is None or type(owner) not in PLAIN_OWNERS:
             members = [owner]
             network = _without_stack(owner, shape)
         else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.topology import Chain
 from offline_prune.arguments import check_switch
 from offline_prune.errors import EmptyNetworkError, SparsityError, UnknownNameError
 from offline_prune.masks.allocation import Allocation, allocate, check_sparsity, make_allocation
@@ -158,12 +159,21 @@ def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
     Returns:
         The mask. Its connected part is the nominal mask itself for modules whose
         wiring is not known and for those in which a unit without inputs does not put
-        out one constant (batch normalisation, dropout).
+        out one constant (batch normalisation, dropout), and of which it cannot be told what
+        leads to an output. Layer normalisation lets every unit change all others: there
+        everything kept leads somewhere, or, behind a layer without a weight, nothing.
     """
     nominal = {name: mask.detach().cpu() for name, mask in kept.items()}
     chains = [chain for chain in agent.chains if chain.constant_units_fold]
     roles = {network.role: tuple(network.weights) for network in agent.networks}
-    return Mask(nominal, connected_part(chains, nominal), roles)
+    unfollowed = frozenset(nominal) - _names(agent.paths) | _names(agent.chains) - _names(chains)
+    normalised = [path for path in agent.paths if not _names([path]) & _names(agent.chains)]
+    severed = _names([path for path in normalised if not has_path(path, nominal)])
+    return Mask(nominal, connected_part(chains, nominal), roles, unfollowed, severed)
+
+
+def _names(chains: Iterable[Chain]) -> frozenset[str]:
+    return frozenset(name for chain in chains for name in chain.weight_names)
 
 
 def all_kept(agent: Agent) -> dict[str, Tensor]:
@@ -191,7 +201,7 @@ def warn_of_collapse(agent: Agent, mask: Mask) -> list[str]:
     """
     owner = {name: role for role, names in mask.roles.items() for name in names}
     messages = []
-    for chain in agent.chains:
+    for chain in agent.paths:
         if has_path(chain, mask.nominal):
             continue
         names = chain.weight_names
@@ -203,6 +213,13 @@ def warn_of_collapse(agent: Agent, mask: Mask) -> list[str]:
             f" depends on its input.{where} Lower the sparsity, or try"
             ' allocation="erk", which gives every layer its share.'
         )
+    for name in mask.empty_layers:
+        if name not in _names(agent.paths):
+            messages.append(
+                f"{name} in {owner[name]} has not a single weight left: nothing passes it. How"
+                " it is wired is not known, so what still leads to an output cannot be told."
+                ' Lower the sparsity, or try allocation="erk", which gives every layer its share.'
+            )
     for message in messages:
         warnings.warn(message, LayerCollapseWarning, stacklevel=2)
     return messages

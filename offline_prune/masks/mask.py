@@ -17,7 +17,7 @@ from torch import Tensor
 from offline_prune.atomic import written_aside
 from offline_prune.errors import MaskError, UnknownNameError
 
-__all__ = ["Mask"]
+__all__ = ["Mask", "known"]
 
 # Of the file; a file without a number is of the first. Not written while it is the first:
 # safetensors puts two entries of its metadata in an order that differs from save to save.
@@ -37,11 +37,17 @@ class Mask:
         nominal: Weight name → boolean tensor of the weight's shape, true = kept.
         connected: The same names; a subset of ``nominal``.
         roles: Role → names of its weights.
+        unfollowed: Names of weights whose wiring is not known: which of them lead from an
+            input to an output cannot be told, and all that are kept count as connected.
+        severed: Names of weights that no engine may take out, although a layer without a
+            weight cuts them off (layer normalisation puts out numbers of no input at all).
     """
 
     nominal: Mapping[str, Tensor]
     connected: Mapping[str, Tensor]
     roles: Mapping[str, tuple[str, ...]]
+    unfollowed: frozenset[str] = frozenset()
+    severed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Take copies, so that no later change of the arguments can reach the mask."""
@@ -77,10 +83,15 @@ class Mask:
             object.__setattr__(self, field, MappingProxyType(copies))
         roles = {role: tuple(members) for role, members in self.roles.items()}
         object.__setattr__(self, "roles", MappingProxyType(roles))
+        for field in ("unfollowed", "severed"):
+            object.__setattr__(self, field, frozenset(getattr(self, field)))
+            if not getattr(self, field) <= set(names):
+                raise MaskError(f"The {field} weights of a mask must be weights of it.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled as plain dictionaries."""
-        return Mask, (dict(self.nominal), dict(self.connected), dict(self.roles))
+        return Mask, (dict(self.nominal), dict(self.connected), dict(self.roles),
+                      self.unfollowed, self.severed)  # fmt: skip
 
     def __getitem__(self, role: str) -> Mask:
         """The mask of one network, or of all critics for ``"critic"``."""
@@ -96,6 +107,8 @@ class Mask:
             {name: self.nominal[name] for name in names},
             {name: self.connected[name] for name in names},
             picked,
+            self.unfollowed.intersection(names),
+            self.severed.intersection(names),
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -124,9 +137,11 @@ class Mask:
 
     def __repr__(self) -> str:
         """One line: networks, weights kept, sparsities."""
+        effective = self.effective_sparsity
         return (
             f"Mask({', '.join(self.roles)}: {self.n_kept} of {self.n_weights} weights,"
-            f" sparsity {self.sparsity:.4f}, effective {self.effective_sparsity:.4f})"
+            f" sparsity {self.sparsity:.4f}, effective"
+            f" {'not known' if effective is None else f'{effective:.4f}'})"
         )
 
     @property
@@ -140,9 +155,23 @@ class Mask:
         return sum(int(mask.sum()) for mask in self.nominal.values())
 
     @property
-    def n_connected(self) -> int:
-        """Number of kept weights on a path from an input to an output."""
-        return sum(int(mask.sum()) for mask in self.connected.values())
+    def n_connected(self) -> int | None:
+        """Number of kept weights on a path from an input to an output; None if not known."""
+        counts = [self.connected_in(name) for name in self.connected]
+        return None if None in counts else sum(filter(None, counts))
+
+    def connected_in(self, name: str) -> int | None:
+        """The same of one layer.
+
+        Args:
+            name: Of its weight.
+
+        Returns:
+            The number; None if it is not known.
+        """
+        if name in self.unfollowed:
+            return None
+        return 0 if name in self.severed else int(self.connected[name].sum())
 
     @property
     def density(self) -> float:
@@ -155,13 +184,16 @@ class Mask:
         return 1.0 - self.density
 
     @property
-    def effective_sparsity(self) -> float:
+    def effective_sparsity(self) -> float | None:
         """Fraction removed when weights on no input-to-output path count as removed.
+
+        None where the wiring of a network is not known.
 
         References:
             Vysogorets, Kempe 2023, arXiv 2107.02306.
         """
-        return 1.0 - self.n_connected / self.n_weights
+        connected = self.n_connected
+        return None if connected is None else 1.0 - connected / self.n_weights
 
     @property
     def layer_densities(self) -> dict[str, float]:
@@ -219,6 +251,8 @@ class Mask:
         """
         tensors = {f"nominal/{name}": mask for name, mask in self.nominal.items()}
         tensors |= {f"connected/{name}": mask for name, mask in self.connected.items()}
+        for field in ("unfollowed", "severed"):
+            tensors |= {f"{field}/{name}": torch.ones(1) for name in sorted(getattr(self, field))}
         with written_aside(path) as aside:
             save_file(tensors, aside, {"roles": json.dumps(dict(self.roles))})
 
@@ -260,7 +294,9 @@ class Mask:
                 f"{path} names its networks by {type(roles).__name__}; expected role → names"
                 " of weights, as Mask.save writes them."
             )
-        parts: dict[str, dict[str, Tensor]] = {"nominal": {}, "connected": {}}
+        parts: dict[str, dict[str, Tensor]] = {
+            "nominal": {}, "connected": {}, "unfollowed": {}, "severed": {}
+        }  # fmt: skip
         for key, tensor in tensors.items():
             kind, _, name = key.partition("/")
             if kind not in parts:
@@ -270,4 +306,19 @@ class Mask:
             parts["nominal"],
             parts["connected"],
             {role: tuple(members) for role, members in roles.items()},
+            frozenset(parts["unfollowed"]),
+            frozenset(parts["severed"]),
         )
+
+
+def known(value: float | None, form: str) -> str:
+    """A number as text, or that it is not known.
+
+    Args:
+        value: The number, or None.
+        form: How to format it.
+
+    Returns:
+        The text.
+    """
+    return "not known" if value is None else format(value, form)
