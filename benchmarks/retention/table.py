@@ -38,7 +38,7 @@ def main() -> None:
     parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
     for dataset in datasets:
         parts += [f"## {dataset}", _returns(arms, dataset), _kept(arms, dataset)]
-        parts += ["### Curves, last weights", _curves(arms, dataset)]
+        parts += ["### Curves: last weights, at the end averaged", _curves(arms, dataset)]
     if (FOLDER / "seconds.json").exists():
         parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     for heading, folder in (("Which rates?", "rates"), ("Which mask, and which steps?", "choice")):

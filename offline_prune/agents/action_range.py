@@ -45,12 +45,10 @@ def action_scaler(data: Dataset) -> MinMaxActionScaler | None:
     elif np.allclose(low, -1.0) and np.allclose(high, 1.0):
         return None
     else:
-        return MinMaxActionScaler(minimum=low, maximum=high)
+        return MinMaxActionScaler(*_with_room(low, high))
     if (least >= -1.0 - 2 * TOLERANCE).all() and (most <= 1.0 + 2 * TOLERANCE).all():
         return None  # where d3rlpy's policies act anyway
-    # A component that never changes gets room, so that it can be scaled at all.
-    constant = most == least
-    least, most = np.where(constant, least - 1.0, least), np.where(constant, most + 1.0, most)
+    least, most = _with_room(least, most)
     warnings.warn(
         f"Policies will act within the range of the data, {_shown(least, most)}: {why}. Pass"
         " algo_params={'action_scaler': MinMaxActionScaler(minimum=…, maximum=…)} for other"
@@ -86,6 +84,12 @@ def check_action_range(algo: Any, data: Dataset) -> None:
             " action_scaler=d3rlpy.preprocessing.MinMaxActionScaler(), which takes the bounds"
             " of the data."
         )
+
+
+def _with_room(low: NDArray[Any], high: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Bounds that differ, so that a component which never changes can be scaled at all."""
+    same = low == high
+    return np.where(same, low - 1.0, low), np.where(same, high + 1.0, high)
 
 
 def _shown(low: NDArray[Any], high: NDArray[Any]) -> str:

@@ -41,6 +41,7 @@ from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory, OptimizerFa
 from d3rlpy.preprocessing import (
     ActionScaler,
     ClipRewardScaler,
+    ConstantShiftRewardScaler,
     MinMaxObservationScaler,
     MinMaxRewardScaler,
     MultiplyRewardScaler,
@@ -74,6 +75,7 @@ _REWARD_SCALERS: dict[str, Callable[..., Any]] = {
     scaler.get_type(): scaler
     for scaler in (
         ClipRewardScaler,
+        ConstantShiftRewardScaler,
         MinMaxRewardScaler,
         MultiplyRewardScaler,
         ReturnBasedRewardScaler,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.metadata import Actions, DatasetMetadata
-from offline_prune.data.observations import ObservationLayout
+from offline_prune.data.observations import Leaf, ObservationLayout
 from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["Origin", "RawEpisode", "collect_episodes"]
@@ -239,6 +239,7 @@ def _observations(episode: RawEpisode, layout: ObservationLayout, length: int) -
             )
         _check_finite(episode, name, found)
         _check_range(episode, name, found, layout)
+        _check_categories(episode, name, found, leaf)
     return layout.flatten(episode.observations, length + 1)
 
 
@@ -253,6 +254,18 @@ def _check_range(
             raise EpisodeError(
                 f"{episode.name}, step {step}: {name} holds {found[outside].flat[0]}, expected"
                 " pixels from 0 to 255. Repair or drop the episode."
+            )
+
+
+def _check_categories(episode: RawEpisode, name: str, found: NDArray[Any], leaf: Leaf) -> None:
+    rows = found.reshape(len(found), -1)
+    for i, (start, count) in enumerate(leaf.categories):
+        outside = (rows[:, i] < start) | (rows[:, i] >= start + count)
+        if outside.any():
+            step = int(np.argmax(outside))
+            raise EpisodeError(
+                f"{episode.name}, step {step}: {name} holds the category {rows[step, i]},"
+                f" expected one of {start} to {start + count - 1}. Repair or drop the episode."
             )
 
 

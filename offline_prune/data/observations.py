@@ -23,11 +23,41 @@ class Leaf:
         path: Keys that lead to it; empty where the observation is the array itself.
         shape: Its shape in the environment.
         dtype: Its dtype in the environment.
+        categories: First value and number of values of every entry that counts categories
+            (Discrete, MultiDiscrete), in order; empty for arrays of numbers.
     """
 
     path: tuple[str | int, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    categories: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers that it becomes."""
+        if self.categories:
+            return sum(count for _, count in self.categories)
+        return int(np.prod(self.shape))
+
+    def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """A batch of it as vectors, categories one-hot.
+
+        Args:
+            values: (n, *shape).
+
+        Returns:
+            (n, :attr:`size`) float32; a category that is none of the space's is all zeros.
+        """
+        rows = values.reshape(len(values), -1)
+        if not self.categories:
+            return rows.astype(np.float32, copy=False)
+        return np.concatenate(
+            [
+                rows[:, i, None] == np.arange(start, start + count)
+                for i, (start, count) in enumerate(self.categories)
+            ],
+            axis=1,
+        ).astype(np.float32)
 
     def of(self, observation: Any) -> Any:
         """The leaf of an observation, or of a batch of observations."""
@@ -53,7 +83,8 @@ class ObservationLayout:
     - A Box of four axes of bytes is a stack of such images, one after another along the
       channels: (4, 84, 84, 3) becomes (12, 84, 84).
     - A Box of two axes of bytes, both of 16 or more, is one grey image: (1, 84, 84).
-    - A Dict or Tuple of Boxes is flattened and concatenated into one float32 vector,
+    - A Discrete or MultiDiscrete becomes one-hot, a MultiBinary a vector.
+    - A Dict or Tuple of these is flattened and concatenated into one float32 vector,
       leaves in the order of gymnasium's own space: a Dict's keys sorted
       (``achieved_goal``, ``desired_goal``, ``observation``), a Tuple's by position.
 
@@ -72,7 +103,8 @@ class ObservationLayout:
         """The layout of an observation space.
 
         Args:
-            space: A Box, or a Dict or Tuple of Boxes, nested or not.
+            space: A Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of
+                them, nested or not.
             images: ``"auto"`` decides as above; the others say where the channels of a
                 single Box are, or that it is a vector whatever its axes.
 
@@ -91,7 +123,7 @@ class ObservationLayout:
                 f"The observation space {space} holds no numbers. Expected a Box with at"
                 " least one entry, or a Dict or Tuple of such."
             )
-        size = sum(int(np.prod(leaf.shape)) for leaf in leaves)
+        size = sum(leaf.size for leaf in leaves)
         if images == "vector" or len(leaves) > 1:
             if images not in ("auto", "vector"):
                 raise DatasetError(
@@ -158,12 +190,8 @@ class ObservationLayout:
             if self.channels_last:
                 pixels = np.moveaxis(pixels, -1, -3)
             return np.ascontiguousarray(pixels, dtype=self.dtype).reshape(n, *self.shape)
-        if len(parts) == 1:
-            return parts[0].reshape(n, -1).astype(np.float32, copy=False)
-        return np.concatenate(
-            [part.reshape(n, -1).astype(np.float32, copy=False) for part in parts],
-            axis=1,
-        )
+        encoded = [leaf.encode(part) for leaf, part in zip(self.leaves, parts, strict=True)]
+        return encoded[0] if len(encoded) == 1 else np.concatenate(encoded, axis=1)
 
     def flatten_one(self, observation: Any) -> NDArray[Any]:
         """Turn one raw observation, as an environment returns it, into an array.
@@ -189,6 +217,14 @@ def _batched(observation: Any) -> Any:
 def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Sequence[Leaf]:
     if isinstance(space, gymnasium.spaces.Box):
         return [Leaf(path, tuple(space.shape), np.dtype(space.dtype))]
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return [Leaf(path, tuple(space.shape), np.dtype(space.dtype))]
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return [Leaf(path, (), np.dtype(np.int64), ((int(space.start), int(space.n)),))]
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        starts, counts = space.start.ravel().tolist(), space.nvec.ravel().tolist()
+        categories = tuple(zip(starts, counts, strict=True))
+        return [Leaf(path, tuple(space.shape), np.dtype(np.int64), categories)]
     if isinstance(space, gymnasium.spaces.Dict):
         inner: Any = space.spaces.items()
     elif isinstance(space, gymnasium.spaces.Tuple):
@@ -197,7 +233,7 @@ def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Sequenc
         where = "/".join(map(str, path)) or "the observation"
         raise DatasetError(
             f"The observation space has {type(space).__name__} at {where}; expected a"
-            " Box, or a Dict or Tuple of Boxes. Wrap the environment with gymnasium's"
-            " FlattenObservation and collect the dataset with it."
+            " Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of them. Wrap the"
+            " environment with gymnasium's FlattenObservation and collect the dataset with it."
         )
     return [leaf for key, child in inner for leaf in _leaves(child, (*path, key))]

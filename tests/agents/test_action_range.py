@@ -21,22 +21,31 @@ def observations():
     return np.random.default_rng(0).normal(size=(N, 3)).astype("f4")
 
 
+def rewards():
+    return np.random.default_rng(2).normal(size=N).astype("f4")
+
+
 def arrays(actions):
     """A d3rlpy dataset of these actions, which declares no bounds."""
     ends = np.zeros(N, "f4")
     ends[9::10] = 1.0
-    return MDPDataset(observations(), actions.astype("f4"), np.ones(N, "f4"), ends)
+    return MDPDataset(observations(), actions.astype("f4"), rewards(), ends)
 
 
 def recorded(actions, low, high):
-    """One truncated episode of an environment that declares a box of actions."""
+    """Two truncated episodes of an environment that declares a box of actions."""
     seen = observations()
     end = np.arange(N) == N - 1
-    episode = RawEpisode("episode 0", np.concatenate([seen, seen[:1]]), actions.astype("f4"),
-                         np.ones(N), ~end & False, end)  # fmt: skip
+    half = N // 2
+    end[half - 1] = True
+    episodes = [
+        RawEpisode(f"episode {i}", np.concatenate([seen[rows], seen[:1]]),
+                   actions[rows].astype("f4"), rewards()[rows], ~end[rows] & False, end[rows])
+        for i, rows in enumerate((slice(half), slice(half, N)))
+    ]  # fmt: skip
     space = gymnasium.spaces.Box(np.float32(low), np.float32(high), (actions.shape[1],))
     seen_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
-    return collect_episodes([episode], Origin(None, None, seen_space, space, N))
+    return collect_episodes(episodes, Origin(None, None, seen_space, space, N))
 
 
 def spread(low, high):
@@ -98,6 +107,13 @@ def test_a_component_that_never_changes_has_room():
     actions[:, 1] = 7
     with pytest.warns(ActionRangeWarning, match="6, 8"):
         assert bounds(load_dataset(arrays(actions))) == ([30, 6], [70, 8])
+
+
+def test_a_component_without_a_range_has_room_too():
+    actions = spread(30, 70)
+    actions[:, 1] = 7
+    data = recorded(actions, [0, 7], [100, 7])
+    assert bounds(data, "cql") == ([0, 6], [100, 8])
 
 
 @pytest.mark.parametrize("config", [BCConfig, TD3PlusBCConfig])

@@ -85,3 +85,10 @@ def test_scalers_of_ones_own_are_refused_by_name(config, scalers, named):
     observations[:, 1] = 5.0
     with pytest.raises(AlgorithmError, match=named):
         build_agent(data(np.ones(N), observations), config(**scalers))
+
+
+def test_every_reward_scaler_of_d3rlpy_has_its_name():
+    for kind, options in (("shift", {"shift": -1}), ("clip", {"low": -1, "high": 1})):
+        built = build_agent(data(at_the_end(1)), "cql",
+                            algo_params={"reward_scaler": {"type": kind, **options}})  # fmt: skip
+        assert built.agent.algo.config.reward_scaler.get_type() == kind

@@ -5,7 +5,7 @@ from gymnasium import spaces
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from offline_prune.data import ObservationLayout, load_dataset
-from offline_prune.errors import DatasetError, UnknownNameError
+from offline_prune.errors import DatasetError, EpisodeError, UnknownNameError
 from tests.data.test_alignment import write
 
 
@@ -115,6 +115,34 @@ def test_the_user_may_say_otherwise(images, shape, said):
     layout = ObservationLayout.of(pixels(12, 10, 8), images)
     assert layout.shape == shape
     assert str(layout) == said
+
+
+def test_categories_are_one_hot_and_bits_a_vector(tmp_path):
+    dice = spaces.MultiDiscrete([2, 3])
+    bits = spaces.MultiBinary(2)
+    space = spaces.Dict({"room": spaces.Discrete(3, start=5), "bits": bits, "dice": dice})
+    layout = ObservationLayout.of(space)
+    assert layout.shape == (2 + 5 + 3,)
+    found = layout.flatten_one({"room": 6, "bits": np.array([1, 0]), "dice": np.array([1, 2])})
+    assert found.tolist() == [1, 0, 0, 1, 0, 0, 1, 0, 1, 0]  # bits, dice, room
+    rng = np.random.default_rng(0)
+    rooms = rng.integers(5, 8, 5)
+    observations = {"room": rooms, "bits": rng.integers(0, 2, (5, 2)).astype("i1"),
+                    "dice": rng.integers(0, 2, (5, 2))}  # fmt: skip
+
+    def recorded(name, **changed):
+        episode = EpisodeBuffer(
+            observations=observations | changed, actions=rng.uniform(-1, 1, (4, 2)).astype("f4"),
+            rewards=[0.0] * 4, terminations=[False] * 4, truncations=[False] * 3 + [True],
+        )  # fmt: skip
+        write(tmp_path / name, [episode], observation_space=space)
+        return load_dataset(tmp_path / name)
+
+    data = recorded("right")
+    np.testing.assert_array_equal(data.observations[:, 7:].argmax(1) + 5, rooms[:4])
+    rooms[2] = 9
+    with pytest.raises(EpisodeError, match=r"step 2: observations/room .* 9, expected .* 5 to 7"):
+        recorded("wrong")
 
 
 def test_what_cannot_be_images_is_refused():

@@ -119,8 +119,8 @@ def test_action_spaces_that_d3rlpy_cannot_train(space):
 
 
 def test_observation_spaces_that_are_no_arrays():
-    space = spaces.Dict(a=BOX, b=spaces.Discrete(3))
-    with pytest.raises(DatasetError, match="Discrete at b"):
+    space = spaces.Dict(a=BOX, b=spaces.Text(3))
+    with pytest.raises(DatasetError, match="Text at b"):
         collect_episodes([], Origin(None, None, space, UNIT, 0))
 
 
