@@ -398,7 +398,7 @@ class PruneResult:
         model = (directory / _MODEL).read_bytes()
         # Tensors alone: anything else in the file is refused, whatever the environment says.
         torch.load(io.BytesIO(model), map_location="cpu", weights_only=True)
-        config = LearnableConfigWithShape.deserialize((directory / _CONFIG).read_text())
+        config = _config(directory / _CONFIG)
         with torch.random.fork_rng():  # building the networks draws initial weights
             algo = config.create(device=device)
         algo.impl.load_model(io.BytesIO(model))
@@ -427,6 +427,24 @@ class PruneResult:
             history=history,
             last=last,
         )
+
+
+def _config(path: Path) -> LearnableConfigWithShape:
+    """d3rlpy's config; a part of one's own is known only once it is registered."""
+    text = path.read_text()
+    try:
+        return LearnableConfigWithShape.deserialize(text)
+    except KeyError as error:
+        name = error.args[0]
+        if f'"type": {json.dumps(name)}' not in text:
+            raise
+        raise OutputDirectoryError(
+            f"{path} names a part of the type {name!r}, which d3rlpy does not know here. Expected"
+            " parts that are registered: import your class and call"
+            " d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function of its"
+            " kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …), before"
+            " loading."
+        ) from error
 
 
 def _evaluation(content: dict[str, Any]) -> Evaluation:

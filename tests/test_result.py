@@ -1,8 +1,11 @@
+import dataclasses
 import json
 
 import d3rlpy
+import numpy as np
 import pytest
 import torch
+from d3rlpy.preprocessing import MinMaxObservationScaler, register_observation_scaler
 from rich.console import Console
 
 from offline_prune import PruneResult, prune_then_train
@@ -111,3 +114,25 @@ def test_an_unknown_format_is_refused(result, tmp_path):
     (out / "result.json").write_text(json.dumps(content))
     with pytest.raises(OutputDirectoryError, match="format 99"):
         PruneResult.load(out)
+
+
+@dataclasses.dataclass
+class OwnScaler(MinMaxObservationScaler):
+    """An observation scaler of somebody's own."""
+
+    @staticmethod
+    def get_type():
+        return "somebody_s_own"
+
+
+def test_parts_of_ones_own_load_once_they_are_registered(tmp_path):
+    config = d3rlpy.algos.BCConfig(observation_scaler=OwnScaler(), batch_size=8)
+    data = dataset("vector-continuous")
+    result = prune_then_train(data, config, 0.5, n_steps=2, evaluate=0, progress=False)
+    result.save(tmp_path / "run")
+    with pytest.raises(OutputDirectoryError, match=r"somebody_s_own.*register_observation_scaler"):
+        PruneResult.load(tmp_path / "run")
+    register_observation_scaler(OwnScaler)
+    loaded = PruneResult.load(tmp_path / "run")
+    x = data.observations[:4]
+    np.testing.assert_array_equal(loaded.algo.predict(x), result.algo.predict(x))
