@@ -8,6 +8,7 @@ from statistics import fmean, median
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import (
     Estimate,
+    Verdict,
     interquartile_mean,
     iqm,
     probability_of_improvement,
@@ -61,6 +62,13 @@ class Comparison:
         if self.ratio is None:
             return None
         return self.ratio.retained and not self.group.failed
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the ratio's interval says; None without a ratio. A failed run: not retained."""
+        if self.ratio is None:
+            return None
+        return "not retained" if self.group.failed else self.ratio.verdict
 
 
 def compare(task: Task) -> tuple[Comparison, ...]:

@@ -58,27 +58,31 @@ def write_csv_files(analysis: Analysis, directory: Path) -> tuple[str, ...]:
 
 def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
     yield (*_GROUP, "runs", "failed", "unit", *_named("iqm"), *_named("ratio"), "no_ratio",
-           "retained", *_named("over_dense"), *_named("over_shuffled"), "effective_sparsity",
-           "weights_kept", "kept_fraction", "training_time_ratio")  # fmt: skip
+           "verdict", "power", *_named("over_dense"), *_named("over_shuffled"),
+           "effective_sparsity", "weights_kept", "kept_fraction",
+           "training_time_ratio")  # fmt: skip
     for task in analysis.tasks:
         for c in analysis.comparisons[task.name]:
             g = c.group
             score = _numbers(c.interval) if c.interval else (c.iqm, None, None)
             yield (task.dataset, task.algo, task.settings, g.label, g.kind, _sparsity(g),
                    len(c.values), len(g.failed), task.unit, *score, *_numbers(c.ratio),
-                   c.no_ratio, c.retained, *_numbers(c.over_dense), *_numbers(c.over_shuffled),
+                   c.no_ratio, c.verdict, c.ratio and c.ratio.power,
+                   *_numbers(c.over_dense), *_numbers(c.over_shuffled),
                    c.effective_sparsity, c.kept, c.kept_fraction, c.time_ratio)  # fmt: skip
 
 
 def _overall(analysis: Analysis) -> Iterator[Sequence[Any]]:
     yield ("method", "kind", "sparsity", "tasks", "runs", "failed", *_named("iqm"),
-           *_named("ratio"), "retained", *_named("over_dense"))  # fmt: skip
+           *_named("ratio"), "verdict", "power", *_named("over_dense"))  # fmt: skip
     for entry in analysis.overall:
-        retained = None if entry.ratio is None else entry.ratio.retained and not entry.failed
+        ratio = entry.ratio
+        verdict = ratio and ("not retained" if entry.failed else ratio.verdict)
         yield (entry.label, analysis.kinds[entry.label],
                0.0 if entry.ratio is None else analysis.sparsity, len(entry.scores),
                sum(map(len, entry.scores.values())), entry.failed, *_numbers(entry.interval),
-               *_numbers(entry.ratio), retained, *_numbers(entry.over_dense))  # fmt: skip
+               *_numbers(ratio), verdict, ratio and ratio.power,
+               *_numbers(entry.over_dense))  # fmt: skip
 
 
 def _curves(analysis: Analysis) -> Iterator[Sequence[Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from offline_prune.evaluation.statistics import iqm
 from offline_prune.reporting.tasks import Group, Task
@@ -14,7 +15,6 @@ from offline_prune.reporting.tasks import Group, Task
 __all__ = ["Curve", "mean_curve"]
 
 _RESAMPLES = 2_000
-_TAILS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def mean_curve(task: Task, group: Group) -> Curve | None:
     values: Any = iqm(runs, axis=0)
     if len(runs) < 2:
         return Curve(tuple(steps), values, None, None)
-    drawn = np.random.default_rng(0).integers(len(runs), size=(_RESAMPLES, len(runs)))
-    low, high = np.quantile(iqm(runs[drawn], axis=1), _TAILS, axis=0)
-    return Curve(tuple(steps), values, low, high)
+    n = len(runs)
+    drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
+    error = np.std(iqm(runs[drawn], axis=1), axis=0) * np.sqrt(n / (n - 1))
+    width = stats.t.ppf(0.975, n - 1) * error  # as offline_prune.evaluation.statistics does
+    return Curve(tuple(steps), values, values - width, values + width)

@@ -89,13 +89,15 @@ def _how_to_read(analysis: Analysis) -> str:
         " checkpoint. A normalised score is 0 for a random policy and 1 for the reference expert"
         " of the dataset; where there are no references, returns are shown.",
         "IQM": "interquartile mean over the runs, the mean of their middle half. In brackets its"
-        " 95 % interval, by the stratified bootstrap over seeds (Agarwal et al. 2021). One run has"
-        " no interval.",
+        " 95 % interval: Student's t around it, with the standard error of the stratified"
+        " bootstrap over seeds (Agarwal et al. 2021). One run has no interval.",
         "Ratio to dense": "interquartile mean over the dense agent's, where runs of the same seed"
         f" are drawn in pairs. None where dense scores less than {LEAST_DENSE_SCORE}, or without"
         " normalised scores: a return near zero divides nothing.",
         "Retained": f"declared beforehand: the lower end of the ratio's interval is at least"
-        f" {RETAINED}, and no run failed. “No” means not shown, rather than shown to be worse.",
+        f" {RETAINED}, and no run failed. “No”: the whole interval lies below, or a run failed."
+        " “Undecided”: it holds both, and more seeds would tell. Power is how often a method that"
+        " equals dense would be called retained, with as many runs as there are.",
         "P(better than …)": "probability that a run of the method scores higher than one of the"
         " dense agent, or of the method's own mask shuffled within its layers; ½ says no"
         " difference.",

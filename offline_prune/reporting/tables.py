@@ -48,9 +48,10 @@ def task_table(analysis: Analysis, task: Task) -> Table:
         One row a method and sparsity.
     """
     found = analysis.comparisons[task.name]
-    columns = ("method", "sparsity", "retained", "runs", f"{task.unit} (IQM)", "ratio to dense",
-               "P(better than dense)", "P(better than shuffled)", "effective sparsity",
-               "weights kept", "training time / dense")  # fmt: skip
+    columns = ("method", "sparsity", "retained", "power", "seeds to decide", "runs",
+               f"{task.unit} (IQM)", "ratio to dense", "P(better than dense)",
+               "P(better than shuffled)", "effective sparsity", "weights kept",
+               "training time / dense")  # fmt: skip
     return Table(task.name, columns, 3, tuple(_row(task, c) for c in found), _notes(task, found))
 
 
@@ -69,7 +70,8 @@ def overall_table(analysis: Analysis) -> Table | None:
     rows = [
         (
             entry.label,
-            _NONE if entry.ratio is None else _yes(entry.ratio.retained and not entry.failed),
+            _verdict(entry.ratio, entry.failed),
+            *_power(entry.ratio),
             _runs(sum(map(len, entry.scores.values())), entry.failed),
             _interval(entry.interval),
             _interval(entry.ratio),
@@ -79,8 +81,8 @@ def overall_table(analysis: Analysis) -> Table | None:
     ]
     return Table(
         f"{len(tasks)} tasks together, at a sparsity of {100 * (analysis.sparsity or 0):g} %",
-        ("method", "retained", "runs", "normalised score (IQM)", "ratio to dense",
-         "P(better than dense)"),
+        ("method", "retained", "power", "seeds to decide", "runs", "normalised score (IQM)",
+         "ratio to dense", "P(better than dense)"),
         2,
         tuple(rows),
         ("Methods that have two runs or more on every task with normalised scores.",),
@@ -119,7 +121,8 @@ def _row(task: Task, found: Comparison) -> tuple[str, ...]:
     return (
         group.label,
         _NONE if dense else group.sparsity_text,
-        _NONE if found.retained is None else _yes(found.retained),
+        _verdict(found.ratio, len(group.failed)),
+        *_power(found.ratio),
         _runs(len(found.values), len(group.failed)),
         value,
         _interval(found.ratio) if found.ratio else found.no_ratio or _NONE,
@@ -143,13 +146,34 @@ def _notes(task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
             f"The rows have {min(seeds)} to {max(seeds)} runs. A ratio takes the seeds of both"
             " sides alone."
         )
-    if 1 < max(seeds, default=0) < 5:
-        notes.append("With fewer than five seeds intervals are too narrow: read them as a hint.")
+    if any(c.verdict == "undecided" for c in found):
+        notes.append(
+            "Undecided: the interval of the ratio holds .97; “seeds to decide” is how many would"
+            " decide this value. Power: how often an equal of dense would be called retained, by"
+            " as many runs as there are."
+        )
     if any(c.group.failed for c in found):
         notes.append(
             "Failed runs are in no mean; a row that has one is not retained, whatever its ratio."
         )
     return tuple(notes)
+
+
+def _verdict(ratio: Estimate | None, failed: int) -> str:
+    """Whether a ratio counts as retained."""
+    if ratio is None:
+        return _NONE
+    if failed or ratio.verdict == "not retained":
+        return "no"
+    return "yes" if ratio.retained else "undecided"
+
+
+def _power(ratio: Estimate | None) -> tuple[str, str]:
+    """How often the rule recognises an equal, and with how many seeds this would be decided."""
+    if ratio is None:
+        return _NONE, _NONE
+    seeds = ratio.seeds_to_decide if ratio.verdict == "undecided" else 0
+    return f"{ratio.power:.2f}", ">1000" if seeds is None else str(seeds) if seeds else _NONE
 
 
 def _interval(estimate: Estimate | None, digits: int = 3) -> str:
@@ -161,7 +185,3 @@ def _interval(estimate: Estimate | None, digits: int = 3) -> str:
 
 def _runs(done: int, failed: int) -> str:
     return f"{done}, {failed} failed" if failed else str(done)
-
-
-def _yes(said: bool) -> str:
-    return "yes" if said else "no"

@@ -25,7 +25,7 @@ def rendered(table: Table, width: int) -> RenderableType:
     Returns:
         What a rich console prints.
     """
-    parts = [_part(table, columns) for columns in _split(table, width)]
+    parts = [_part(table, columns, width) for columns in _split(table, width)]
     parts[0].title = Text(table.title)
     return Group(*parts, *(Text(note, style="dim") for note in table.notes), Text(""))
 
@@ -49,15 +49,18 @@ def _least(table: Table, n: int) -> int:
     return max(map(len, (*table.columns[n].split(), *(row[n] for row in table.rows))))
 
 
-def _part(table: Table, columns: list[int]) -> RichTable:
+def _part(table: Table, columns: list[int], width: int) -> RichTable:
     made = RichTable(title_justify="left")
     whole = table.words < len(table.columns)
+    # Left to itself rich breaks numbers, or cuts the table, before it breaks all headings.
+    tight = sum(max(_least(table, n), len(table.columns[n])) + _FRAME for n in columns) >= width
     for n in columns:
         made.add_column(
             Text(table.columns[n]),
             justify="left" if n < table.words else "right",
             overflow="fold",
             min_width=_least(table, n) if whole and n >= _REPEATED else None,
+            max_width=_least(table, n) if whole and tight and n >= _REPEATED else None,
         )
     for row in table.rows:
         made.add_row(*(Text(row[n]) for n in columns))

@@ -55,11 +55,13 @@ def test_the_bootstrap_draws_within_tasks():
 
 
 def test_the_interval_of_two_runs_is_known():
-    """Of two runs 0 and 1 a resample has mean 0, ½ or 1 with odds ¼, ½ and ¼."""
+    """Of two runs 0 and 1 a resample has mean 0, ½ or 1 with odds ¼, ½ and ¼: sd √⅛, e = ½."""
     found = interquartile_mean({"a": [0.0, 1.0]}, n_resamples=4000)
-    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
-    half = interquartile_mean({"a": [0.0, 1.0]}, n_resamples=4000, level=0.4)
-    assert (half.low, half.high) == (0.5, 0.5)
+    t = stats.t.ppf(0.975, 1)
+    assert (found.error, found.seeds, found.degrees) == (pytest.approx(0.5, rel=0.05), 2, 1)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (0.5, 0.5 - t * found.error, 0.5 + t * found.error)
+    )
 
 
 def test_the_interval_agrees_with_a_bootstrap_written_out():
@@ -70,9 +72,10 @@ def test_the_interval_agrees_with_a_bootstrap_written_out():
         stats.trim_mean(np.concatenate([rng.choice(runs, 6) for runs in scores.values()]), 0.25)
         for _ in range(4000)
     ]
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    width = stats.t.ppf(0.975, 15) * np.std(resampled) * np.sqrt(6 / 5)
     assert found.value == stats.trim_mean(np.concatenate(list(scores.values())), 0.25)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
+    assert found.high - found.value == pytest.approx(width, rel=0.05)
+    assert found.value - found.low == pytest.approx(width, rel=0.05)
 
 
 def test_probability_of_improvement_by_hand():
