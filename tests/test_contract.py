@@ -63,7 +63,13 @@ def state(algo):
 def held(kind, algo, engine):
     """An agent at 80 % and its mask."""
     return prune(
-        dataset(kind), algo, 0.8, n_batches=1, engine=engine, algo_params=params(kind, algo)
+        dataset(kind),
+        algo,
+        0.8,
+        method="snip",
+        n_batches=1,
+        engine=engine,
+        algo_params=params(kind, algo),
     )
 
 
