@@ -50,6 +50,8 @@ class ExportedPolicy:
         largest_difference: Of continuous actions, over these; None for discrete ones and
             where not checked.
         n_ties: Discrete actions that differ where two score the same up to rounding.
+        first_action: What the environment adds to a discrete action of the file, which counts
+            from 0 as ``algo.predict`` does; 0 where the dataset was not loaded for the check.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class ExportedPolicy:
     n_checked: int
     largest_difference: float | None
     n_ties: int
+    first_action: int = 0
 
     def __str__(self) -> str:
         """One line: what was written, and on what it was checked."""
@@ -67,6 +70,8 @@ class ExportedPolicy:
             f"{self.format} policy of {self.n_exported:,} weights"
             f" ({self.n_weights:,} before, {self.n_nonzero:,} not zero) in {self.path}"
         )
+        if self.first_action:
+            text += f"; its actions count from 0: add {self.first_action} for the environment's"
         if not self.n_checked:
             return f"{text}; not checked: no C compiler here"
         differ = "" if self.largest_difference is None else f", {self.largest_difference:.1e} apart"
@@ -117,13 +122,15 @@ def export_policy(
     chosen = FORMATS[path.suffix]
     chosen.check()
     policy = acting_policy(algo)
+    first_action = 0
     if observations is None:
         if dataset is None:
             raise InputError(
                 "The dataset has no id, so it cannot be loaded again. Pass observations=, some"
                 " of its observations: the written file is compared with the agent on them."
             )
-        observations = load_dataset(dataset).observations
+        data = load_dataset(dataset)
+        observations, first_action = data.observations, data.metadata.action_start
     sample = _sample(np.asarray(observations), policy)
     expected = algo.predict(sample)
     if not np.isfinite(expected).all():
@@ -133,7 +140,7 @@ def export_policy(
         )
     agreements = []
     with written_aside(path) as aside:
-        chosen.write(policy, aside, _about(algo, policy, dataset))
+        chosen.write(policy, aside, _about(algo, policy, dataset, first_action))
         for run in chosen.open(aside, policy):
             agreements.append(check_agreement(run, expected, policy, sample))
     if not agreements:
@@ -156,6 +163,7 @@ def export_policy(
             else None
         ),
         n_ties=max((a.n_ties for a in agreements), default=0),
+        first_action=first_action,
     )
 
 
@@ -173,10 +181,14 @@ def _sample(observations: NDArray[Any], policy: ActingPolicy) -> NDArray[Any]:
     return np.ascontiguousarray(observations[rows.round().astype(np.int64)], dtype=np.float32)
 
 
-def _about(algo: Any, policy: ActingPolicy, dataset: str | None) -> dict[str, str]:
+def _about(
+    algo: Any, policy: ActingPolicy, dataset: str | None, first_action: int
+) -> dict[str, str]:
+    counted = f"counted from 0; the environment's are {first_action} more"
     return {
         "algorithm": type(algo).__name__,
         "dataset": dataset or "not named",
         "sparsity": f"{policy.sparsity:.2%} of the {policy.n_weights} weights of the acting"
         f" networks are zero, {policy.n_nonzero} are not",
+        **({"actions": counted} if first_action else {}),
     }

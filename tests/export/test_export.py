@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete
+from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from offline_prune import PruneResult, prune_then_train
 from offline_prune.errors import (
@@ -19,6 +21,7 @@ from offline_prune.errors import (
 from offline_prune.export import FORMATS, export_policy
 from offline_prune.export.agreement import check_agreement
 from offline_prune.export.policy import acting_policy
+from tests.data.test_alignment import write
 from tests.export.agents import VECTOR, named
 from tests.worlds import agent, dataset, params
 
@@ -217,3 +220,28 @@ def test_an_algorithm_that_is_not_known_is_refused(tmp_path):
     algo.create_impl((5,), 2)
     with pytest.raises(AlgorithmError, match="not an algorithm"):
         export_policy(algo, tmp_path / "policy.pt", dataset(VECTOR).observations)
+
+
+@pytest.mark.parametrize("suffix", [".c", ".onnx", ".pt"])
+def test_actions_that_start_elsewhere_are_said(tmp_path, suffix):
+    """Stored actions count from 0; this environment's from 5."""
+    rng = np.random.default_rng(0)
+    episode = EpisodeBuffer(
+        observations=rng.normal(size=(13, 4)).astype("f4"),
+        actions=rng.integers(5, 8, 12),
+        rewards=[0.5] * 12,
+        terminations=[False] * 12,
+        truncations=[False] * 11 + [True],
+    )
+    space = Discrete(3, start=5)
+    seen = Box(-np.inf, np.inf, (4,), np.float32)
+    write(tmp_path / "set", [episode], observation_space=seen, action_space=space)
+    result = prune_then_train(str(tmp_path / "set"), "bc", 0.5, n_steps=2, evaluate=0,
+                              progress=False, algo_params={"batch_size": 4})  # fmt: skip
+    written = export_policy(
+        result.algo, tmp_path / f"policy{suffix}", dataset=str(tmp_path / "set")
+    )
+    assert written.first_action == 5
+    assert "add 5 for the environment's" in str(written)
+    if suffix == ".c":
+        assert "the environment's are 5 more" in written.path.read_text()
