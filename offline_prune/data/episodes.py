@@ -136,6 +136,8 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
             "The dataset holds no transition. Expected at least one episode of one"
             " step: collect data first."
         )
+    if actions.kind == "continuous":
+        _refuse_one_hot(taken)
     metadata = DatasetMetadata(
         dataset_id=origin.dataset_id,
         env_spec=origin.env_spec,
@@ -299,6 +301,20 @@ def _actions(
         )
     counted: NDArray[np.int64] = found.astype(np.int64) - actions.start
     return counted
+
+
+def _refuse_one_hot(taken: NDArray[np.float32]) -> None:
+    """Labels as rows of zeros with a one would train as vectors, to actions that are none."""
+    first = taken[0]
+    if len(first) < 2 or not ((first == 0) | (first == 1)).all() or first.sum() != 1:
+        return  # most datasets are told by their first row
+    is_one_hot = ((taken == 0) | (taken == 1)).all(axis=1) & (taken.sum(axis=1) == 1)
+    if is_one_hot.all() and (taken != first).any():
+        raise DatasetError(
+            f"All {len(taken)} actions are one-hot rows of {len(first)} numbers: labels of discrete"
+            " actions, it seems, which would train as vectors. Expected integer labels from 0,"
+            " actions.argmax(axis=1), of a Discrete space."
+        )
 
 
 def _rewards(episode: RawEpisode, length: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from offline_prune import load_dataset, prune_then_train
 from offline_prune.agents.action_range import ActionRangeWarning
 from offline_prune.agents.build import build_agent
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.errors import AlgorithmError, EpisodeError
+from offline_prune.errors import AlgorithmError, DatasetError, EpisodeError
 from tests.worlds import CONTINUOUS
 
 N = 60
@@ -147,3 +147,14 @@ def test_one_hot_labels_are_refused():
     found = np.eye(3, dtype=int)[np.random.default_rng(0).integers(0, 3, N)]
     with pytest.raises(EpisodeError, match="integers of shape"):
         load_dataset(labels(found))
+
+
+def test_one_hot_labels_as_floats_are_refused_too():
+    found = np.eye(3)[np.random.default_rng(0).integers(0, 3, N)]
+    with pytest.raises(DatasetError, match=r"one-hot rows of 3 numbers.*argmax"):
+        recorded(found, 0, 1)
+    with pytest.raises(EpisodeError, match="integers of shape"):
+        load_dataset(arrays(found))  # d3rlpy takes whole numbers for labels
+    found[7] = 0.5
+    recorded(found, 0, 1)
+    recorded(np.tile([1.0, 0.0], (N, 1)), 0, 1)  # a constant action is one
