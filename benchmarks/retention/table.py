@@ -2,6 +2,7 @@
 
     offline-prune sweep benchmarks/retention/rates.toml --out benchmarks/retention/rates
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
+    offline-prune sweep benchmarks/retention/longer.toml --out benchmarks/retention/longer
     offline-prune sweep benchmarks/retention/grid.toml --out benchmarks/retention/results
     python benchmarks/retention/table.py
 
@@ -41,9 +42,15 @@ def main() -> None:
         parts += ["### Curves: last weights, at the end averaged", _curves(arms, dataset)]
     if (FOLDER / "seconds.json").exists():
         parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
-    for heading, folder in (("Which rates?", "rates"), ("Which mask, and which steps?", "choice")):
+    for heading, folder in (
+        ("Which rates?", "rates"),
+        ("Which mask, and which steps?", "choice"),
+        ("Three times the steps", "longer"),
+    ):
         if found := _arms(read_records(FOLDER / folder)):
             parts += [f"## {heading}", _rates(found)]
+            if folder == "longer":
+                parts += [_points(found)]
     with written_aside(FOLDER / "README.md") as aside:
         aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -170,6 +177,17 @@ def _curves(arms: Mapping[Arm, Runs], dataset: str) -> str:
             name = key[2] if key[3] == 0 else f"{key[2]} {key[3]:.0%}"
             rows.append((algo, name, len(curves), *(f"{v:,.0f}" for v in values.mean(axis=0))))
     return _table(("algorithm", "agent", "seeds", "¼", "½", "¾", "all steps"), rows)
+
+
+def _points(arms: Mapping[Arm, Runs]) -> str:
+    """Returns on the way, run by run."""
+    rows = [
+        (key[1], f"{key[2]} {key[3]:.0%}", seed,
+         ", ".join(f"{p['step']:,}: {p['mean_return']:,.0f}" for p in run["result"]["curve"]))
+        for key, runs in arms.items()
+        for seed, run in runs.items()
+    ]  # fmt: skip
+    return _table(("algorithm", "agent", "seed", "step: return"), rows)
 
 
 def _costs(found: Mapping[str, Mapping[str, float]]) -> str:
