@@ -439,11 +439,10 @@ def _config(path: Path) -> LearnableConfigWithShape:
         if f'"type": {json.dumps(name)}' not in text:
             raise
         raise OutputDirectoryError(
-            f"{path} names a part of the type {name!r}, which d3rlpy does not know here: the file is"
-            " damaged, or the part is of your own. Expected registered ones: import your class and"
-            " call"
-            " d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function of its"
-            " kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …), before"
+            f"{path} names a part of the type {name!r}, which d3rlpy does not know here: the file"
+            " is damaged, or the part is of your own. Expected registered ones: import your class"
+            " and call d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function"
+            " of its kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …), before"
             " loading."
         ) from error
 

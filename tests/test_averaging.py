@@ -142,8 +142,8 @@ def test_last_weights_of_another_run_are_refused(tmp_path):
 
 def test_summary_and_numbers_say_what_was_chosen():
     result = run(VECTOR, "bc")
-    assert result.to_dict()["parameterization"] == "sparse"
-    assert "sparse parameterization" in str(result.summary().caption)
+    assert result.to_dict()["parameterization"] == "sparse(exponent=0.5)"
+    assert "sparse(exponent=0.5) parameterization" in str(result.summary().caption)
     assert "averaged: tail" in str(result.summary().caption)
 
 

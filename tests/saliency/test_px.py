@@ -252,7 +252,7 @@ def test_the_seed_decides_which_transitions_it_sees():
     subject = build_agent(data, "bc", algo_params={"hidden_units": [64, 64]}).agent
 
     def mask(seed):
-        settings = PruningSettings(subject.per_network(0.9), seed=seed)
+        settings = PruningSettings(subject.per_network(0.9), n_batches=1, seed=seed)
         return make_method("px(rounds=9)", settings).before_training(subject, data)
 
     assert mask(0) == mask(0)
