@@ -103,12 +103,12 @@ def demo_table(results: list[dict[str, Any]]) -> Table:
         runs.setdefault((result["algo"], result["sparsity"] > 0), []).append(result)
     pairs = {algo: (runs[algo, False], runs[algo, True]) for algo in ALGORITHMS}
     steps = ", ".join(f"{algo} {dense[0]['n_steps']:,}" for algo, (dense, _) in pairs.items())
+    methods = ", ".join(f"{algo} {pruned[0]['method']}" for algo, (_, pruned) in pairs.items())
     example = pairs["bc"][1][0]
     seeds = len(pairs["bc"][1])
     table = Table(
-        title=f"Dense and {example['sparsity']:.0%} pruned ({example['method']})"
-        f" on {example['dataset']}",
-        caption=f"gradient steps: {steps}; mean ± deviation of {seeds}"
+        title=f"Dense and {example['sparsity']:.0%} pruned on {example['dataset']}",
+        caption=f"pruned by: {methods}; gradient steps: {steps}; mean ± deviation of {seeds}"
         f" seed{'s' if seeds > 1 else ''} of {len(example['evaluation_seeds'])} episodes,"
         " normalized score in brackets",
         box=None,

@@ -440,10 +440,10 @@ def _config(path: Path) -> LearnableConfigWithShape:
             raise
         raise OutputDirectoryError(
             f"{path} names a part of the type {name!r}, which d3rlpy does not know here: the file"
-            " is damaged, or the part is of your own. Expected registered ones: import your class"
-            " and call d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function"
-            " of its kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …), before"
-            " loading."
+            " is damaged, or the part is of your own. Expected registered ones: before loading,"
+            " import your class and call"
+            " d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function of"
+            " its kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …)."
         ) from error
 
 
