@@ -135,7 +135,8 @@ def build_mask(
     critics = [role for role in agent.roles if role.startswith("critic")]
     groups = [[role] for role in agent.roles if not (share_critics and role in critics)]
     if share_critics and critics:
-        groups.append(critics)
+        # In the place of the first: heads that read a critic's encoder are refilled after it.
+        groups.insert(agent.roles.index(critics[0]), critics)
     kept: dict[str, Tensor] = {}
     groups_of: dict[str, dict[str, Tensor]] = {}
     for group in groups:

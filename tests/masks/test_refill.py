@@ -1,5 +1,5 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offline_prune.masks.allocation import ALLOCATIONS, kept_count, make_allocation
@@ -109,6 +109,9 @@ def test_floors_hold_for_connected_weights(case, seed, sparsity, floor):
     sparsity=st.sampled_from([0.5, 0.9, 0.97, 0.99, 0.997]),
     layers=st.sampled_from(["erk", "global", "uniform"]),
     share_critics=st.booleans(),
+)
+@example(  # the imitator's head reads the critic's encoder, which was refilled after it
+    case=("pixel-discrete", "bcq"), seed=0, sparsity=0.997, layers="erk", share_critics=True
 )
 @settings(max_examples=20, deadline=None)
 def test_units_that_are_alive_have_a_constant_fan_in(case, seed, sparsity, layers, share_critics):
