@@ -105,7 +105,7 @@ def configure(
     """
     fields = {f.name for f in dataclasses.fields(config_class)}
     values: dict[str, Any] = {}
-    if "action_scaler" in fields:
+    if "action_scaler" in fields and "action_scaler" not in hyperparameters:
         values["action_scaler"] = action_scaler(data)
     try:
         for name, value in hyperparameters.items():

@@ -77,6 +77,11 @@ def test_data_beyond_the_box_are_scaled_by_their_own_bounds(data, algo):
         assert bounds(data(), algo) == ([30, 30], [70, 70])
 
 
+def test_who_gives_bounds_is_not_told_of_others():
+    own = MinMaxActionScaler(minimum=[0, 0], maximum=[90, 90])
+    assert bounds(load_dataset(arrays(spread(30, 70))), action_scaler=own) == ([0, 0], [90, 90])
+
+
 def test_a_policy_learns_such_actions():
     with pytest.warns(ActionRangeWarning):
         result = prune_then_train(arrays(spread(30, 70)), "bc", 0.5, n_steps=300, evaluate=0,
