@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,20 @@ def training(algo: Any, buffer: Any, device: str) -> Callable[[int], float]:
     return train
 
 
+def in_turn(contenders: Mapping[str, Callable[[int], float]]) -> dict[str, float]:
+    """Name → median milliseconds a step, of rounds in which all train in turn."""
+    steps: dict[str, int] = {}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for name, train in contenders.items():
+        train(2)  # compiles kernels, builds optimizer states
+        steps[name] = max(2, round(1e3 * SECONDS / train(2)))
+    order = list(contenders)
+    for first in range(ROUNDS):  # each round begins with another one
+        for name in order[first:] + order[:first]:
+            times[name].append(contenders[name](steps[name]))
+    return {name: float(np.median(found)) for name, found in times.items()}
+
+
 def measure(
     algo: str, width: int, data: Dataset, sparsities: tuple[float, ...], device: str
 ) -> Row:
@@ -122,16 +136,7 @@ def measure(
             data, config, sparsity, n_batches=1, parameterization="standard", device=device
         )
         contenders[str(sparsity)] = training(agent.algo, data.buffer, device)
-    steps: dict[str, int] = {}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for name, train in contenders.items():
-        train(2)  # compiles kernels, builds optimizer states
-        steps[name] = max(2, round(1e3 * SECONDS / train(2)))
-    order = list(contenders)
-    for first in range(ROUNDS):  # each round begins with another one
-        for name in order[first:] + order[:first]:
-            times[name].append(contenders[name](steps[name]))
-    medians = {name: float(np.median(found)) for name, found in times.items()}
+    medians = in_turn(contenders)
     return Row(algo, medians.pop("stock"), {float(s): value for s, value in medians.items()})
 
 

@@ -195,7 +195,7 @@ def _costs(found: Mapping[str, Mapping[str, float]]) -> str:
     rows = []
     for algo, cost in found.items():
         ratios = [
-            f"{cost['stock'] / cost[name]:.1f}× ({1 / (cost['stock'] / cost[name]):.0%})"
+            f"{cost['stock'] / cost[name]:.1f}× ({cost[name] / cost['stock']:.0%})"
             for name in ("0.95", "0.98")
         ]
         rows.append((algo, *(f"{cost[n]:.2f}" for n in ("stock", "0", "0.95", "0.98")), *ratios))

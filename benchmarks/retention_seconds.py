@@ -1,0 +1,47 @@
+"""What a gradient step costs: stock d3rlpy, our dense agent, and agents pruned without a word.
+
+    OMP_NUM_THREADS=1 python benchmarks/retention_seconds.py
+
+writes ``benchmarks/retention/seconds.json``, of which ``benchmarks/retention/table.py`` tells
+how many dense steps fit into the time of a pruned run. On a quiet machine: rounds in turn,
+medians, one thread; the recipes of ``retention/grid.toml``, on the bundled part of its data.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
+from training_speed import CONTINUOUS, DATASET, in_turn, training
+
+from offline_prune import load_dataset, prune
+from offline_prune.agents import build_agent
+from offline_prune.atomic import written_aside
+
+RESULT = Path(__file__).parent / "retention" / "seconds.json"
+
+
+def measure(algo: str) -> dict[str, float]:
+    """Name → median milliseconds a step, every contender in turn."""
+    data = load_dataset(DATASET)
+    stock = build_agent(data, algo).agent.algo
+    stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
+    contenders = {"stock": training(stock, stock_buffer, "cpu")}
+    for sparsity in (0.0, 0.95, 0.98):
+        agent, _ = prune(data, algo, sparsity, n_steps=20_000)
+        contenders[f"{sparsity:g}"] = training(agent.algo, data.buffer, "cpu")
+    return {name: round(found, 4) for name, found in in_turn(contenders).items()}
+
+
+def main() -> None:
+    """Measure all algorithms and write the file."""
+    torch.set_num_threads(1)
+    found = {algo: measure(algo) for algo in CONTINUOUS}
+    with written_aside(RESULT) as aside:
+        aside.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
