@@ -14,7 +14,15 @@ import numpy as np
 
 from offline_prune.errors import InputError
 
-__all__ = ["check_seed", "check_switch", "finite_number", "folder_path", "shown", "whole_number"]
+__all__ = [
+    "check_seed",
+    "check_switch",
+    "finite_number",
+    "folder_path",
+    "in_one_line",
+    "shown",
+    "whole_number",
+]
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -116,6 +124,18 @@ def folder_path(name: str, value: Any) -> Path:
         found = shown(str(value) if isinstance(value, Path) else value)
         raise InputError(f"{name} is a folder, there already or to be made, not {found}.")
     return Path(value)
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error of somebody else's as part of a message.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Its kind and the first line of what it says, at most 300 letters.
+    """
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
 def shown(value: Any) -> str:

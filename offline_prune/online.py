@@ -22,8 +22,7 @@ from offline_prune.memory import ran_out
 from offline_prune.methods import MethodLike, PruningSettings, make_method, refuse_replacement
 from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
 from offline_prune.pruned_agent import PrunedAgent, hold
-from offline_prune.request import check_options
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
+from offline_prune.request import check_options, chosen_n_batches
 
 __all__ = ["prune_online"]
 
@@ -115,7 +114,7 @@ def prune_online(
     settings = PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
-        n_batches=DEFAULT_N_BATCHES if n_batches is None else int(n_batches),
+        n_batches=chosen_n_batches(n_batches),
         share_critics=check_switch("share_critics", share_critics),
         seed=seed,
         n_steps=n_steps,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent, check_algo
-from offline_prune.arguments import check_seed, check_switch, folder_path, whole_number
+from offline_prune.arguments import check_seed, check_switch, folder_path, in_one_line, whole_number
 from offline_prune.averaging import acting_weights, load_acting_weights, make_averaging
 from offline_prune.checkpoint import Checkpoint
 from offline_prune.data import Dataset, load_dataset
@@ -35,10 +35,11 @@ from offline_prune.request import (
     check_options,
     chosen_averaging,
     chosen_method,
+    chosen_n_batches,
     chosen_parameterization,
 )
 from offline_prune.result import LastWeights, PruneResult, RunSettings, check_output_directory
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, Average
+from offline_prune.saliency.scoring import Average
 from offline_prune.scored import ScoredAgent
 from offline_prune.training import check_epochs, check_fit_options, train
 
@@ -483,8 +484,11 @@ def _begin(
         **{name: options[name] for name in ("n_steps", "batch_size", "seed", "device")},
     )
     advice = default_pruning(agent, data.metadata.dataset_id)
+    refill = bool(options["refill"])
+    if method is None:
+        method, refill = advice.method, refill or advice.refill
     allocation, share_critics = options["allocation"], options["share_critics"]
-    n_batches = DEFAULT_N_BATCHES if options["n_batches"] is None else int(options["n_batches"])
+    n_batches = chosen_n_batches(options["n_batches"])
     settings = PruningSettings(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
@@ -494,12 +498,11 @@ def _begin(
         n_steps=n_steps,
         average=options["average"],
         float64=bool(options["float64"]),
-        refill=bool(options["refill"]) or (method is None and advice.refill),
+        refill=refill,
     )
     check_batches(data, n_batches, agent.algo.batch_size)
-    chosen = chosen_method(advice.method if method is None else method, settings, rescale)
-    name = _name(advice.method if method is None else method)
-    return _Begun(data, agent, chosen, settings, name, advice.parameterization)
+    chosen = chosen_method(method, settings, rescale)
+    return _Begun(data, agent, chosen, settings, _name(method), advice.parameterization)
 
 
 def _is_built(algo: Any) -> bool:
@@ -529,8 +532,7 @@ def _evaluations(
                 agent.algo, data.metadata, episodes, seed=seed, progress=progress
             )
         except Exception as error:  # a policy that fails is still a trained one
-            said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            return not_evaluated(f"the policy failed ({said})")
+            return not_evaluated(f"the policy failed ({in_one_line(error)})")
 
     evaluation = of_last = not_evaluated("it was interrupted")
     weights = None if average is None else acting_weights(agent.algo)

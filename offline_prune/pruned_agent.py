@@ -177,9 +177,8 @@ def hold(
     method.initialise(agent, mask)
     scale_weights(agent, parameterization.initial_factors(mask.nominal))
     holding.attach(mask, method.regrowth)
-    fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
     pruned = PrunedAgent(
-        **fields,
+        **_fields(agent),
         engine=holding,
         method=method,
         parameterization=parameterization,
@@ -187,6 +186,10 @@ def hold(
         holding=engine,
     )
     return pruned, mask
+
+
+def _fields(agent: Agent) -> dict[str, Any]:
+    return {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
 
 
 def _held(
@@ -202,9 +205,8 @@ def _held(
     holding = make_following_engine(engine, agent, parameterization)
     if mask is not None:
         holding.attach(mask, method.regrowth)
-    fields = {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
     return PrunedAgent(
-        **fields,
+        **_fields(agent),
         engine=holding,
         method=method,
         parameterization=parameterization,

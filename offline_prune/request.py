@@ -25,13 +25,14 @@ from offline_prune.methods import (
     refuse_replacement,
 )
 from offline_prune.methods.initial_weights import Rescaled
-from offline_prune.saliency.scoring import SCORING_BATCH_SIZE, check_average
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE, check_average
 
 __all__ = [
     "check_batches",
     "check_options",
     "chosen_averaging",
     "chosen_method",
+    "chosen_n_batches",
     "chosen_parameterization",
 ]
 
@@ -113,6 +114,18 @@ def check_batches(data: Dataset, n_batches: int, batch_size: int) -> None:
     scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
     check_room(f"n_batches={shown(n_batches)}", scored * row)
     check_room(f"batch_size={shown(batch_size)}", batch_size * row)
+
+
+def chosen_n_batches(n_batches: int | None) -> int:
+    """Choose how many mini-batches are scored.
+
+    Args:
+        n_batches: What was asked for; None leaves the choice.
+
+    Returns:
+        The number.
+    """
+    return DEFAULT_N_BATCHES if n_batches is None else int(n_batches)
 
 
 def chosen_method(method: MethodLike, settings: PruningSettings, rescale: bool) -> PruningMethod:

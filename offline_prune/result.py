@@ -21,7 +21,8 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
-from offline_prune.agents.copying import copied
+from offline_prune.agents.copying import copied, unpacked
+from offline_prune.arguments import in_one_line
 from offline_prune.atomic import written_aside_directory
 from offline_prune.averaging import acting_weights, load_acting_weights
 from offline_prune.engines.lasting import keep_zeros, let_go
@@ -29,7 +30,6 @@ from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.rollouts import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
 from offline_prune.masks.mask import Mask, known
-from offline_prune.ofenet import find_readers, share_ofenet
 
 __all__ = ["LastWeights", "PruneResult", "RunSettings", "check_output_directory"]
 
@@ -367,11 +367,10 @@ class PruneResult:
         except InputError:
             raise
         except Exception as error:  # whatever readers of damaged files may raise
-            said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             raise OutputDirectoryError(
-                f"{directory} is damaged or not a result that this package saved ({said})."
-                " Expected the files as PruneResult.save wrote them; take them from a copy, or"
-                " run again."
+                f"{directory} is damaged or not a result that this package saved"
+                f" ({in_one_line(error)}). Expected the files as PruneResult.save wrote them;"
+                " take them from a copy, or run again."
             ) from error
 
     @classmethod
@@ -399,12 +398,14 @@ class PruneResult:
         # Tensors alone: anything else in the file is refused, whatever the environment says.
         torch.load(io.BytesIO(model), map_location="cpu", weights_only=True)
         config = _config(directory / _CONFIG)
-        with torch.random.fork_rng():  # building the networks draws initial weights
-            algo = config.create(device=device)
-        algo.impl.load_model(io.BytesIO(model))
-        if find_readers(algo):
-            share_ofenet(algo)
-        algo.set_grad_step(settings.n_steps)
+        algo = unpacked(
+            config.config,
+            device,
+            config.observation_shape,
+            config.action_size,
+            settings.n_steps,
+            model,
+        )
         mask = Mask.load(directory / _MASK)
         _check_mask_fits(algo, mask, directory)
         last = None

@@ -88,6 +88,11 @@ class Agent:
         """Name of the online weight → its twin in the target network."""
         return {n: w for network in self.networks for n, w in network.targets.items()}
 
+    @property
+    def followed(self) -> frozenset[str]:
+        """Names of the weights whose way from inputs to outputs is known."""
+        return frozenset(name for path in self.paths for name in path.weight_names)
+
     def per_network(self, value: float | Mapping[str, float]) -> dict[str, float]:
         """Spread a number over the networks.
 

@@ -14,7 +14,7 @@ from minari import MinariDataset
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from numpy.typing import NDArray
 
-from offline_prune.arguments import check_switch, shown, whole_number
+from offline_prune.arguments import check_switch, in_one_line, shown, whole_number
 from offline_prune.data.environment import make_registered
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.data.self_contained import check_self_contained
@@ -220,8 +220,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     except DatasetError:
         raise
     except Exception as error:  # whatever a reader of damaged files may raise
-        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise DatasetError(f"{path} cannot be read as an HDF5 file: {said}.") from error
+        raise DatasetError(
+            f"{path} cannot be read as an HDF5 file: {in_one_line(error)}."
+        ) from error
     n = len(fields["observations"])
     wrong = {name: len(values) for name, values in fields.items() if len(values) != n}
     if wrong or n == 0:

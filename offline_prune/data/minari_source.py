@@ -18,6 +18,7 @@ from minari.dataset.minari_dataset import parse_dataset_id
 from minari.dataset.minari_storage import is_image_space
 from minari.serialization import deserialize_space
 
+from offline_prune.arguments import in_one_line
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.environment import make_registered, trusted_spec
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
@@ -91,9 +92,8 @@ def _episodes(source: MinariDataset) -> Iterator[RawEpisode]:
 
 
 def _damaged(name: str, where: str, error: Exception) -> DatasetError:
-    said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     return DatasetError(
-        f"The files of {name} are damaged or incomplete{where} ({said}). Delete the"
+        f"The files of {name} are damaged or incomplete{where} ({in_one_line(error)}). Delete the"
         " dataset and get it again."
     )
 
@@ -239,8 +239,9 @@ def open_minari(path: Path) -> MinariDataset:
     except DatasetError:
         raise
     except Exception as error:  # whatever readers of damaged metadata may raise
-        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise DatasetError(f"{path} cannot be opened as a Minari dataset: {said}.") from error
+        raise DatasetError(
+            f"{path} cannot be opened as a Minari dataset: {in_one_line(error)}."
+        ) from error
 
 
 def _check_count(metadata: dict[str, Any], name: str) -> None:

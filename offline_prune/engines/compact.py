@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.actor_step import ActorStep
+from offline_prune.engines.changes import Change, change
 from offline_prune.engines.forms import Kernels, choose_form
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
-from offline_prune.engines.plain_copies import PlainCopies
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
@@ -97,8 +96,7 @@ class CompactEngine:
         self._optimizers: list[SwappedOptimizer] = []
         self._handles: list[RemovableHandle] = []
         self._held: list[_Held] = []
-        self._actor_step: ActorStep | None = None
-        self._copies: PlainCopies | None = None
+        self._changes: list[Change] = []
 
     @property
     def mask(self) -> Mask | None:
@@ -157,8 +155,7 @@ class CompactEngine:
             self._parameterization.step_factors(kept, mask.roles),
             self._surgery.replacements,
         )
-        self._actor_step = ActorStep.of(agent.algo)
-        self._copies = PlainCopies(agent.algo)
+        self._changes = change(agent.algo)
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -179,14 +176,13 @@ class CompactEngine:
         for handle in self._handles:
             handle.remove()
         self._steps.undo()
-        for change in (*self._optimizers, self._actor_step, self._copies):
-            if change is not None:
-                change.undo()
+        for made in (*self._optimizers, *self._changes):
+            made.undo()
         self._surgery.undo()
         self._handles.clear()
         self._optimizers.clear()
         self._held.clear()
-        self._actor_step, self._copies = None, None
+        self._changes.clear()
         self._mask = None
 
     def verify(self) -> None:

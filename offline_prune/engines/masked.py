@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.actor_step import ActorStep
-from offline_prune.engines.plain_copies import PlainCopies
+from offline_prune.engines.changes import Change, change
 from offline_prune.engines.step_factors import StepFactors
 from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries
 from offline_prune.errors import MaskError
@@ -44,8 +43,7 @@ class MaskedEngine:
         self._mask: Mask | None = None
         self._pruned: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
-        self._actor_step: ActorStep | None = None
-        self._copies: PlainCopies | None = None
+        self._changes: list[Change] = []
 
     @property
     def mask(self) -> Mask | None:
@@ -73,8 +71,7 @@ class MaskedEngine:
         self._handles = [hold_at_zero(weights[n], p) for n, p in self._pruned.items()]
         factors = self._parameterization.step_factors(mask.connected, mask.roles)
         self._steps = StepFactors.of(self._agent.algo, weights, factors)
-        self._actor_step = ActorStep.of(self._agent.algo)
-        self._copies = PlainCopies(self._agent.algo)
+        self._changes = change(self._agent.algo)
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -96,10 +93,9 @@ class MaskedEngine:
             handle.remove()
         self._handles.clear()
         self._steps.undo()
-        for change in (self._actor_step, self._copies):
-            if change is not None:
-                change.undo()
-        self._actor_step, self._copies = None, None
+        for made in self._changes:
+            made.undo()
+        self._changes.clear()
         self._pruned = {}
         self._mask = None
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.actor_step import ActorStep
+from offline_prune.engines.changes import Change, change
 from offline_prune.engines.optimizers import find_optimizers
-from offline_prune.engines.plain_copies import PlainCopies
 from offline_prune.engines.step_factors import StepFactors
 from offline_prune.engines.zeros import (
     check_fits,
@@ -67,8 +66,7 @@ class RegrowingEngine:
         self._handles: list[RemovableHandle] = []
         self._gradients: dict[str, Tensor] = {}
         self._unmasked: dict[str, Tensor] = {}
-        self._actor_step: ActorStep | None = None
-        self._copies: PlainCopies | None = None
+        self._changes: list[Change] = []
 
     @property
     def mask(self) -> Mask | None:
@@ -108,8 +106,7 @@ class RegrowingEngine:
                 if name in self._pruned:
                     self._handles.append(hold_at_zero(weight, self._pruned[name]))
             self._lengthen_steps()
-        self._actor_step = ActorStep.of(self._agent.algo)
-        self._copies = PlainCopies(self._agent.algo)
+        self._changes = change(self._agent.algo)
 
     def update(self, mask: Mask) -> None:
         """Hold another mask from now on.
@@ -135,12 +132,11 @@ class RegrowingEngine:
         for handle in self._handles:
             handle.remove()
         self._steps.undo()
-        for change in (self._actor_step, self._copies):
-            if change is not None:
-                change.undo()
+        for made in self._changes:
+            made.undo()
         self._handles.clear()
         self._pruned, self._gradients, self._unmasked = {}, {}, {}
-        self._actor_step, self._copies = None, None
+        self._changes.clear()
         self._mask = None
 
     def verify(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_prune.arguments import check_seed, whole_number
+from offline_prune.arguments import check_seed, in_one_line, whole_number
 from offline_prune.data import DatasetMetadata, ObservationLayout, make_environment
 from offline_prune.data.metadata import Actions
 from offline_prune.errors import EnvironmentUnavailableError, InputError
@@ -230,8 +230,9 @@ def _failed(
     environment: gymnasium.Env[Any, Any], when: str, error: Exception
 ) -> EnvironmentUnavailableError:
     name = getattr(environment.spec, "id", type(environment.unwrapped).__name__)
-    said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-    return EnvironmentUnavailableError(f"the environment {name} failed {when} ({said})")
+    return EnvironmentUnavailableError(
+        f"the environment {name} failed {when} ({in_one_line(error)})"
+    )
 
 
 def _check_matches(environment: gymnasium.Env[Any, Any], metadata: DatasetMetadata) -> None:

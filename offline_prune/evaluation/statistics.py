@@ -36,6 +36,7 @@ __all__ = [
     "Scores",
     "Verdict",
     "final_window_mean",
+    "half_width",
     "interquartile_mean",
     "iqm",
     "normalized_scores",
@@ -107,7 +108,7 @@ class Estimate:
         """
         if not self.error:
             return 1.0
-        t = float(stats.t.ppf(0.5 + self.level / 2, self.degrees))
+        t = _quantile(self.level, self.degrees)
         return float(stats.t.sf(t - (1.0 - RETAINED) / self.error, self.degrees))
 
     @property
@@ -121,7 +122,7 @@ class Estimate:
         tasks = max(1, round(self.degrees / max(1, self.seeds - 1)))
         for n in range(max(2, self.seeds), 1001):
             error = self.error * np.sqrt(self.seeds / n)
-            if stats.t.ppf(0.5 + self.level / 2, tasks * (n - 1)) * error < distance:
+            if _quantile(self.level, tasks * (n - 1)) * error < distance:
                 return n
         return None
 
@@ -318,7 +319,7 @@ def performance_profile(
     widest = len(tau) * max(map(len, tasks.values()))
     values, resampled = _bootstrap(tasks, statistic, n_resamples, seed, widest)
     value = values[..., 0]
-    width = _quantile(level, tasks) * _errors(resampled, tasks)
+    width = half_width(resampled, [len(runs) for runs in tasks.values()], level)
     low, high = np.clip(value - width, 0, 1), np.clip(value + width, 0, 1)
     return Profile(tau, value, low, high, level)
 
@@ -449,21 +450,40 @@ def _bootstrap(
     return one, found.bootstrap_distribution
 
 
-def _errors(resampled: _Floats, samples: Mapping[Any, _Floats]) -> _Floats:
+def half_width(resampled: _Floats, runs: Sequence[int], level: float = 0.95) -> _Floats:
+    """Half of an interval: ``t · e``, as the top of this module has it.
+
+    Args:
+        resampled: The statistic of every resample, (…, resamples).
+        runs: Number of runs of every task, two at least.
+        level: Of the interval.
+
+    Returns:
+        (…): what lies between the value and either end.
+
+    Raises:
+        InputError: If the level does not lie in (0, 1).
+    """
+    if not 0 < finite_number("level", level) < 1:
+        raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")
+    width: _Floats = _quantile(level, _degrees(runs)) * _errors(resampled, runs)
+    return width
+
+
+def _errors(resampled: _Floats, runs: Sequence[int]) -> _Floats:
     """Standard errors, for the spread that few seeds hide from the bootstrap."""
-    n = min(map(len, samples.values()))
+    n = min(runs)
     found: _Floats = np.std(resampled, axis=-1) * np.sqrt(n / (n - 1))
     return found
 
 
-def _quantile(level: float, samples: Mapping[Any, _Floats]) -> float:
-    if not 0 < finite_number("level", level) < 1:
-        raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")
-    return float(stats.t.ppf(0.5 + level / 2, _degrees(samples)))
+def _quantile(level: float, degrees: int) -> float:
+    """Student's t, such that this part of the distribution lies between −t and t."""
+    return float(stats.t.ppf(0.5 + level / 2, degrees))
 
 
-def _degrees(samples: Mapping[Any, _Floats]) -> int:
-    return sum(len(runs) - 1 for runs in samples.values())
+def _degrees(runs: Sequence[int]) -> int:
+    return sum(n - 1 for n in runs)
 
 
 def _estimate(
@@ -473,11 +493,11 @@ def _estimate(
     samples: Mapping[Any, _Floats],
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
-    value, error = float(one[0]), float(_errors(resampled, samples))
-    width = _quantile(level, samples) * error
+    runs = [len(sample) for sample in samples.values()]
+    value, width = float(one[0]), float(half_width(resampled, runs, level))
     low, high = (float(np.clip(x, *within)) for x in (value - width, value + width))
-    seeds = min(map(len, samples.values()))
-    return Estimate(value, low, high, level, error, seeds, _degrees(samples))
+    error = float(_errors(resampled, runs))
+    return Estimate(value, low, high, level, error, min(runs), _degrees(runs))
 
 
 def _numbers(what: str, values: ArrayLike) -> _Floats:

@@ -165,13 +165,12 @@ def acting_policy(algo: Any) -> ActingPolicy:
             " draws actions from its VAE and takes the one its critic likes best. Export"
             " one of BC, CQL, IQL, TD3+BC, TD3, SAC, or a discrete algorithm."
         )
-    for owner in owners:
-        if isinstance(owner, DiscreteIQNQFunction):
-            raise UnsupportedExportError(
-                f"{type(owner).__name__} computes its quantiles' levels anew for every batch"
-                " and reads them beside the observation, which none of the formats expresses."
-                " Export an algorithm with MeanQFunctionFactory or QRQFunctionFactory."
-            )
+    if any(isinstance(owner, DiscreteIQNQFunction) for owner in owners):
+        raise UnsupportedExportError(
+            "DiscreteIQNQFunction computes its quantiles' levels anew for every batch and reads"
+            " them beside the observation, which none of the formats expresses. Export an"
+            " algorithm with MeanQFunctionFactory or QRQFunctionFactory."
+        )
     parts = _networks(owners, agent.chains, algo.impl.observation_shape)
     rule: Rule
     if imitator is not None:

@@ -167,7 +167,7 @@ def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
     nominal = {name: mask.detach().cpu() for name, mask in kept.items()}
     chains = [chain for chain in agent.chains if chain.constant_units_fold]
     roles = {network.role: tuple(network.weights) for network in agent.networks}
-    unfollowed = frozenset(nominal) - _names(agent.paths) | _names(agent.chains) - _names(chains)
+    unfollowed = frozenset(nominal) - agent.followed | _names(agent.chains) - _names(chains)
     normalised = [path for path in agent.paths if not _names([path]) & _names(agent.chains)]
     severed = _names([path for path in normalised if not has_path(path, nominal)])
     return Mask(nominal, connected_part(chains, nominal), roles, unfollowed, severed)
@@ -214,8 +214,9 @@ def warn_of_collapse(agent: Agent, mask: Mask) -> list[str]:
             f" depends on its input.{where} Lower the sparsity, or try"
             ' allocation="erk", which gives every layer its share.'
         )
+    followed = agent.followed
     for name in mask.empty_layers:
-        if name not in _names(agent.paths):
+        if name not in followed:
             messages.append(
                 f"{name} in {owner[name]} has not a single weight left: nothing passes it. How"
                 " it is wired is not known, so what still leads to an output cannot be told."

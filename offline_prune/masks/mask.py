@@ -137,11 +137,10 @@ class Mask:
 
     def __repr__(self) -> str:
         """One line: networks, weights kept, sparsities."""
-        effective = self.effective_sparsity
         return (
             f"Mask({', '.join(self.roles)}: {self.n_kept} of {self.n_weights} weights,"
             f" sparsity {self.sparsity:.4f}, effective"
-            f" {'not known' if effective is None else f'{effective:.4f}'})"
+            f" {known(self.effective_sparsity, '.4f')})"
         )
 
     @property

@@ -17,7 +17,7 @@ from offline_prune.evaluation.statistics import (
 from offline_prune.reporting.kinds import shuffled
 from offline_prune.reporting.tasks import Group, Task
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,22 @@ class Comparison:
     @property
     def verdict(self) -> Verdict | None:
         """What the ratio's interval says; None without a ratio. A failed run: not retained."""
-        if self.ratio is None:
-            return None
-        return "not retained" if self.group.failed else self.ratio.verdict
+        return verdict(self.ratio, len(self.group.failed))
+
+
+def verdict(ratio: Estimate | None, failed: int) -> Verdict | None:
+    """What a ratio to dense says, where runs may have failed.
+
+    Args:
+        ratio: To dense.
+        failed: Runs that failed; what is left would be the lucky seeds.
+
+    Returns:
+        That of the interval, or ``"not retained"`` where a run failed; None without a ratio.
+    """
+    if ratio is None:
+        return None
+    return "not retained" if failed else ratio.verdict
 
 
 def compare(task: Task) -> tuple[Comparison, ...]:

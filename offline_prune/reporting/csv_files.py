@@ -9,6 +9,7 @@ from typing import Any
 
 from offline_prune.evaluation.statistics import Estimate
 from offline_prune.reporting.analysis import Analysis
+from offline_prune.reporting.comparison import verdict
 from offline_prune.reporting.layers import mean_densities
 from offline_prune.reporting.tables import failed_table, overall_table
 from offline_prune.reporting.tasks import Group
@@ -77,11 +78,10 @@ def _overall(analysis: Analysis) -> Iterator[Sequence[Any]]:
            *_named("ratio"), "verdict", "power", *_named("over_dense"))  # fmt: skip
     for entry in analysis.overall:
         ratio = entry.ratio
-        verdict = ratio and ("not retained" if entry.failed else ratio.verdict)
         yield (entry.label, analysis.kinds[entry.label],
                0.0 if entry.ratio is None else analysis.sparsity, len(entry.scores),
                sum(map(len, entry.scores.values())), entry.failed, *_numbers(entry.interval),
-               *_numbers(ratio), verdict, ratio and ratio.power,
+               *_numbers(ratio), verdict(ratio, entry.failed), ratio and ratio.power,
                *_numbers(entry.over_dense))  # fmt: skip
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from offline_prune.evaluation.statistics import iqm
+from offline_prune.evaluation.statistics import half_width, iqm
 from offline_prune.reporting.tasks import Group, Task
 
 __all__ = ["Curve", "mean_curve"]
@@ -58,8 +57,6 @@ def mean_curve(task: Task, group: Group) -> Curve | None:
     values: Any = iqm(runs, axis=0)
     if len(runs) < 2:
         return Curve(tuple(steps), values, None, None)
-    n = len(runs)
-    drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
-    error = np.std(iqm(runs[drawn], axis=1), axis=0) * np.sqrt(n / (n - 1))
-    width = stats.t.ppf(0.975, n - 1) * error  # as offline_prune.evaluation.statistics does
+    drawn = np.random.default_rng(0).integers(len(runs), size=(_RESAMPLES, len(runs)))
+    width = half_width(iqm(runs[drawn], axis=1).T, [len(runs)])
     return Curve(tuple(steps), values, values - width, values + width)

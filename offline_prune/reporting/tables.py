@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from offline_prune.evaluation.statistics import Estimate
+from offline_prune.evaluation.statistics import Estimate, Verdict
 from offline_prune.reporting.analysis import Analysis
-from offline_prune.reporting.comparison import Comparison
+from offline_prune.reporting.comparison import Comparison, verdict
 from offline_prune.reporting.tasks import Task
 
 __all__ = ["ONE_RUN", "Table", "failed_table", "overall_table", "task_table"]
@@ -161,11 +161,13 @@ def _notes(task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
 
 def _verdict(ratio: Estimate | None, failed: int) -> str:
     """Whether a ratio counts as retained."""
-    if ratio is None:
-        return _NONE
-    if failed or ratio.verdict == "not retained":
-        return "no"
-    return "yes" if ratio.retained else "undecided"
+    said = verdict(ratio, failed)
+    return _NONE if said is None else _SHORT[said]
+
+
+_SHORT: Mapping[Verdict, str] = {
+    "retained": "yes", "not retained": "no", "undecided": "undecided"
+}  # fmt: skip
 
 
 def _power(ratio: Estimate | None) -> tuple[str, str]:

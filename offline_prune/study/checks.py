@@ -15,8 +15,12 @@ from offline_prune.masks.build import check_request
 from offline_prune.methods import PruningSettings
 from offline_prune.pruned_agent import check_feature_steps
 from offline_prune.random_state import preserved_random_state
-from offline_prune.request import check_batches, check_options, chosen_method
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
+from offline_prune.request import (
+    check_batches,
+    check_options,
+    chosen_method,
+    chosen_n_batches,
+)
 from offline_prune.study.cell import PRUNING_OPTIONS, Cell
 
 __all__ = ["check_cells"]
@@ -78,7 +82,7 @@ def _check_on_data(
         )
     agent, n_steps = agents[key]
     check_feature_steps(agent.algo, cell.feature_steps)
-    n_batches = DEFAULT_N_BATCHES if cell.n_batches is None else cell.n_batches
+    n_batches = chosen_n_batches(cell.n_batches)
     check_batches(datasets[cell.dataset], n_batches, agent.algo.batch_size)
     if cell.evaluate and n_steps % cell.evaluations:
         raise InputError(
