@@ -3,14 +3,19 @@
 Each is read right, said aloud or refused by name; nothing else.
 """
 
+import copy
+import io
 import itertools
+import pickle
 import shutil
 import warnings
 
+import d3rlpy
 import gymnasium
 import h5py
 import numpy as np
 import pytest
+import torch
 from d3rlpy.dataset import (
     BasicTransitionPicker,
     Episode,
@@ -25,7 +30,8 @@ from gymnasium.envs.registration import EnvSpec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_prune import evaluate, load_dataset, prune_then_train
+from offline_prune import evaluate, load_dataset, prune, prune_then_train
+from offline_prune.agents import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.data import ObservationLayout, import_file
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
@@ -33,6 +39,7 @@ from offline_prune.data.store import local_path
 from offline_prune.errors import DatasetError
 from tests.hardening.cases import cases
 from tests.hardening.time_limit import within
+from tests.worlds import CONTINUOUS, ROUNDS, dataset, params
 
 NUMBER = itertools.count()
 SEEDS = st.integers(0, 2**32 - 1)
@@ -183,6 +190,78 @@ def test_equal_returns_train_or_are_refused(algo, value, scaler, noise, seed):
         result = prune_then_train(source, algo, 0.5, n_steps=3, evaluate=0, progress=False,
                                   algo_params=SMALL | chosen)  # fmt: skip
     assert all(np.isfinite(list(row.values())).all() for row in result.history)
+
+
+def through_torch(value):
+    file = io.BytesIO()
+    torch.save(value, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+COPIES = {
+    "copy": copy.deepcopy,
+    "pickle": lambda value: pickle.loads(pickle.dumps(value)),
+    "torch": through_torch,
+    "twice": lambda value: copy.deepcopy(copy.deepcopy(value)),
+}
+
+
+def zeros_hold(algo, mask):
+    weights = Agent.of(algo).weights
+    return all(not weights[name][~kept].any() for name, kept in mask.items())
+
+
+@cases(30)
+@given(
+    st.sampled_from(CONTINUOUS), st.sampled_from(["snip", "gmp(interval=2)", "rigl(interval=3)",
+    "set(interval=2)", ROUNDS["snip_flow"]]), st.sampled_from(["auto", "masked", "compact"]),
+    st.sampled_from(["standard", "sparse"]), st.sampled_from([None, "tail"]),
+    st.sampled_from(sorted(COPIES)), st.integers(0, 7), st.integers(1, 4), SEEDS,
+)  # fmt: skip
+def test_whenever_it_is_copied_a_copy_is_the_same_and_its_zeros_stay(
+    tmp_path_factory, algo, method, engine, parameterization, averaging, way, before, after, seed
+):
+    data, copied = dataset("vector-continuous"), COPIES[way]
+    chosen = {
+        "method": method, "engine": engine, "parameterization": parameterization, "seed": seed,
+        "algo_params": params("vector-continuous", algo), "n_steps": 8,
+    }  # fmt: skip
+    batches = [data.buffer.sample_transition_batch(16) for _ in range(before + after)]
+
+    def train(algo, steps):
+        for step in steps:
+            torch.manual_seed(step)
+            algo.update(batches[step])
+
+    def acts(algo):
+        torch.manual_seed(0)  # BCQ draws actions
+        return algo.predict(data.observations[:8])
+
+    agent, _ = prune(data, algo, 0.8, **chosen)
+    train(agent.algo, range(before))
+    # The algorithm alone, as a callback sees it: plain, and d3rlpy can save and load it.
+    plain = copied(agent.algo)
+    path = str(tmp_path_factory.mktemp("copies") / "plain.d3")
+    plain.save(path)
+    np.testing.assert_allclose(acts(d3rlpy.load_learnable(path)), acts(plain))
+    np.testing.assert_allclose(acts(plain), acts(agent.algo), rtol=1e-4, atol=1e-5)
+    assert zeros_hold(plain, agent.engine.mask.nominal)
+    # The agent: held, and the same afterwards.
+    other = copied(agent)
+    train(agent.algo, range(before, before + after))
+    train(other.algo, range(before, before + after))
+    assert other.finish() == agent.finish()
+    np.testing.assert_allclose(acts(other.algo), acts(agent.algo), rtol=1e-3, atol=1e-4)
+    # The result: held as well.
+    result = prune_then_train(data, algo, 0.8, evaluate=0, progress=False,
+                              averaging=averaging, **chosen)  # fmt: skip
+    third = copied(result)
+    assert third.to_dict() == result.to_dict()
+    np.testing.assert_array_equal(acts(third.algo), acts(result.algo))
+    train(third.algo, range(after))
+    assert zeros_hold(third.algo, result.mask.connected)
+    third.save(tmp_path_factory.mktemp("copies") / "run")
 
 
 class Faulty(gymnasium.Env):
