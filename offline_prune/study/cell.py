@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from offline_prune.arguments import shown
+from offline_prune.base.arguments import shown
 from offline_prune.errors import InputError
 from offline_prune.saliency.scoring import Average
 

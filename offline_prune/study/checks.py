@@ -7,15 +7,15 @@ from functools import partial
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent, check_algo
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
+from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import InputError, OfflinePruneError
 from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.masks.build import check_request
 from offline_prune.methods import PruningSettings
-from offline_prune.pruned_agent import check_feature_steps
-from offline_prune.random_state import preserved_random_state
-from offline_prune.request import (
+from offline_prune.run.pruned_agent import check_feature_steps
+from offline_prune.run.request import (
     check_batches,
     check_options,
     chosen_method,

@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 
-from offline_prune.agents.recipes import find_recipe
-from offline_prune.atomic import refused_write
+from offline_prune.base.atomic import refused_write
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
 from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.masks.build import LayerCollapseWarning
-from offline_prune.pipeline import prune_then_train
-from offline_prune.result import PruneResult
+from offline_prune.recipes.algorithms import find_recipe
+from offline_prune.run.pipeline import prune_then_train
+from offline_prune.run.result import PruneResult
+from offline_prune.run.training import epoch_length
 from offline_prune.study.cell import Cell
 from offline_prune.study.curve import LearningCurve, first_episode, point
 from offline_prune.study.records import FORMAT
-from offline_prune.training import epoch_length
 
 __all__ = ["NO_ROOM", "failure", "perform"]
 
