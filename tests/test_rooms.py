@@ -9,15 +9,23 @@ PACKAGE = Path(offline_prune.__file__).parent
 
 # As in docs/design.md. A room imports rooms before it and itself.
 FLOORS = (
-    "errors", "base", "recipes", "environments", "data", "encoders", "ofenet", "agents",
+    "errors", "base", "request", "recipes", "environments", "data", "encoders", "ofenet", "agents",
     "masks", "saliency", "compaction", "engines", "acting", "evaluation", "export", "pops",
     "methods", "diagnostics", "run", "study", "reporting", "cli",
 )  # fmt: skip
 
 
+class Running(ast.NodeTransformer):
+    """Leaves out what only type checkers read."""
+
+    def visit_If(self, node):
+        only_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if only_types else self.generic_visit(node)
+
+
 def imported(path):
-    """Rooms that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Rooms that a file imports when it runs, wherever in it."""
+    for node in ast.walk(Running().visit(ast.parse(path.read_text()))):
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):

@@ -1,21 +1,78 @@
-"""Options that several commands take: their texts, and how their values are read."""
+"""Options of a command, made of the settings of a request."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
 
 from offline_prune.errors import InputError, SparsityError
+from offline_prune.request.asked import signature_of
+from offline_prune.request.setting import Option, settings
 
-METHOD = (
-    "snip_flow (by default), snip, grasp, synflow, …; while training gmp, set, rigl, gates;"
-    " 'shuffled(snip)'; or a saved mask."
-)
-ALLOCATION = (
-    "global, 'floor(fan_in=4)', uniform, erk or constant_fan_in; by default the method's own."
-)
-AVERAGE = "Over mini-batches: gradients or scores."
-REFILL = "Weights that lead nowhere make room for the next best."
+__all__ = ["asked", "options_of", "switch"]
+
+
+def options_of(request: Any, *others: inspect.Parameter) -> inspect.Signature:
+    """The signature of a command: the settings of a request that have an option.
+
+    Args:
+        request: The request's class.
+        others: Further options.
+
+    Returns:
+        The signature, as typer reads it.
+    """
+    fields = {f.name: f for f in settings(request)}
+    found = [
+        _parameter(name, fields[name].metadata["option"], parameter.default)
+        for name, parameter in signature_of(request).parameters.items()
+        if fields[name].metadata["option"] is not None
+    ]
+    return inspect.Signature([*found, *others])
+
+
+def switch(flag: str, meaning: str) -> inspect.Parameter:
+    """A further option of a command that is on or off; its name is the flag's.
+
+    Args:
+        flag: ``"--quiet"``.
+        meaning: What it is.
+
+    Returns:
+        The parameter.
+    """
+    return _parameter(flag.lstrip("-"), Option(flag, bool, meaning), False)
+
+
+def asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what was typed.
+
+    Args:
+        given: Name of a setting → what typer has of it.
+
+    Returns:
+        Name → value, for a request.
+
+    Raises:
+        InputError: If a value cannot be read.
+    """
+    sparsity, texts = sparsities(given["sparsity"]), given["algo_params"] or []
+    return {**given, "sparsity": sparsity, "algo_params": hyperparameters(texts)}
+
+
+def _parameter(name: str, option: Option, default: Any) -> inspect.Parameter:
+    if option.flag:
+        said: Any = typer.Option(option.flag, help=option.help)
+    else:
+        said = typer.Argument(help=option.help)
+    kind = option.kind | None if default is None else option.kind
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, said]
+    )
 
 
 def sparsities(text: str) -> float | dict[str, float]:

@@ -3,114 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
+from json import dumps
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Any
 
 import click
 import typer
 from rich.console import Console
 
-from offline_prune.cli.options import (
-    ALLOCATION,
-    AVERAGE,
-    METHOD,
-    REFILL,
-    hyperparameters,
-    sparsities,
-)
+from offline_prune.cli.options import asked, options_of, switch
 from offline_prune.errors import OfflinePruneError, UnsavedResultError
+from offline_prune.request.requests import TrainingRequest
 from offline_prune.run.pipeline import prune_then_train
-from offline_prune.saliency.scoring import Average
 
 __all__ = ["command"]
 
 
-def command(
-    dataset: Annotated[str, typer.Argument(help="A Minari id or a path.")],
-    algo: Annotated[str, typer.Option(help="bc, bcq, cql, iql or td3_plus_bc.")],
-    sparsity: Annotated[str, typer.Option(help="Fraction to remove: .95, or actor=.95,critic=.8")],
-    method: Annotated[str | None, typer.Option(help=METHOD)] = None,
-    allocation: Annotated[str | None, typer.Option(help=ALLOCATION)] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Transitions a step.")] = None,
-    batches: Annotated[int | None, typer.Option(help="Scoring mini-batches.")] = None,
-    average: Annotated[str, typer.Option(help=AVERAGE)] = "gradients",
-    float64: Annotated[bool, typer.Option("--float64", help="Score in double precision.")] = False,
-    refill: Annotated[bool, typer.Option("--refill", help=REFILL)] = False,
-    rescale: Annotated[
-        bool, typer.Option("--rescale", help="Scale kept weights for the fan-in left.")
-    ] = False,
-    parameterization: Annotated[
-        str | None,
-        typer.Option(help="sparse, standard or 'sparse(exponent=0.5)': initial weights, steps."),
-    ] = None,
-    averaging: Annotated[
-        str | None, typer.Option(help="Of the weights that act: tail, exponential or none.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    engine: Annotated[str, typer.Option(help="auto, masked, compact or sparse.")] = "auto",
-    episodes: Annotated[int, typer.Option(help="Evaluation episodes; 0 = none.")] = 10,
-    param: Annotated[
-        list[str] | None, typer.Option(help="Hyperparameter name=value; repeatable.")
-    ] = None,
-    share_critics: Annotated[
-        bool, typer.Option("--share-critics", help="One threshold for all critics.")
-    ] = False,
-    diagnostics: Annotated[
-        bool, typer.Option("--diagnostics", help="Measure the networks after every epoch.")
-    ] = False,
-    feature_steps: Annotated[
-        int, typer.Option(help="Steps of an OFENet (--param encoder=ofenet) beforehand.")
-    ] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<index>.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="New folder for the result.")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder to go on from after a kill or Ctrl-C.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
-) -> None:
+def command(*, json: bool, quiet: bool, **given: Any) -> None:
     """Prune an agent, train what is left, evaluate it."""
+    checkpoint = given["checkpoint_dir"]
     try:
-        result = prune_then_train(
-            dataset,
-            algo,
-            sparsities(sparsity),
-            method=method,
-            allocation=allocation,
-            n_steps=steps,
-            batch_size=batch_size,
-            n_batches=batches,
-            average=cast(Average, average),
-            float64=float64,
-            refill=refill,
-            rescale=rescale,
-            parameterization=parameterization,
-            averaging=averaging,
-            seed=seed,
-            engine=engine,
-            evaluate=episodes,
-            algo_params=hyperparameters(param or []),
-            share_critics=share_critics,
-            diagnostics=diagnostics,
-            feature_steps=feature_steps,
-            device=device,
-            output_dir=out,
-            checkpoint_dir=checkpoint,
-            progress=not (quiet or as_json),
-        )
+        result = prune_then_train(**asked(given), progress=not (quiet or json))
     except UnsavedResultError as error:
         _save_elsewhere(error)
         raise
     except KeyboardInterrupt:
         click.echo(_stopped(checkpoint), err=True)
         raise typer.Exit(130) from None
-    if as_json:
-        click.echo(json.dumps(result.to_dict()))
+    if json:
+        click.echo(dumps(result.to_dict()))
     else:
         Console().print(result.summary())
+
+
+command.__signature__ = options_of(  # type: ignore[attr-defined]
+    TrainingRequest,
+    switch("--json", "Print plain numbers."),
+    switch("--quiet", "No progress bars."),
+)
 
 
 def _save_elsewhere(error: UnsavedResultError) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from offline_prune.base.arguments import in_one_line
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.evaluation import Evaluation
-from offline_prune.run.settings import RunSettings
+from offline_prune.request.settings import RunSettings
 
 __all__ = ["check_output_directory", "read_evaluation", "read_words", "saved_directory"]
 

@@ -12,7 +12,7 @@ from d3rlpy.base import LearnableConfig
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import check_device_of, d3rlpy_device, too_large
 from offline_prune.agents.configure import check_config
-from offline_prune.base.arguments import check_seed, check_switch, whole_number
+from offline_prune.base.arguments import check_seed, whole_number
 from offline_prune.base.memory import ran_out
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import AlgorithmError, InputError
@@ -21,8 +21,10 @@ from offline_prune.masks.build import check_request
 from offline_prune.masks.mask import Mask
 from offline_prune.methods import MethodLike, PruningSettings, make_method, refuse_replacement
 from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
+from offline_prune.request.requests import PruningRequest
+from offline_prune.request.setting import check_values
+from offline_prune.run.choices import any_agents, chosen_n_batches
 from offline_prune.run.pruned_agent import PrunedAgent, hold
-from offline_prune.run.request import check_options, chosen_n_batches
 
 __all__ = ["prune_online"]
 
@@ -78,15 +80,16 @@ def prune_online(
         InputError: If an argument is wrong.
     """
     n_steps, seed = whole_number("n_steps", n_steps, 1), check_seed(seed)
-    check_options(
-        method,
-        sparsity=sparsity,
-        allocation=allocation,
-        n_batches=n_batches,
-        engine=engine,
-        share_critics=share_critics,
-        device=device,
-    )
+    asked = {
+        "sparsity": sparsity,
+        "allocation": allocation,
+        "n_batches": n_batches,
+        "engine": engine,
+        "share_critics": share_critics,
+        "device": device,
+    }
+    check_values(PruningRequest, asked)
+    any_agents(method)
     if isinstance(algo, QLearningAlgoBase):
         check_device_of(algo, device)
     if isinstance(algo, LearnableConfig):
@@ -115,7 +118,7 @@ def prune_online(
         sparsity=check_request(agent, sparsity, allocation, share_critics),
         allocation=allocation,
         n_batches=chosen_n_batches(n_batches),
-        share_critics=check_switch("share_critics", share_critics),
+        share_critics=bool(share_critics),
         seed=seed,
         n_steps=n_steps,
     )

@@ -27,6 +27,7 @@ from offline_prune.errors import OutputDirectoryError
 from offline_prune.evaluation.evaluation import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
 from offline_prune.masks.mask import Mask
+from offline_prune.request.settings import RunSettings
 from offline_prune.run.averaging import acting_weights, load_acting_weights
 from offline_prune.run.folder import (
     CONFIG,
@@ -41,7 +42,6 @@ from offline_prune.run.folder import (
     read_words,
     saved_directory,
 )
-from offline_prune.run.settings import RunSettings
 from offline_prune.run.summary import summary_table
 
 __all__ = ["LastWeights", "PruneResult"]

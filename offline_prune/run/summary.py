@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from offline_prune.base.arguments import known
+from offline_prune.request.settings import RunSettings
 from offline_prune.run.folder import read_evaluation
-from offline_prune.run.settings import RunSettings
 
 __all__ = ["numbers", "summary_table"]
 

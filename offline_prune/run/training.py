@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-import numbers
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,30 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from d3rlpy.algos import QLearningAlgoBase
-from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import NoopAdapterFactory
 from torch import Tensor
 
-from offline_prune.base.arguments import check_switch, shown, whole_number
 from offline_prune.base.progress import ProgressBar
 from offline_prune.data import Dataset
-from offline_prune.errors import InputError, NonFiniteError, UnknownNameError
+from offline_prune.errors import NonFiniteError
 from offline_prune.run.averaging import NO_AVERAGING, Averaging, WeightAverage
 from offline_prune.run.checkpoint import Checkpoint, Progress, can_resume
 from offline_prune.run.early_stopping import EarlyStopping, StopTraining
+from offline_prune.run.fit_checks import EPOCH_STEPS, epoch_length
 from offline_prune.run.pruned_agent import PrunedAgent
 
-__all__ = [
-    "TrainingRecord",
-    "check_epochs",
-    "check_fit_options",
-    "epoch_length",
-    "train",
-]
-
-# Short enough for a learning curve and to notice divergence early; costs no time.
-_EPOCH_STEPS = range(250, 1001)
+__all__ = ["TrainingRecord", "train"]
 
 
 @dataclass(frozen=True)
@@ -56,105 +43,6 @@ class TrainingRecord:
     history: tuple[dict[str, float], ...]
     checkpoint: Checkpoint | None = None
     average: Mapping[str, Tensor] | None = None
-
-
-def epoch_length(n_steps: int) -> int:
-    """Steps an epoch so that d3rlpy trains exactly ``n_steps``.
-
-    ``fit`` trains ``n_steps // n_steps_per_epoch`` whole epochs and drops the rest
-    without a word.
-
-    Args:
-        n_steps: Gradient steps, at least 1.
-
-    Returns:
-        The longest divisor of ``n_steps`` from 250 to 1 000; ``n_steps`` itself where
-        there is none.
-    """
-    divisors = (d for d in reversed(_EPOCH_STEPS) if n_steps % d == 0)
-    return next(divisors, n_steps)
-
-
-def check_fit_options(options: Mapping[str, Any]) -> None:
-    """Check the names of options for d3rlpy's ``fit`` before any work is done.
-
-    Args:
-        options: Keyword arguments for ``fit``.
-
-    Raises:
-        UnknownNameError: If ``fit`` has no such option, or it is one of this package's.
-        InputError: If an option is of the wrong kind, or says how to write the files of a
-            logger without there being one.
-    """
-    ours = {"self", "dataset", "n_steps", "show_progress"}
-    known = set(inspect.signature(QLearningAlgoBase.fit).parameters) - ours | {"early_stopping"}
-    for name in options:
-        if name not in known:
-            raise UnknownNameError("option", name, known)
-    stopping = options.get("early_stopping")
-    if not isinstance(stopping, EarlyStopping | None):
-        raise InputError(f"early_stopping is an EarlyStopping('loss'), not {shown(stopping)}.")
-    for name in ("callback", "epoch_callback"):
-        if options.get(name) is not None and not callable(options[name]):
-            raise InputError(f"{name} is a function, not {type(options[name]).__name__}.")
-    evaluators = options.get("evaluators")
-    is_mapping = isinstance(evaluators, Mapping) and all(map(callable, evaluators.values()))
-    if evaluators is not None and not is_mapping:
-        raise InputError(
-            "evaluators are a mapping of name → function of the algorithm and the dataset, not"
-            f" {shown(evaluators)}."
-        )
-    logger = options.get("logger_adapter")
-    makes_loggers = callable(getattr(logger, "create", None)) and not isinstance(logger, type)
-    if "logger_adapter" in options and not makes_loggers:
-        raise InputError(
-            "logger_adapter is one of d3rlpy's, such as d3rlpy.logging.FileAdapterFactory(), not"
-            f" {shown(logger)}."
-        )
-    for name in ("experiment_name", "with_timestamp", "save_interval"):
-        if name in options and logger is None:
-            raise InputError(
-                f"{name} is about the files of a logger, and without one none are written:"
-                " pass logger_adapter=d3rlpy.logging.FileAdapterFactory() too."
-            )
-    if not isinstance(options.get("experiment_name"), str | None):
-        raise InputError(f"experiment_name is a word, not {shown(options['experiment_name'])}.")
-    check_switch("with_timestamp", options.get("with_timestamp", True))
-    whole_number("save_interval", options.get("save_interval", 1), 1)
-
-
-def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
-    """Check that d3rlpy will train every step asked for, and not fail after an epoch.
-
-    Args:
-        options: Keyword arguments for ``fit``.
-        n_steps: Gradient steps.
-
-    Raises:
-        InputError: If ``n_steps_per_epoch`` does not divide ``n_steps``, or an epoch
-            is shorter than the ``logging_steps`` of a logger that counts steps.
-    """
-    if "logging_steps" in options:
-        whole_number("logging_steps", options["logging_steps"], 1)
-    strategy = options.get("logging_strategy", LoggingStrategy.EPOCH)
-    if not isinstance(strategy, LoggingStrategy):
-        raise InputError(f"logging_strategy is a d3rlpy.LoggingStrategy, not {strategy!r}.")
-    length: Any = options.get("n_steps_per_epoch")
-    is_whole = isinstance(length, numbers.Integral) and not isinstance(length, bool)
-    if "n_steps_per_epoch" in options and (not is_whole or length < 1 or n_steps % length):
-        trained = n_steps // length * length if is_whole and length > 0 else 0
-        raise InputError(
-            f"n_steps={n_steps} is not a whole number of epochs of"
-            f" n_steps_per_epoch={length!r} steps: d3rlpy would train {trained} steps."
-        )
-    logging_steps = options.get("logging_steps", 500)  # d3rlpy's default
-    epoch = length or epoch_length(n_steps)
-    if options.get("logging_strategy") == LoggingStrategy.STEPS and logging_steps > epoch:
-        raise InputError(
-            f"With LoggingStrategy.STEPS an epoch ({epoch} steps) must hold at least one"
-            f" log (logging_steps={logging_steps}); d3rlpy fails at its end otherwise."
-            f" Pass logging_steps of {epoch} or less."
-        )
 
 
 def train(
@@ -194,8 +82,8 @@ def train(
     options = {"logger_adapter": NoopAdapterFactory(), **given}
     stopping: EarlyStopping | None = options.pop("early_stopping", None)
     length = options.pop("n_steps_per_epoch", None) or epoch_length(n_steps)
-    if length > _EPOCH_STEPS[-1] and not {"n_steps_per_epoch", "logger_adapter"} & set(given):
-        length = _EPOCH_STEPS[-1]  # and a short last one, where no logger counts epochs
+    if length > EPOCH_STEPS[-1] and not {"n_steps_per_epoch", "logger_adapter"} & set(given):
+        length = EPOCH_STEPS[-1]  # and a short last one, where no logger counts epochs
     user_callback = options.pop("callback", None)
     user_epoch_callback = options.pop("epoch_callback", None)
     observer = user_epoch_callback if hasattr(user_epoch_callback, "load_state_dict") else None

@@ -1,6 +1,7 @@
 """Names and numbers are checked first: before a dataset is loaded, before features are trained."""
 
 import dataclasses
+import inspect
 import re
 
 import d3rlpy
@@ -21,8 +22,8 @@ from offline_prune.agents import build_agent
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.methods import PruningSettings, make_method
 from offline_prune.ofenet import OFENetTrainer
+from offline_prune.run.choices import chosen_averaging, chosen_parameterization
 from offline_prune.run.pruned_agent import hold
-from offline_prune.run.request import chosen_averaging, chosen_parameterization
 from offline_prune.study import plan, sweep
 from offline_prune.study.checks import check_cells
 from tests.hardening.time_limit import within
@@ -94,7 +95,7 @@ CALLS = [
     (call, *case)
     for call in (prune_then_train, prune, score)
     for case in WRONG
-    if case[0] in (*call.__kwdefaults__, "algo", "sparsity")
+    if case[0] in inspect.signature(call).parameters
 ]
 
 

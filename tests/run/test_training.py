@@ -7,7 +7,7 @@ from rich.console import Console
 
 from offline_prune.base.progress import ProgressBar
 from offline_prune.errors import InputError
-from offline_prune.run.training import check_epochs, epoch_length
+from offline_prune.run.fit_checks import check_epochs, epoch_length
 
 
 @given(st.integers(1, 10**6))

@@ -1,20 +1,14 @@
-"""What is wrong with a request, as far as it can be told before its dataset is loaded."""
+"""What a request leaves open, and what is wrong with it before its dataset is loaded."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
 
-from offline_prune.agents.build import d3rlpy_device
-from offline_prune.base.arguments import check_seed, check_switch, shown, whole_number
+from offline_prune.agents.build import check_algo
+from offline_prune.base.arguments import shown
 from offline_prune.base.memory import check_room
 from offline_prune.data import Dataset
-from offline_prune.engines import check_engine
 from offline_prune.errors import InputError
-from offline_prune.masks.allocation import check_sparsity
-from offline_prune.masks.build import check_allocation
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.methods import (
     MethodLike,
@@ -24,12 +18,17 @@ from offline_prune.methods import (
     refuse_replacement,
 )
 from offline_prune.methods.initial_weights import Rescaled
+from offline_prune.request.fit_options import fit_options
+from offline_prune.request.requests import TrainingRequest
+from offline_prune.request.setting import checked
 from offline_prune.run.averaging import NO_AVERAGING, make_averaging
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE, check_average
+from offline_prune.run.fit_checks import check_fit_options
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE
 
 __all__ = [
+    "any_agents",
+    "check_alone",
     "check_batches",
-    "check_options",
     "chosen_averaging",
     "chosen_method",
     "chosen_n_batches",
@@ -40,63 +39,53 @@ DEFAULT_AVERAGING = "tail"
 """Of an agent that is pruned before it is trained."""
 
 
-def _check_parameterization(text: Any) -> None:
-    if text is not None:
-        make_parameterization(text)
-
-
-def _check_averaging(text: Any) -> None:
-    if text is not None:
-        make_averaging(text)
-
-
-def _check_sparsities(sparsity: Any) -> None:
-    for value in sparsity.values() if isinstance(sparsity, Mapping) else (sparsity,):
-        check_sparsity(value)
-
-
-def _check_count(name: str, value: Any) -> None:
-    if value is not None:
-        whole_number(name, value, 1)
-
-
-_CHECKS: dict[str, Callable[[Any], object]] = {
-    **{n: partial(_check_count, n) for n in ("n_steps", "batch_size", "n_batches")},
-    **{n: partial(check_switch, n) for n in ("float64", "refill", "rescale", "share_critics")},
-    "sparsity": _check_sparsities,
-    "allocation": check_allocation,
-    "average": check_average,
-    "averaging": _check_averaging,
-    "parameterization": _check_parameterization,
-    "seed": check_seed,
-    "engine": check_engine,
-    "device": d3rlpy_device,
-}
-
-
-def check_options(method: MethodLike | None, **options: Any) -> None:
-    """Check every name, number and switch by itself.
+def check_alone(request: TrainingRequest) -> TrainingRequest:
+    """Check every name, number and switch by itself, and those that depend on one another.
 
     What depends on the dataset or the agent (roles, layers, whether a mask fits) is not
     looked at. A function given as method is not called.
 
     Args:
-        method: This and the others as :func:`~offline_prune.run.pipeline.prune_then_train`
-            takes them.
-        **options: Any of its options that say how to prune, and what on.
+        request: The request.
+
+    Returns:
+        The request with its values in plain form.
 
     Raises:
-        InputError: If one of them is wrong.
+        InputError: If something is wrong.
     """
-    for name, value in options.items():
-        _CHECKS[name](value)
-    method = "snip" if method is None else method  # as every default, made before training
-    if not callable(method):
-        # Which networks there are is not known yet; here any has a sparsity.
-        settings = PruningSettings(defaultdict(lambda: 0.5), refill=options.get("refill", False))
-        chosen = chosen_method(method, settings, options.get("rescale", False))
-        chosen_parameterization(options.get("parameterization"), chosen)
-        chosen_averaging(options.get("averaging"), chosen)
+    request = checked(request)
+    check_fit_options(fit_options(request))
+    check_algo(request.algo, request.algo_params)
+    # Every default makes its mask before training, as SNIP does.
+    method = any_agents("snip" if request.method is None else request.method, request.refill,
+                        request.rescale)  # fmt: skip
+    if method is not None:
+        chosen_parameterization(request.parameterization, method)
+        chosen_averaging(request.averaging, method)
+    return request
+
+
+def any_agents(
+    method: MethodLike, refill: bool = False, rescale: bool = False
+) -> PruningMethod | None:
+    """Make a pruning method while nothing is known of the agent.
+
+    Args:
+        method: As :func:`~offline_prune.methods.make_method` takes it.
+        refill: Whether weights that lead nowhere make room for others.
+        rescale: Whether kept weights are scaled.
+
+    Returns:
+        The method; None for a function, which is called with an agent's settings alone.
+
+    Raises:
+        InputError: If there is no such method, or it does not go with the rest.
+    """
+    if callable(method):
+        return None
+    # Which networks there are is not known yet; here any has a sparsity.
+    return chosen_method(method, PruningSettings(defaultdict(lambda: 0.5), refill=refill), rescale)
 
 
 def check_batches(data: Dataset, n_batches: int, batch_size: int) -> None:
