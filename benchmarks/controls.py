@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from offline_prune import PruneResult, prune_then_train
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 RESULTS = Path(__file__).parent / "results" / "controls.md"
 COMMAND = "python benchmarks/controls.py --runs runs/controls"

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from offline_prune import Dataset, load_dataset, prune, prune_then_train
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.export import acting_policy, export_policy
-from offline_prune.export.c_library import c_compiler
+from offline_prune.export.c.library import c_compiler
 
 RESULTS = Path(__file__).parent / "results" / "inference.md"
 VECTORS = "halfcheetah/medium-small-v0"

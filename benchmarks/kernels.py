@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.engines.sparse_mlp import SparseMLP
 
 RESULTS = Path(__file__).parent / "results" / "kernels.md"

@@ -17,9 +17,9 @@ from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 from gymnasium.spaces import Box
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.data import load_dataset
-from offline_prune.data.store import write_dataset
+from offline_prune.data.made.store import write_dataset
 
 RESULTS = Path(__file__).parent / "results" / "loading.md"
 EPISODES, LENGTH, OBSERVATION, ACTION = 1_000, 1_000, 11, 3

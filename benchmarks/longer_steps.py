@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from offline_prune import load_dataset, prune_then_train
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 RESULTS = Path(__file__).parent / "results" / "longer_steps.md"
 DATASET = "halfcheetah/medium-small-v0"

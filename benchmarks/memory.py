@@ -16,7 +16,7 @@ from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 from training_speed import CONTINUOUS, DATASET, config_of, training
 
 from offline_prune import load_dataset, prune
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.engines.sparse_mlp import SparseMLP
 
 RESULTS = Path(__file__).parent / "results" / "memory.md"

@@ -16,7 +16,7 @@ from training_speed import CONTINUOUS, DATASET, config_of
 
 from offline_prune import Dataset, load_dataset
 from offline_prune.agents import build_agent
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.methods import METHODS, PruningSettings, make_method
 
 RESULTS = Path(__file__).parent / "results" / "method_costs.md"

@@ -25,7 +25,7 @@ from d3rlpy.optimizers import AdamFactory
 from d3rlpy.preprocessing import PixelObservationScaler
 
 import offline_prune.environments
-from offline_prune.data.learned_behaviour import ImageQNetwork
+from offline_prune.data.made.learned_behaviour import ImageQNetwork
 
 SEED = 0
 STEPS = 500_000

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from offline_prune import load_dataset, prune_then_train
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 RESULTS = Path(__file__).parent / "results" / "observation_scaling.md"
 DATASET = "pendulum/mixture-v0"

@@ -19,7 +19,7 @@ import torch
 from teachers import TEACHERS
 
 from offline_prune import prune_and_shrink
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 RESULTS = Path(__file__).parent / "results" / "prune_and_shrink.md"
 EPISODES = 100

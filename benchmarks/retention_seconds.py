@@ -18,7 +18,7 @@ from training_speed import CONTINUOUS, DATASET, in_turn, training
 
 from offline_prune import load_dataset, prune
 from offline_prune.agents import build_agent
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 RESULT = Path(__file__).parent / "retention" / "seconds.json"
 

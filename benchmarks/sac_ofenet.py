@@ -27,7 +27,7 @@ from d3rlpy.metrics import evaluate_qlearning_with_environment
 from d3rlpy.preprocessing import MinMaxActionScaler
 
 from offline_prune import prune_online
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.ofenet import OFENetEncoderFactory
 
 RESULTS = Path(__file__).parent / "results" / "sac_ofenet.md"

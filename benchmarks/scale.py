@@ -32,7 +32,7 @@ def write(n: int) -> dict[str, float]:
     from gymnasium.spaces import Box
     from minari.data_collector.episode_buffer import EpisodeBuffer
 
-    from offline_prune.data.store import write_dataset
+    from offline_prune.data.made.store import write_dataset
 
     rng = np.random.default_rng(0)
     flags = np.zeros(LENGTH, dtype=bool)

@@ -14,7 +14,7 @@ import torch
 
 from offline_prune import Agent, Dataset, load_dataset
 from offline_prune.agents import build_agent
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.masks.build import build_mask
 from offline_prune.saliency import SALIENCIES, score_networks
 

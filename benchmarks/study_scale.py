@@ -165,7 +165,7 @@ def measure(stage: str, directory: Path) -> list[float]:
 def main() -> None:
     """Measure and write the table."""
     from offline_prune import load_dataset
-    from offline_prune.atomic import written_aside
+    from offline_prune.base.atomic import written_aside
     from offline_prune.study import read_records
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.study import plan, read_records, run_cells
 
 RESULTS = Path(__file__).parent / "results" / "sweep_workers.md"

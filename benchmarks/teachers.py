@@ -22,8 +22,8 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models import VectorEncoderFactory
 
 from offline_prune import Dataset, load_dataset, prune_then_train
-from offline_prune.data.collect import play_episode
-from offline_prune.data.store import write_dataset
+from offline_prune.data.made.collect import play_episode
+from offline_prune.data.made.store import write_dataset
 
 __all__ = ["TEACHERS", "Teacher"]
 

@@ -28,7 +28,7 @@ from scipy.stats import gmean
 from offline_prune import Dataset, load_dataset, prune
 from offline_prune.agents import build_agent
 from offline_prune.agents.build import d3rlpy_config_class
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.saliency import SALIENCIES, score_networks
 
 RESULTS = Path(__file__).parent / "results"

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from offline_prune import Dataset, PruneResult, evaluate, load_dataset, prune_then_train
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 matplotlib.use("Agg")
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from offline_prune import PruneResult, prune_then_train
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 RESULTS = Path(__file__).parent / "results" / "while_training.md"
 COMMAND = "python benchmarks/while_training.py --runs runs/while_training"

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-from offline_prune import quiet  # noqa: F401 - first: it imports d3rlpy in silence
-from offline_prune.agents import Agent
-from offline_prune.data import Dataset, load_dataset
-from offline_prune.early_stopping import EarlyStopping, StopTraining
-from offline_prune.engines import CompactEngine, MaskedEngine
-from offline_prune.errors import OfflinePruneError
-from offline_prune.evaluation import Evaluation, evaluate
-from offline_prune.masks import Mask
-from offline_prune.online import prune_online
-from offline_prune.pipeline import prune, prune_then_train, score
-from offline_prune.pops import ShrinkResult, prune_and_shrink
-from offline_prune.reporting import report
-from offline_prune.result import PruneResult
-from offline_prune.scored import ScoredAgent
-from offline_prune.study import sweep
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Agent",
-    "CompactEngine",
-    "Dataset",
-    "EarlyStopping",
-    "Evaluation",
-    "Mask",
-    "MaskedEngine",
-    "OfflinePruneError",
-    "PruneResult",
-    "ScoredAgent",
-    "ShrinkResult",
-    "StopTraining",
-    "evaluate",
-    "load_dataset",
-    "prune",
-    "prune_and_shrink",
-    "prune_online",
-    "prune_then_train",
-    "report",
-    "score",
-    "sweep",
-]
+from offline_prune.base import notices  # noqa: F401 - first: it lets d3rlpy in without a banner
+from offline_prune.base.lazy import lazily
+
+if TYPE_CHECKING:
+    from offline_prune.agents import Agent as Agent
+    from offline_prune.data import Dataset as Dataset
+    from offline_prune.data import load_dataset as load_dataset
+    from offline_prune.engines import CompactEngine as CompactEngine
+    from offline_prune.engines import MaskedEngine as MaskedEngine
+    from offline_prune.errors import OfflinePruneError as OfflinePruneError
+    from offline_prune.evaluation import Evaluation as Evaluation
+    from offline_prune.evaluation import evaluate as evaluate
+    from offline_prune.masks import Mask as Mask
+    from offline_prune.pops import ShrinkResult as ShrinkResult
+    from offline_prune.pops import prune_and_shrink as prune_and_shrink
+    from offline_prune.reporting import report as report
+    from offline_prune.run.early_stopping import EarlyStopping as EarlyStopping
+    from offline_prune.run.early_stopping import StopTraining as StopTraining
+    from offline_prune.run.online import prune_online as prune_online
+    from offline_prune.run.pipeline import prune as prune
+    from offline_prune.run.pipeline import prune_then_train as prune_then_train
+    from offline_prune.run.pipeline import score as score
+    from offline_prune.run.result import PruneResult as PruneResult
+    from offline_prune.run.scored import ScoredAgent as ScoredAgent
+    from offline_prune.study.sweep import sweep as sweep
 
 __version__ = "0.1.0"
+
+# The command line answers before torch and d3rlpy are imported.
+__getattr__, __dir__, __all__ = lazily(
+    __name__,
+    {
+        "Agent": "agents",
+        "CompactEngine": "engines",
+        "Dataset": "data",
+        "EarlyStopping": "run.early_stopping",
+        "Evaluation": "evaluation",
+        "Mask": "masks",
+        "MaskedEngine": "engines",
+        "OfflinePruneError": "errors",
+        "PruneResult": "run.result",
+        "ScoredAgent": "run.scored",
+        "ShrinkResult": "pops",
+        "StopTraining": "run.early_stopping",
+        "evaluate": "evaluation",
+        "load_dataset": "data",
+        "prune": "run.pipeline",
+        "prune_and_shrink": "pops",
+        "prune_online": "run.online",
+        "prune_then_train": "run.pipeline",
+        "report": "reporting",
+        "score": "run.pipeline",
+        "sweep": "study",
+    },
+)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import ratio_to_dense
 from offline_prune.study.records import read_records

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.evaluation.statistics import Estimate, probability_of_improvement
 from offline_prune.reporting import Analysis, analyse
 from offline_prune.reporting.tasks import Group, Task

@@ -15,7 +15,7 @@ import minari
 from minari import MinariDataset
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from offline_prune.data.store import check_new_id, write_dataset
+from offline_prune.data.made.store import check_new_id, write_dataset
 
 DATASET = "study/hopper-medium-expert-v0"
 

@@ -17,13 +17,13 @@ from offline_prune.agents.action_range import check_action_range
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
-from offline_prune.agents.recipes import check_algorithm, find_recipe
 from offline_prune.agents.scalers import check_scalers
-from offline_prune.arguments import check_seed, whole_number
+from offline_prune.base.arguments import check_seed, whole_number
+from offline_prune.base.memory import ran_out
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, InputError, OfflinePruneError
-from offline_prune.memory import ran_out
 from offline_prune.ofenet import find_readers, share_ofenet
+from offline_prune.recipes.algorithms import check_algorithm, find_recipe
 
 __all__ = [
     "BuiltAgent",

@@ -57,7 +57,7 @@ from numpy.typing import NDArray
 from offline_prune.agents.action_range import action_scaler
 from offline_prune.agents.encoder_forms import encoder_fields, encoder_forms
 from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
-from offline_prune.arguments import check_switch, finite_number, whole_number
+from offline_prune.base.arguments import check_switch, finite_number, whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits
 from offline_prune.errors import InputError, UnknownNameError

@@ -11,7 +11,7 @@ from typing import Any
 
 from d3rlpy.models import EncoderFactory, VectorEncoderFactory
 
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import (
     VECTOR_ENCODERS,

@@ -13,15 +13,15 @@ import minari
 from d3rlpy.dataset import ReplayBufferBase
 from minari import MinariDataset
 
-from offline_prune.data.collect import collect
-from offline_prune.data.d3rlpy_source import from_d3rlpy
 from offline_prune.data.dataset import Dataset
-from offline_prune.data.minari_source import from_minari, open_minari
+from offline_prune.data.made.collect import collect
+from offline_prune.data.made.store import local_path
 from offline_prune.data.observations import Images
-from offline_prune.data.recipes import list_dataset_recipes
-from offline_prune.data.store import local_path
+from offline_prune.data.sources.d3rlpy_source import from_d3rlpy
+from offline_prune.data.sources.minari_source import from_minari, open_minari
 from offline_prune.errors import DatasetError, DatasetNotFoundError, UnknownNameError
-from offline_prune.shipped_files import shipped
+from offline_prune.recipes.datasets import list_dataset_recipes
+from offline_prune.recipes.shipped_files import shipped
 
 __all__ = ["load_dataset"]
 

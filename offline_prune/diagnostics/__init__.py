@@ -5,17 +5,17 @@ Those of masks and scores come with a plot. One file a question.
 
 from __future__ import annotations
 
-from offline_prune.diagnostics.dormant import dormant_fraction
-from offline_prune.diagnostics.effective_rank import srank
-from offline_prune.diagnostics.inputs import InputUse, input_use
-from offline_prune.diagnostics.layers import LayerReport, layer_report
-from offline_prune.diagnostics.log_adapter import DiagnosticsAdapterFactory
-from offline_prune.diagnostics.over_training import NetworkDiagnostics
-from offline_prune.diagnostics.overlap import Overlap, overlap
-from offline_prune.diagnostics.parameters import measured_sparsity, parameter_norm
-from offline_prune.diagnostics.q_values import q_norm, q_variance
-from offline_prune.diagnostics.signal import GradientSignal, gradient_signal
-from offline_prune.diagnostics.stability import Stability, score_stability
+from offline_prune.diagnostics.masks.inputs import InputUse, input_use
+from offline_prune.diagnostics.masks.layers import LayerReport, layer_report
+from offline_prune.diagnostics.masks.overlap import Overlap, overlap
+from offline_prune.diagnostics.masks.signal import GradientSignal, gradient_signal
+from offline_prune.diagnostics.masks.stability import Stability, score_stability
+from offline_prune.diagnostics.networks.dormant import dormant_fraction
+from offline_prune.diagnostics.networks.effective_rank import srank
+from offline_prune.diagnostics.networks.parameters import measured_sparsity, parameter_norm
+from offline_prune.diagnostics.networks.q_values import q_norm, q_variance
+from offline_prune.diagnostics.training.log_adapter import DiagnosticsAdapterFactory
+from offline_prune.diagnostics.training.over_training import NetworkDiagnostics
 
 __all__ = [
     "DiagnosticsAdapterFactory",

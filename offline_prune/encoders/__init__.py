@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offline_prune.base import quiet  # noqa: F401
 from offline_prune.encoders.impala import ImpalaEncoderFactory
 from offline_prune.encoders.named import check_image_fits, encoder_factory
 from offline_prune.encoders.vectors import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from d3rlpy.models import DefaultEncoderFactory, EncoderFactory, PixelEncoderFactory
 
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
 from offline_prune.encoders.impala import ImpalaEncoderFactory
 from offline_prune.encoders.vectors import VECTOR_ENCODERS
 from offline_prune.errors import InputError, UnknownNameError

@@ -8,7 +8,7 @@ from typing import Any
 
 from d3rlpy.models import EncoderFactory, SimBaEncoderFactory, VectorEncoderFactory
 
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
 from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["VECTOR_ENCODERS", "check_reads_vectors", "vector_encoder_factory"]

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from offline_prune.arguments import check_seed, finite_number, shown, whole_number
+from offline_prune.base.arguments import check_seed, finite_number, shown, whole_number
+from offline_prune.base.memory import check_room
 from offline_prune.errors import InputError
-from offline_prune.memory import check_room
 
 __all__ = [
     "LEAST_DENSE_SCORE",

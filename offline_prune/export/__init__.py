@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from offline_prune.acting.policy import ActingPolicy, acting_policy
+from offline_prune.acting.traced import WholeEncoderWarning
 from offline_prune.export.export import (
     FORMATS,
     ExportedPolicy,
     UncheckedExportWarning,
     export_policy,
 )
-from offline_prune.export.policy import ActingPolicy, acting_policy
-from offline_prune.export.traced import WholeEncoderWarning
 
 __all__ = [
     "FORMATS",

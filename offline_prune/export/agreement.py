@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from offline_prune.acting.policy import ActingPolicy
 from offline_prune.errors import ExportError
-from offline_prune.export.policy import ActingPolicy
 from offline_prune.export.written import Runner
 
 __all__ = ["TOLERANCE", "Agreement", "check_agreement"]

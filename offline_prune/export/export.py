@@ -12,13 +12,13 @@ import numpy as np
 from d3rlpy.algos import QLearningAlgoBase
 from numpy.typing import NDArray
 
-from offline_prune.atomic import written_aside
+from offline_prune.acting.policy import ActingPolicy, acting_policy
+from offline_prune.base.atomic import written_aside
 from offline_prune.data import load_dataset
 from offline_prune.errors import AlgorithmError, InputError, UnknownNameError
 from offline_prune.export.agreement import check_agreement
-from offline_prune.export.c99 import C99
-from offline_prune.export.onnx_format import ONNX
-from offline_prune.export.policy import ActingPolicy, acting_policy
+from offline_prune.export.c.c99 import C99
+from offline_prune.export.onnx.onnx_format import ONNX
 from offline_prune.export.torchscript import TORCHSCRIPT
 from offline_prune.export.written import ExportFormat
 

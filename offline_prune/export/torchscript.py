@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from offline_prune.export.policy import ActingPolicy
+from offline_prune.acting.policy import ActingPolicy
 from offline_prune.export.written import ExportFormat, Runner
 
 __all__ = ["TORCHSCRIPT"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from offline_prune.export.policy import ActingPolicy
+from offline_prune.acting.policy import ActingPolicy
 
 __all__ = ["ExportFormat", "Runner"]
 

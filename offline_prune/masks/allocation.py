@@ -14,8 +14,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from offline_prune.base.expression import Expression, parse
 from offline_prune.errors import InputError, SparsityError, UnknownNameError
-from offline_prune.expression import Expression, parse
 from offline_prune.masks.constant_fan_in import ConstantFanIn
 from offline_prune.masks.counts import check_sparsity, keep_highest, kept_count
 from offline_prune.masks.erk import erk_densities

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.topology import Chain
-from offline_prune.arguments import check_switch
+from offline_prune.base.arguments import check_switch
 from offline_prune.errors import EmptyNetworkError, SparsityError, UnknownNameError
 from offline_prune.masks.allocation import Allocation, allocate, check_sparsity, make_allocation
 from offline_prune.masks.connectivity import connected_part, has_path

@@ -10,7 +10,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from offline_prune.arguments import finite_number
+from offline_prune.base.arguments import finite_number
 from offline_prune.errors import InputError
 from offline_prune.masks.counts import add_highest, keep_highest, kept_count, kept_in
 

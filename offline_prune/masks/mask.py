@@ -14,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.arguments import known
+from offline_prune.base.atomic import written_aside
 from offline_prune.errors import MaskError, UnknownNameError
 
-__all__ = ["Mask", "known"]
+__all__ = ["Mask"]
 
 # Of the file; a file without a number is of the first. Not written while it is the first:
 # safetensors puts two entries of its metadata in an order that differs from save to save.
@@ -308,16 +309,3 @@ class Mask:
             frozenset(parts["unfollowed"]),
             frozenset(parts["severed"]),
         )
-
-
-def known(value: float | None, form: str) -> str:
-    """A number as text, or that it is not known.
-
-    Args:
-        value: The number, or None.
-        form: How to format it.
-
-    Returns:
-        The text.
-    """
-    return "not known" if value is None else format(value, form)

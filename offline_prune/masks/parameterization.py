@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from offline_prune.arguments import finite_number
+from offline_prune.base.arguments import finite_number
+from offline_prune.base.expression import Expression, parse
 from offline_prune.errors import InputError, UnknownNameError
-from offline_prune.expression import Expression, parse
 
 __all__ = ["PARAMETERIZATIONS", "STANDARD", "Parameterization", "make_parameterization"]
 

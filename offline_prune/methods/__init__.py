@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from offline_prune.base.expression import Expression, parse
 from offline_prune.errors import InputError, UnknownNameError
-from offline_prune.expression import Expression, parse
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.corrupted import Corrupted
 from offline_prune.methods.fixed_mask import FixedMask
-from offline_prune.methods.gates import BernoulliGates
+from offline_prune.methods.gates.method import BernoulliGates
 from offline_prune.methods.gradual_magnitude import GradualMagnitude
 from offline_prune.methods.initial_weights import Reinitialised, Rescaled
 from offline_prune.methods.inverted import inverted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.recipes import PruningAdvice, advice_for
+from offline_prune.recipes.algorithms import PruningAdvice, advice_for
 
 __all__ = ["default_pruning"]
 

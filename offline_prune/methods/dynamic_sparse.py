@@ -16,9 +16,9 @@ from offline_prune.masks.allocation import Allocation, is_constant_fan_in, keep_
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.constant_fan_in import keep_highest_by_unit
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.schedules import check_window, cosine_fraction, update_interval
 from offline_prune.masks.ties import zeros_at_random
 from offline_prune.methods.method import PruningMethod, PruningSettings
-from offline_prune.methods.schedules import check_window, cosine_fraction, update_interval
 
 __all__ = ["DynamicSparse", "exchange"]
 
@@ -71,7 +71,7 @@ class DynamicSparse(PruningMethod):
 
     Every layer keeps its density, Erdős–Rényi-kernel's by default. Every ``interval``
     steps :func:`exchange` replaces a fraction of each layer's connections; the fraction
-    falls to 0 as a cosine (:func:`~offline_prune.methods.schedules.cosine_fraction`) at
+    falls to 0 as a cosine (:func:`~offline_prune.masks.schedules.cosine_fraction`) at
     ``end``, after which the mask is fixed. Connections that grow start at 0. A subclass
     says what grows. With ``allocation="constant_fan_in"`` every unit keeps its number of
     connections.

@@ -10,8 +10,8 @@ from offline_prune.engines import FollowingEngine
 from offline_prune.masks.allocation import Allocation, final_densities, fixes_densities
 from offline_prune.masks.build import all_kept, build_mask, mask_from_kept
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.schedules import check_window, cubic_sparsity, update_interval
 from offline_prune.methods.method import PruningMethod, PruningSettings
-from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
 
 __all__ = ["GradualMagnitude"]
 
@@ -21,7 +21,7 @@ class GradualMagnitude(PruningMethod):
 
     Training starts dense. From ``begin`` to ``end`` (fractions of the run) the sparsity of
     every layer follows its final value times the cubic of
-    :func:`~offline_prune.methods.schedules.cubic_sparsity`; then the mask is fixed. Until
+    :func:`~offline_prune.masks.schedules.cubic_sparsity`; then the mask is fixed. Until
     then gradients and moments stay dense, and what the last optimizer step made of a
     pruned weight competes with the others at the next mask, so that it may come back.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -17,38 +17,27 @@ from offline_prune.masks.allocation import Allocation, kept_count
 from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.ties import zeros_at_random
+from offline_prune.request.options import ScoringOptions
 from offline_prune.saliency.objective import Saliency, Scores
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, Average, score_networks
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, score_networks
 
 __all__ = ["PruningMethod", "PruningSettings", "refuse_replacement"]
 
 
 @dataclass(frozen=True)
-class PruningSettings:
+class PruningSettings(ScoringOptions):
     """What the user asked of a pruning method.
 
     Attributes:
         sparsity: Role → fraction of that network's prunable weights to remove.
-        allocation: A name (:func:`~offline_prune.masks.allocation.make_allocation`), or weight
-            name → density; None for the method's own.
-        n_batches: Mini-batches of 256 transitions to score on.
-        share_critics: Whether all critics share one threshold.
         seed: Of mini-batches, noise and random scores.
         n_steps: Gradient steps that training will take.
-        average: What is averaged over mini-batches, ``"gradients"`` or ``"scores"``.
-        float64: Whether to score in double precision.
-        refill: Whether weights that lead nowhere make room for others.
     """
 
     sparsity: Mapping[str, float]
-    allocation: Allocation | None = None
-    n_batches: int = DEFAULT_N_BATCHES
-    share_critics: bool = False
-    seed: int = 0
-    n_steps: int = 0
-    average: Average = "gradients"
-    float64: bool = False
-    refill: bool = False
+    seed: int = field(default=0, kw_only=True)
+    n_steps: int = field(default=0, kw_only=True)
+    n_batches: int = field(default=DEFAULT_N_BATCHES, kw_only=True)
 
     def score(self, agent: Agent, data: Dataset, saliency: Saliency) -> dict[str, Scores]:
         """Score an agent's networks as asked for: role → weight name → score."""

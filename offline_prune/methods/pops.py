@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from offline_prune.agents.agent import Agent
+from offline_prune.base.expression import Expression
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
-from offline_prune.expression import Expression
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.arguments import finite_number
+from offline_prune.base.arguments import finite_number
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
 from offline_prune.masks.mask import Mask

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.unit_groups import UnitGroup, unit_groups
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
 from offline_prune.errors import UnknownNameError
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.schedules import check_window, cubic_sparsity, update_interval
 from offline_prune.masks.unit_choice import choose_units
 from offline_prune.methods.method import PruningMethod, PruningSettings
-from offline_prune.methods.schedules import check_window, cubic_sparsity, update_interval
 
 __all__ = ["Norm", "Structured"]
 
@@ -32,7 +32,7 @@ class Structured(PruningMethod):
     score. Scores are divided by the mean of their layer, so that layers of different
     size compare. The lowest leave: observation inputs, action outputs and heads never
     do, and every layer keeps its best unit. The number of weights follows the cubic
-    schedule of :func:`~offline_prune.methods.schedules.cubic_sparsity` from ``begin`` to
+    schedule of :func:`~offline_prune.masks.schedules.cubic_sparsity` from ``begin`` to
     ``end`` (fractions of the run).
 
     While d3rlpy trains, structured masks are held; the compact engine takes the units

@@ -10,7 +10,7 @@ from d3rlpy.torch_utility import convert_to_torch
 from torch import Tensor
 from torch.optim import Adam
 
-from offline_prune.arguments import finite_number, whole_number
+from offline_prune.base.arguments import finite_number, whole_number
 from offline_prune.data import Dataset
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.errors import AlgorithmError, InputError, NonFiniteError

@@ -11,10 +11,12 @@ import d3rlpy
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.arguments import check_switch
+from offline_prune.base.arguments import check_switch
+from offline_prune.base.progress import ProgressBar
 from offline_prune.data import Dataset, load_dataset, make_environment
 from offline_prune.errors import EnvironmentUnavailableError, ObjectiveNotReachedError
-from offline_prune.evaluation.rollouts import Evaluation, check_episodes
+from offline_prune.evaluation.evaluation import Evaluation
+from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.pops.gate import AgreementGate, EnvironmentGate, Gate
 from offline_prune.pops.held_out import split_episodes
@@ -24,7 +26,6 @@ from offline_prune.pops.result import Iteration, ShrinkResult
 from offline_prune.pops.shrink import redundancy, shrunken_widths
 from offline_prune.pops.student import Workshop, weights_of, widths
 from offline_prune.pops.teacher import Teacher
-from offline_prune.progress import ProgressBar
 
 __all__ = ["check_possible", "prune_and_shrink", "shrink"]
 
@@ -67,10 +68,10 @@ def prune_and_shrink(
 
     Args:
         teacher: A trained d3rlpy algorithm, or what has one as ``.algo``: a result of
-            :func:`~offline_prune.pipeline.prune_then_train`. BC, CQL, IQL, TD3(+BC), SAC,
+            :func:`~offline_prune.run.pipeline.prune_then_train`. BC, CQL, IQL, TD3(+BC), SAC,
             DQN, DoubleDQN, discrete BC, CQL and BCQ, on d3rlpy's vector or pixel encoders.
             It stays as it is.
-        dataset: As in :func:`~offline_prune.pipeline.prune_then_train`; for its states.
+        dataset: As in :func:`~offline_prune.run.pipeline.prune_then_train`; for its states.
         objective: The gate's score from which on a student is good. None: by returns,
             the teacher's mean T over the final evaluation's episodes less
             ``.05 · |T − floor|``, floor being the mean return of a random policy; by

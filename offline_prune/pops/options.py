@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from d3rlpy.algos import BCConfig
 
 from offline_prune.agents.configure import check_config
-from offline_prune.arguments import check_seed, finite_number, whole_number
+from offline_prune.base.arguments import check_seed, finite_number, whole_number
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.allocation import check_sparsity
 from offline_prune.pops.gate import Gate

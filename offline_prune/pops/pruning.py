@@ -13,7 +13,7 @@ from offline_prune.engines import RegrowingEngine
 from offline_prune.masks.allocation import keep_highest, kept_count
 from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
-from offline_prune.methods.schedules import cubic_sparsity, update_interval
+from offline_prune.masks.schedules import cubic_sparsity, update_interval
 from offline_prune.pops.gate import Gate
 from offline_prune.pops.student import Workshop, weights_of
 
@@ -60,7 +60,7 @@ class MagnitudeSchedule:
     """Keep the largest weights of every tensor, ever fewer, while its clock runs.
 
     Every weight tensor, the head's too, has the sparsity of
-    :func:`~offline_prune.methods.schedules.cubic_sparsity` from 0 to ``n_steps``; one
+    :func:`~offline_prune.masks.schedules.cubic_sparsity` from 0 to ``n_steps``; one
     weight a tensor stays in any case. Gradients and moments are dense meanwhile, so that
     what was pruned may come back, as in gradual magnitude pruning.
 

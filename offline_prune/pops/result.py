@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from rich.table import Table
 
-from offline_prune.evaluation.rollouts import Evaluation
-from offline_prune.export import ExportedPolicy, export_policy
+from offline_prune.evaluation.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from offline_prune.export import ExportedPolicy
 
 __all__ = ["Iteration", "ShrinkResult"]
 
@@ -164,6 +166,8 @@ class ShrinkResult:
             UnsupportedExportError: If a package is missing.
             ExportError: If the written file computes something else; nothing is left.
         """
+        from offline_prune.export import export_policy  # exporters, only where one is wanted
+
         return export_policy(self.algo, path, observations, dataset=self.dataset)
 
 

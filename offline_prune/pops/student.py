@@ -16,11 +16,11 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models.torch.imitators import ImitationLoss
 from torch import Tensor
 
+from offline_prune.acting.policy import acting_head
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.encoders import with_widths
 from offline_prune.errors import NonFiniteError
-from offline_prune.export.policy import acting_head
 from offline_prune.pops.distillation import kullback_leibler, squashed_mean_square
 from offline_prune.pops.teacher import Teacher
 

@@ -10,12 +10,12 @@ from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
 from torch import Tensor
 
+from offline_prune.acting.policy import PLAIN_OWNERS, ActingPolicy, acting_head, acting_policy
+from offline_prune.acting.rules import ArgmaxRule, ConstrainedArgmaxRule
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.encoders import plain_factory, widths_of
 from offline_prune.errors import AlgorithmError
-from offline_prune.export.layers import ArgmaxRule, ConstrainedArgmaxRule
-from offline_prune.export.policy import PLAIN_OWNERS, ActingPolicy, acting_head, acting_policy
 
 __all__ = ["Teacher"]
 

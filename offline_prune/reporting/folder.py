@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from offline_prune.atomic import folder_aside
+from offline_prune.base.atomic import folder_aside
 from offline_prune.errors import OutputDirectoryError
 
 try:

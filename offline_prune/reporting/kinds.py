@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from offline_prune.base.expression import Expression, parse
 from offline_prune.errors import InputError
-from offline_prune.expression import Expression, parse
 from offline_prune.methods import METHODS
 from offline_prune.study import DENSE
 

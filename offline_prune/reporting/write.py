@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from offline_prune.arguments import folder_path
+from offline_prune.base.arguments import folder_path
 from offline_prune.reporting.analysis import Analysis, analyse
 from offline_prune.reporting.csv_files import write_csv_files
 from offline_prune.reporting.figures import FIGURES

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from offline_prune.arguments import check_switch, finite_number, whole_number
+from offline_prune.base.arguments import check_switch, finite_number, whole_number
 from offline_prune.errors import InputError, NonFiniteError
 from offline_prune.saliency.objective import Objective, Scores, hessian_product, mean_gradient
 

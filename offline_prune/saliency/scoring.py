@@ -14,7 +14,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Loss, Network
-from offline_prune.arguments import whole_number
+from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.errors import NonFiniteError, UnknownNameError
 from offline_prune.ofenet.sharing import find_ofenet

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from offline_prune.arguments import shown
+from offline_prune.base.arguments import shown
 from offline_prune.errors import InputError
-from offline_prune.saliency.scoring import Average
+from offline_prune.request.options import RunOptions
+from offline_prune.request.requests import AXES, TrainingRequest
+from offline_prune.request.setting import settings
 
 __all__ = ["DENSE", "FIRST_DEFAULTS", "PRUNING_OPTIONS", "Cell", "plain"]
 
@@ -23,22 +25,13 @@ DENSE = "dense"
 FIRST_DEFAULTS = {"parameterization": "standard", "averaging": "none"}
 """What runs were before there were these fields; a field that says so adds nothing to a name."""
 
-PRUNING_OPTIONS = (
-    "allocation",
-    "n_batches",
-    "average",
-    "float64",
-    "refill",
-    "rescale",
-    "parameterization",
-    "share_critics",
-)
+PRUNING_OPTIONS = tuple(f.name for f in settings(RunOptions) if f.metadata["prunes"])
 """Fields of a cell that say how weights are chosen; the dense run has none of them."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of a study, as :func:`~offline_prune.prune_then_train` takes it.
+class Cell(RunOptions):
+    """One run of a study, with every option of :func:`~offline_prune.prune_then_train`.
 
     The dense run is one cell: at sparsity 0, or with the method :data:`DENSE`, whatever
     else was said about pruning is dropped.
@@ -49,23 +42,6 @@ class Cell:
         seed: Of everything random.
         method: Name or expression of the pruning method, or the path of a mask.
         sparsity: Fraction of the prunable weights to remove; or role → fraction.
-        n_steps: Gradient steps; None takes the recipe's.
-        batch_size: Transitions a gradient step; None takes the recipe's.
-        algo_params: Hyperparameters that replace the recipe's.
-        feature_steps: Auxiliary steps of an OFENet beforehand.
-        allocation: How kept weights are spread; None for the method's own.
-        n_batches: Scoring mini-batches; None for the default.
-        average: What is averaged over them.
-        float64: Whether to score in double precision.
-        refill: Whether weights that lead nowhere make room for others.
-        rescale: Whether kept weights are scaled for the fan-in that is left.
-        parameterization: How initial weights and steps follow from the weights kept; None for
-            the default.
-        averaging: Which weights of the acting networks are averaged; None for the default.
-        share_critics: Whether all critics share one threshold.
-        engine: What holds the zeros.
-        device: Where the networks are.
-        evaluate: Evaluation episodes at each point; 0 for none.
         evaluations: Points of the run at which it is evaluated, evenly spaced, the last
             one at its end.
         window: Of the last points, how many the final-window mean takes.
@@ -76,24 +52,9 @@ class Cell:
     seed: int = 0
     method: str = DENSE
     sparsity: float | Mapping[str, float] = 0.0
-    n_steps: int | None = None
-    batch_size: int | None = None
-    algo_params: Mapping[str, Any] = field(default_factory=dict)
-    feature_steps: int = 0
-    allocation: str | None = None
-    n_batches: int | None = None
-    average: Average = "gradients"
-    float64: bool = False
-    refill: bool = False
-    rescale: bool = False
-    parameterization: str | None = None
-    averaging: str | None = None
-    share_critics: bool = False
-    engine: str = "auto"
-    device: str = "cpu"
-    evaluate: int = 10
-    evaluations: int = 10
-    window: int = 3
+    algo_params: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    evaluations: int = field(default=10, kw_only=True)
+    window: int = field(default=3, kw_only=True)
 
     def __post_init__(self) -> None:
         """Bring equal requests into one form.
@@ -135,14 +96,27 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def pruning_method(self) -> str:
+        """What it is run with: the dense run removes nothing, by magnitude."""
+        return "magnitude" if self.is_dense else self.method
+
+    @property
     def is_dense(self) -> bool:
         """Whether nothing is pruned."""
         return self.method == DENSE
 
-    @property
-    def pruning_method(self) -> str:
-        """What it is run with: the dense run removes nothing, by magnitude."""
-        return "magnitude" if self.is_dense else self.method
+    def request(self, **others: Any) -> TrainingRequest:
+        """What is asked of the run.
+
+        Args:
+            **others: Settings that are no part of a cell, or stand in for its own.
+
+        Returns:
+            The request.
+        """
+        own = {f.name: getattr(self, f.name) for f in settings(RunOptions)}
+        own |= {name: getattr(self, name) for name in AXES} | {"method": self.pruning_method}
+        return TrainingRequest(**{**own, **others})
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""

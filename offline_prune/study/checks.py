@@ -6,22 +6,21 @@ from collections.abc import Iterable
 from functools import partial
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.build import build_agent, check_algo
-from offline_prune.arguments import whole_number
+from offline_prune.agents.build import build_agent
+from offline_prune.base.arguments import whole_number
+from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import InputError, OfflinePruneError
-from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.masks.build import check_request
 from offline_prune.methods import PruningSettings
-from offline_prune.pruned_agent import check_feature_steps
-from offline_prune.random_state import preserved_random_state
-from offline_prune.request import (
+from offline_prune.run.choices import (
+    check_alone,
     check_batches,
-    check_options,
     chosen_method,
     chosen_n_batches,
 )
-from offline_prune.study.cell import PRUNING_OPTIONS, Cell
+from offline_prune.run.pruned_agent import check_feature_steps
+from offline_prune.study.cell import Cell
 
 __all__ = ["check_cells"]
 
@@ -54,13 +53,9 @@ def check_cells(cells: Iterable[Cell]) -> None:
 
 
 def _check_alone(cell: Cell) -> None:
-    check_episodes(cell.evaluate)
-    for name, least in (("evaluations", 1), ("window", 1), ("feature_steps", 0)):
-        whole_number(name, getattr(cell, name), least)
-    check_algo(cell.algo, cell.algo_params)
-    own = ("averaging", "sparsity", "n_steps", "batch_size", "seed", "engine", "device")
-    options = {name: getattr(cell, name) for name in (*PRUNING_OPTIONS, *own)}
-    check_options(cell.pruning_method, **options)
+    for name in ("evaluations", "window"):
+        whole_number(name, getattr(cell, name), 1)
+    check_alone(cell.request())
 
 
 def _check_on_data(

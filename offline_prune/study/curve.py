@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import DatasetMetadata
-from offline_prune.evaluation.rollouts import Evaluation, evaluate
-from offline_prune.random_state import preserved_random_state
+from offline_prune.evaluation.evaluation import Evaluation
+from offline_prune.evaluation.rollouts import evaluate
 
 __all__ = ["LearningCurve", "first_episode", "point"]
 

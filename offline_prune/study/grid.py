@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from offline_prune.arguments import check_seed, shown, whole_number
+from offline_prune.base.arguments import check_seed, shown, whole_number
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.study.cell import Cell, plain
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from offline_prune.atomic import refused_write
+from offline_prune.base.atomic import refused_write
 from offline_prune.errors import OutputDirectoryError
 
 try:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 
 __all__ = [
     "FORMAT",

@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 
-from offline_prune.agents.recipes import find_recipe
-from offline_prune.atomic import refused_write
+from offline_prune.base.atomic import refused_write
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
 from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.masks.build import LayerCollapseWarning
-from offline_prune.pipeline import prune_then_train
-from offline_prune.result import PruneResult
+from offline_prune.recipes.algorithms import find_recipe
+from offline_prune.run.fit_checks import epoch_length
+from offline_prune.run.pipeline import run_request
+from offline_prune.run.result import PruneResult
 from offline_prune.study.cell import Cell
 from offline_prune.study.curve import LearningCurve, first_episode, point
 from offline_prune.study.records import FORMAT
-from offline_prune.training import epoch_length
 
 __all__ = ["NO_ROOM", "failure", "perform"]
 
@@ -135,34 +135,17 @@ def _run(
         )
     interval = n_steps // cell.evaluations if cell.evaluate else n_steps
     curve = LearningCurve(data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch)
-    result = prune_then_train(
-        data,
-        cell.algo,
-        cell.sparsity,
-        method=cell.pruning_method,
-        allocation=cell.allocation,
+    request = cell.request(
+        dataset=data,
         n_steps=n_steps,
-        batch_size=cell.batch_size,
-        n_batches=cell.n_batches,
-        average=cell.average,
-        float64=cell.float64,
-        refill=cell.refill,
-        rescale=cell.rescale,
-        parameterization=cell.parameterization,
-        averaging=cell.averaging,
-        seed=cell.seed,
-        engine=cell.engine,
         evaluate=0,
-        algo_params=cell.algo_params,
-        share_critics=cell.share_critics,
-        device=cell.device,
-        feature_steps=cell.feature_steps,
         checkpoint_dir=None if checkpoints is None else checkpoints / cell.id,
         keep_checkpoint=True,  # until there is a record; the sweep removes it then
         progress=False,
         n_steps_per_epoch=epoch_length(interval),
         epoch_callback=curve,
     )
+    result = run_request(request)
     seed = first_episode(cell.seed, 0, cell.evaluate)
     evaluation = evaluate(result.algo, data.metadata, cell.evaluate, seed=seed)
     last = result.last

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_prune.arguments import check_switch, folder_path, whole_number
-from offline_prune.atomic import refused_write, remove_all_leftovers
+from offline_prune.base.arguments import check_switch, folder_path, whole_number
+from offline_prune.base.atomic import refused_write, remove_all_leftovers
 from offline_prune.errors import UnknownNameError, WriteError
 from offline_prune.study.cell import Cell
 from offline_prune.study.checks import check_cells

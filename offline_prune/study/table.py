@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_prune.atomic import written_aside
+from offline_prune.base.atomic import written_aside
 from offline_prune.errors import OutputDirectoryError
 from offline_prune.study.records import read_records
 

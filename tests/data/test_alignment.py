@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from offline_prune.data import load_dataset
-from offline_prune.data.store import write_dataset
+from offline_prune.data.made.store import write_dataset
 
 ENDS = {
     "terminated": (True, False),

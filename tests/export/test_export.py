@@ -11,6 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from offline_prune import PruneResult, prune_then_train
+from offline_prune.acting.policy import acting_policy
 from offline_prune.errors import (
     AlgorithmError,
     ExportError,
@@ -20,7 +21,6 @@ from offline_prune.errors import (
 )
 from offline_prune.export import FORMATS, export_policy
 from offline_prune.export.agreement import check_agreement
-from offline_prune.export.policy import acting_policy
 from tests.data.test_alignment import write
 from tests.export.agents import VECTOR, named
 from tests.worlds import agent, dataset, params

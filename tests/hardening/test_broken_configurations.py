@@ -23,12 +23,12 @@ from offline_prune import (
     prune_then_train,
     score,
 )
-from offline_prune.agents.recipes import algorithm_recipes
 from offline_prune.cli import main
 from offline_prune.errors import InputError, NonFiniteError, OfflinePruneError
 from offline_prune.export import export_policy
 from offline_prune.masks.allocation import ALLOCATIONS
 from offline_prune.methods import METHODS, MODIFIERS, PruningSettings, make_method
+from offline_prune.recipes.algorithms import algorithm_recipes
 from tests.figures import FIGURES
 from tests.hardening.cases import cases
 from tests.hardening.time_limit import within

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from offline_prune import load_dataset, prune_then_train, score
 from offline_prune.data import import_file
-from offline_prune.data.store import local_path
+from offline_prune.data.made.store import local_path
 from offline_prune.errors import OfflinePruneError
 from tests.figures import FIGURES
 from tests.hardening import broken_datasets as world

@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-import offline_prune.cli
+import offline_prune.cli.run
 from offline_prune import PruneResult, prune_then_train
-from offline_prune.atomic import refused_write
+from offline_prune.base.atomic import refused_write
 from offline_prune.errors import OutputDirectoryError, UnsavedResultError, WriteError
 from offline_prune.study import plan, read_records
 from offline_prune.study.run import NO_ROOM, perform
@@ -219,7 +219,7 @@ def test_the_command_line_saves_elsewhere(tmp_path, monkeypatch, capsys):
 
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(offline_prune.cli, "prune_then_train", disturbed)
+    monkeypatch.setattr(offline_prune.cli.run, "prune_then_train", disturbed)
     monkeypatch.setattr(
         sys, "argv",
         ["offline-prune", "run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".5",

@@ -35,7 +35,7 @@ from offline_prune.agents import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.data import ObservationLayout, import_file
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.data.store import local_path
+from offline_prune.data.made.store import local_path
 from offline_prune.errors import DatasetError
 from tests.hardening.cases import cases
 from tests.hardening.time_limit import within

@@ -11,7 +11,7 @@ from d3rlpy.dataset import MDPDataset
 from offline_prune import load_dataset, prune_then_train, score
 from offline_prune.errors import EmptyNetworkError, InputError, NonFiniteError
 from offline_prune.masks.allocation import ALLOCATIONS, kept_count
-from offline_prune.training import _check_losses
+from offline_prune.run.training import _check_losses
 from tests.worlds import CONTINUOUS, dataset, params
 
 KIND = "vector-continuous"

@@ -5,10 +5,10 @@ import pytest
 
 from offline_prune import prune, prune_then_train, score
 from offline_prune.agents import build_agent
-from offline_prune.agents.recipes import PruningAdvice, algorithm_recipes
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.methods import PruningSettings, make_method
 from offline_prune.methods.default import default_pruning
+from offline_prune.recipes.algorithms import PruningAdvice, algorithm_recipes
 from tests.worlds import CASES, agent, dataset
 
 CONTINUOUS = "vector-continuous"

@@ -19,7 +19,7 @@ VECTOR = "vector-continuous"
 def rounds_of(name, algo="iql", rounds=5, sparsity=0.9, allocation=None):
     """The nominal masks of every round, and the agent before and after."""
     subject, data = agent(VECTOR, algo), dataset(VECTOR)
-    settings = PruningSettings(subject.per_network(sparsity), allocation)
+    settings = PruningSettings(subject.per_network(sparsity), allocation=allocation)
     method = make_method(f"{name}(rounds={rounds})", settings)
     seen = []
     scoring = method.score

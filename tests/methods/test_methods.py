@@ -11,9 +11,9 @@ from offline_prune.methods import (
     SingleShot,
     make_method,
 )
-from offline_prune.pruned_agent import hold
+from offline_prune.run.pruned_agent import hold
+from offline_prune.run.training import train
 from offline_prune.saliency import snip
-from offline_prune.training import train
 from tests.worlds import dataset, params
 
 

@@ -16,9 +16,9 @@ from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.engines.sparse_mlp import SparseMLP
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import erk_densities, kept_count
+from offline_prune.masks.schedules import cubic_sparsity
 from offline_prune.methods import METHODS
 from offline_prune.methods.dynamic_sparse import exchange
-from offline_prune.methods.schedules import cubic_sparsity
 from tests.worlds import CASES, agent, dataset, params
 
 WHILE_TRAINING = [n for n, m in METHODS.items() if getattr(m, "while_training", False)]

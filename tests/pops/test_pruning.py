@@ -8,7 +8,7 @@ import torch
 
 from offline_prune.agents import Agent
 from offline_prune.masks.allocation import kept_count
-from offline_prune.methods.schedules import cubic_sparsity
+from offline_prune.masks.schedules import cubic_sparsity
 from offline_prune.pops.pruning import prune_student
 from tests.pops.worlds import ScriptedGate, workshop
 

@@ -1,0 +1,1 @@
+"""What every room stands on: arguments, expressions, safe files, progress, silence, memory."""

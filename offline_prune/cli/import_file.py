@@ -1,0 +1,34 @@
+"""``offline-prune import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from offline_prune.data import import_file
+
+__all__ = ["command"]
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="HDF5 in D4RL's or d3rlpy's v1 layout.")],
+    dataset_id: Annotated[str, typer.Argument(metavar="ID", help="namespace/name-v0")],
+    env: Annotated[str | None, typer.Option(help="Gymnasium id of the environment.")] = None,
+    episode_length: Annotated[
+        int | None, typer.Option(help="Steps after which an episode ends, beside the flags.")
+    ] = None,
+    cut_at_jumps: Annotated[
+        bool, typer.Option("--cut-at-jumps", help="End one where the next row does not follow.")
+    ] = False,
+) -> None:
+    """Import a file as a local Minari dataset."""
+    imported = import_file(
+        file, dataset_id, env=env, episode_length=episode_length, cut_at_jumps=cut_at_jumps
+    )
+    click.echo(
+        f"Imported {imported.total_steps} steps in {imported.total_episodes} episodes"
+        f" as {dataset_id}."
+    )

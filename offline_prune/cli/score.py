@@ -1,0 +1,41 @@
+"""``offline-prune score``."""
+
+from __future__ import annotations
+
+import inspect
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+
+from offline_prune.cli.options import asked, options_of, switch
+from offline_prune.request.requests import ScoringRequest
+from offline_prune.run.folder import check_output_directory
+from offline_prune.run.pipeline import score
+
+__all__ = ["command"]
+
+_Out = Annotated[Path | None, typer.Option(help="New folder; 'run --method FOLDER' reads it.")]
+
+
+def command(*, out: Path | None, json: bool, **given: Any) -> None:
+    """Choose a mask without training."""
+    if out is not None:
+        check_output_directory(out)
+    scored = score(**asked(given))
+    if out is not None:
+        scored.save(out)
+    if json:
+        click.echo(dumps(scored.to_dict()))
+    else:
+        Console().print(scored.summary())
+
+
+command.__signature__ = options_of(  # type: ignore[attr-defined]
+    ScoringRequest,
+    inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Out),
+    switch("--json", "Print plain numbers."),
+)

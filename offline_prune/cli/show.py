@@ -1,0 +1,30 @@
+"""``offline-prune show``: a saved run, from its words and numbers alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+from offline_prune.run.folder import read_words, saved_directory
+from offline_prune.run.summary import numbers, summary_table
+
+__all__ = ["command"]
+
+
+def command(
+    directory: Annotated[Path, typer.Argument(help="A folder that 'run --out' wrote.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
+) -> None:
+    """Show a saved result."""
+    with saved_directory(directory) as found:
+        content, _ = read_words(found)
+        table = summary_table(content)
+    if as_json:
+        click.echo(json.dumps(numbers(content)))
+    else:
+        Console().print(table)

@@ -1,0 +1,1 @@
+"""Datasets that are made here: collected by a recipe, and stored."""

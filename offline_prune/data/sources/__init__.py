@@ -1,0 +1,1 @@
+"""Where transitions come from: Minari, d3rlpy, files in HDF5."""

@@ -1,0 +1,1 @@
+"""Questions about a mask and its scores, each with a plot."""

@@ -1,0 +1,1 @@
+"""Questions about the networks as they are now, each one number."""

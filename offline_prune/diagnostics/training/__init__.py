@@ -1,0 +1,1 @@
+"""The same questions after every epoch, in the logs of a training loop."""

@@ -1,0 +1,54 @@
+"""What evaluating a policy came out with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Evaluation", "not_evaluated"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns of a policy, or why there are none.
+
+    Attributes:
+        returns: Return of each episode; None where not evaluated.
+        mean_return: Their mean.
+        std_return: Their standard deviation (over episodes, denominator n).
+        normalized_score: ``(mean − reference_min) / (reference_max − reference_min)``,
+            as in Minari: 0 is a random policy, 1 the reference expert; None without
+            reference scores.
+        seeds: Seed each episode's environment was reset with.
+        reason: Why there is no evaluation; None where there is one.
+        cut: Episodes that did not end by themselves and were cut at a limit of steps.
+    """
+
+    returns: tuple[float, ...] | None
+    mean_return: float | None
+    std_return: float | None
+    normalized_score: float | None
+    seeds: tuple[int, ...] = ()
+    reason: str | None = None
+    cut: int = 0
+
+    def __str__(self) -> str:
+        """``mean ± std`` over the episodes, or "not evaluated" with the reason."""
+        if self.mean_return is None:
+            return f"not evaluated: {self.reason}"
+        score = self.normalized_score
+        tail = "" if score is None else f", normalized score {score:.3f}"
+        if self.cut:
+            tail += f"; {self.cut} episode{'s' if self.cut > 1 else ''} cut at the limit of steps"
+        return f"{self.mean_return:.1f} ± {self.std_return:.1f}{tail}"
+
+
+def not_evaluated(reason: str) -> Evaluation:
+    """An evaluation that did not take place.
+
+    Args:
+        reason: Why.
+
+    Returns:
+        An evaluation without numbers.
+    """
+    return Evaluation(None, None, None, None, reason=reason)

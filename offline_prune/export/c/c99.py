@@ -1,0 +1,309 @@
+"""C99: one file without dependencies, compiled and called to check it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from offline_prune.acting.policy import ActingPolicy
+from offline_prune.acting.rules import ArgmaxRule, ConstrainedArgmaxRule, Rescale
+from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
+from offline_prune.export.c.images import image_functions
+from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
+from offline_prune.export.c.library import open_c
+from offline_prune.export.c.slices import SLICE
+from offline_prune.export.written import ExportFormat
+
+__all__ = ["C99", "c_source"]
+
+
+def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
+    """Write a policy as C99.
+
+    ``policy_act`` takes one observation, ``policy_act_batch`` any number. A linear layer
+    is sparse (:class:`~offline_prune.export.c.slices.Slices`) where at most
+    :data:`~offline_prune.export.c.layers.SPARSE_BELOW` of its weights are left, else
+    dense; hidden units are numbered anew; convolutions hold kept weights only, residual
+    encoders become their steps. The same policy gives the same bytes.
+
+    Args:
+        policy: The policy.
+        about: Label → words of the comment at the top.
+
+    Returns:
+        The text; only ``<math.h>`` is included.
+
+    Raises:
+        UnsupportedExportError: If C has no form of one of its layers, or a number is not
+            finite.
+    """
+    shape = policy.observation_shape
+    networks = [
+        c_network(f"network_{i}", network, shape) for i, network in enumerate(policy.networks)
+    ]
+    in_lanes = all(network.flat for network in networks)
+    names = [name for network in networks for name in network.names]
+    used = names if in_lanes else [name for name in names if not name.endswith("_lanes")]
+    arrays = [array for network in networks for array in network.arrays]
+    parts = [
+        _comment(policy, about, networks, in_lanes),
+        _declarations(policy, _lanes(networks) if in_lanes else None),
+        *arrays,
+        *functions(used),
+        *image_functions(name for network in networks for name in network.image_names),
+        *(_network(network, in_lanes=False) for network in networks),
+        *(_network(network, in_lanes=True) for network in networks if in_lanes),
+        *_scale(policy.observation_scale, math.prod(shape)),
+        *_decide(policy, networks),
+        _act(policy, networks),
+        _act_batch(policy, networks, in_lanes),
+        "#endif /* OFFLINE_PRUNE_POLICY */\n",
+    ]
+    return "\n".join(parts)
+
+
+def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
+    path.write_text(c_source(policy, about), encoding="ascii")
+
+
+def _comment(
+    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], in_lanes: bool
+) -> str:
+    words = {label: re.sub(r"[^ -~]|\*/|/\*", "?", text) for label, text in about.items()}
+    floats = max(network.n_floats for network in networks)
+    floats += math.prod(policy.observation_shape)
+    shape = " x ".join(map(str, policy.observation_shape))
+    batch = (
+        f"blocks of {_lanes(networks)} observations, feature by feature"
+        if in_lanes
+        else "one observation after another"
+    )
+    lines = [
+        "The acting policy of an agent, written by offline_prune.",
+        "",
+        *(f"{label}: {text}" for label, text in words.items()),
+        f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
+        f"storage: linear layers are sparse up to a density of {SPARSE_BELOW}, convolutions always",
+        f"batches: {batch}",
+        f"stack: about {4 * floats / 1024 * (_lanes(networks) if in_lanes else 1):.0f} KiB"
+        " at most; no heap, no state, safe in threads",
+        "compile: cc -std=c99 -O3 -march=native -c policy.c, link with -lm; or include the file",
+    ]
+    body = "\n".join(f" * {line}".rstrip() for line in lines)
+    return f"/*\n{body}\n */\n"
+
+
+def _lanes(networks: list[CNetwork]) -> int:
+    """Observations of a block."""
+    n_dense = sum(network.n_dense for network in networks)
+    n_sparse = sum(network.n_sparse for network in networks)
+    return SPARSE_LANES if n_sparse > n_dense else DENSE_LANES
+
+
+def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
+    lines = [
+        "#ifndef OFFLINE_PRUNE_POLICY",
+        "#define OFFLINE_PRUNE_POLICY",
+        "",
+        "#include <math.h>",
+        "",
+        f"#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}",
+        f"#define POLICY_ACTION_SIZE {policy.action_size}",
+    ]
+    if lanes is not None:
+        lines.append(f"#define POLICY_LANES {lanes}")
+    if policy.discrete:
+        act = [
+            f"/* The number of the action, 0 to {policy.action_size - 1}. */",
+            "int policy_act(const float *observation);",
+            "void policy_act_batch(int n, const float *observations, int *actions);",
+        ]
+    else:
+        act = [
+            "void policy_act(const float *observation, float *action);",
+            "void policy_act_batch(int n, const float *observations, float *actions);",
+        ]
+    return "\n".join([*lines, "", *act, ""])
+
+
+def _network(network: CNetwork, *, in_lanes: bool) -> str:
+    calls = network.lanes if in_lanes else network.calls
+    suffix, times = ("_lanes", " * POLICY_LANES") if in_lanes else ("", "")
+    text = "\n".join(calls)
+    buffers = [
+        f"{letter}[{network.buffer_size}{times}]"
+        for letter in "ab"
+        if re.search(rf"\b{letter}\b", text)
+    ]
+    buffers += [f"{name}[{size}]" for name, size in network.image_buffers.items()]
+    lines = [f"static void {network.name}{suffix}(const float *x, float *y)", "{"]
+    if buffers:
+        lines.append(f"    float {', '.join(buffers)};")
+    lines += [f"    {call}" for call in calls]
+    return "\n".join([*lines, "}", ""])
+
+
+def _rescaled(rescale: Rescale, x: str, prefix: str) -> tuple[list[str], str]:
+    """Arrays of a rescaling, and its expression of ``x`` at index i."""
+    arrays = []
+
+    def term(sign: str, values: Tensor, neutral: float) -> str:
+        flat = values.flatten()
+        if bool((flat == neutral).all()):
+            return ""
+        if bool((flat == flat[0]).all()):
+            number = c_number(flat.numpy()[0])
+            return f" {sign} ({number})" if number.startswith("-") else f" {sign} {number}"
+        name = f"{prefix}_{'abcd'['-/*+'.index(sign)]}"
+        arrays.append(c_array(name, flat))
+        return f" {sign} {name}[i]"
+
+    inner = f"({x}{term('-', rescale.a, 0.0)})"
+    expression = f"{inner}{term('/', rescale.b, 1.0)}{term('*', rescale.c, 1.0)}"
+    return arrays, expression + term("+", rescale.d, 0.0)
+
+
+def _scale(rescale: Rescale | None, size: int) -> list[str]:
+    arrays: list[str] = []
+    expression = "observation[i]"
+    if rescale is not None:
+        arrays, expression = _rescaled(rescale, "observation[i]", "observation")
+    return [
+        *arrays,
+        "static void scale(const float *observation, float *x)\n{\n    int i;\n"
+        f"    for (i = 0; i < {size}; i++)\n        x[i] = {expression};\n}}\n",
+    ]
+
+
+def _decide(policy: ActingPolicy, networks: list[CNetwork]) -> list[str]:
+    if not policy.discrete:
+        arrays: list[str] = []
+        expression = "tanhf(outputs[i])"
+        if policy.action_scale is not None:
+            arrays, expression = _rescaled(policy.action_scale, expression, "action")
+        return [
+            *arrays,
+            "static void decide(const float *outputs, float *action)\n{\n    int i;\n"
+            "    for (i = 0; i < POLICY_ACTION_SIZE; i++)\n"
+            f"        action[i] = {expression};\n}}\n",
+        ]
+    groups = sum(network.n_outputs for network in networks) // policy.action_size
+    rule = policy.rule
+    critics = list(range(groups))
+    if isinstance(rule, ConstrainedArgmaxRule):
+        critics.remove(rule.imitator)
+    else:
+        assert isinstance(rule, ArgmaxRule)
+    terms = " + ".join(f"outputs[{g} * POLICY_ACTION_SIZE + i]" for g in critics)
+    mean = f"({terms}) / {c_number(np.float32(len(critics)))}" if len(critics) > 1 else terms
+    lines = [
+        "static int decide(const float *outputs)",
+        "{",
+        "    int i, best = 0;",
+        "    float scores[POLICY_ACTION_SIZE];",
+        "    for (i = 0; i < POLICY_ACTION_SIZE; i++)",
+        f"        scores[i] = {mean};",
+    ]
+    if isinstance(rule, ConstrainedArgmaxRule):
+        threshold = c_number(np.float32(rule.threshold))
+        lines += [
+            "    { /* actions that the imitator finds unlikely score 0 */",
+            f"        const float *logits = outputs + {rule.imitator} * POLICY_ACTION_SIZE;",
+            "        float least = scores[0], likeliest = logits[0];",
+            "        for (i = 1; i < POLICY_ACTION_SIZE; i++) {",
+            "            if (scores[i] < least) least = scores[i];",
+            "            if (logits[i] > likeliest) likeliest = logits[i];",
+            "        }",
+            "        for (i = 0; i < POLICY_ACTION_SIZE; i++)",
+            f"            scores[i] = logits[i] - likeliest > {threshold}"
+            " ? scores[i] - least + 1e-5f : 0.0f;",
+            "    }",
+        ]
+    lines += [
+        "    for (i = 1; i < POLICY_ACTION_SIZE; i++)",
+        "        if (scores[i] > scores[best])",
+        "            best = i;",
+        "    return best;",
+        "}",
+        "",
+    ]
+    return ["\n".join(lines)]
+
+
+def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[str]:
+    calls, first = [], 0
+    for network in networks:
+        calls.append(f"{network.name}{suffix}(x, outputs + {first}{times});")
+        first += network.n_outputs
+    return calls
+
+
+def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
+    n_outputs = sum(network.n_outputs for network in networks)
+    head = (
+        "int policy_act(const float *observation)"
+        if policy.discrete
+        else "void policy_act(const float *observation, float *action)"
+    )
+    end = "return decide(outputs);" if policy.discrete else "decide(outputs, action);"
+    lines = [
+        # Sparse loops write whole slices; the next network's outputs go over what is beyond.
+        f"float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs + SLICE - 1}];",
+        "scale(observation, x);",
+        *_network_calls(networks, "", ""),
+        end,
+    ]
+    return "\n".join([head, "{", *(f"    {line}" for line in lines), "}", ""])
+
+
+def _act_batch(policy: ActingPolicy, networks: list[CNetwork], in_lanes: bool) -> str:
+    n_outputs = sum(network.n_outputs for network in networks)
+    type_, one = ("int", "1") if policy.discrete else ("float", "POLICY_ACTION_SIZE")
+    head = f"void policy_act_batch(int n, const float *observations, {type_} *actions)\n{{\n"
+    if not in_lanes:
+        call = "*actions = policy_act(observations);"
+        if not policy.discrete:
+            call = "policy_act(observations, actions);"
+        return (
+            f"{head}    for (; n > 0; n--, observations += POLICY_OBSERVATION_SIZE,"
+            f" actions += {one})\n        {call}\n}}\n"
+        )
+    calls = "\n".join(
+        f"        {call}" for call in _network_calls(networks, "_lanes", " * POLICY_LANES")
+    )
+    decide = "actions[lane] = decide(one);"
+    if not policy.discrete:
+        decide = "decide(one, actions + lane * POLICY_ACTION_SIZE);"
+    return f"""{head}    float x[POLICY_OBSERVATION_SIZE * POLICY_LANES];
+    float outputs[{n_outputs} * POLICY_LANES];
+    float row[POLICY_OBSERVATION_SIZE], one[{n_outputs}];
+    int i, lane;
+    for (i = 0; i < POLICY_OBSERVATION_SIZE * POLICY_LANES; i++)
+        x[i] = 0.0f; /* a last block may not be full */
+    while (n > 0) {{
+        const int here = n < POLICY_LANES ? n : POLICY_LANES;
+        for (lane = 0; lane < here; lane++) {{
+            scale(observations + lane * POLICY_OBSERVATION_SIZE, row);
+            for (i = 0; i < POLICY_OBSERVATION_SIZE; i++)
+                x[i * POLICY_LANES + lane] = row[i];
+        }}
+{calls}
+        for (lane = 0; lane < here; lane++) {{
+            for (i = 0; i < {n_outputs}; i++)
+                one[i] = outputs[i * POLICY_LANES + lane];
+            {decide}
+        }}
+        n -= here;
+        observations += here * POLICY_OBSERVATION_SIZE;
+        actions += here * {one};
+    }}
+}}
+"""
+
+
+C99 = ExportFormat("C99", _write, open_c)

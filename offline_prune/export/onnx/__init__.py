@@ -1,0 +1,1 @@
+"""A policy as ONNX, dense or with sparse weights."""

@@ -1,0 +1,170 @@
+"""Everything that can be asked of a run besides what it is of: dataset, algorithm, sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from offline_prune.base.arguments import check_switch, whole_number
+from offline_prune.request.setting import Option, at_least, by, maybe, setting
+
+__all__ = ["AgentOptions", "PruningOptions", "RunOptions", "ScoringOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOptions:
+    """How the agent is built."""
+
+    algo_params: Mapping[str, Any] | None = setting(
+        "Hyperparameters that replace the recipe's.",
+        None,
+        option=Option("--param", list[str], "Hyperparameter name=value; repeatable."),
+    )
+    device: str = setting(
+        '``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.',
+        "cpu",
+        check=by("agents.build.d3rlpy_device"),
+        option=Option("--device", str, "cpu, cuda or cuda:<index>."),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """How weights are scored, and which of them are kept."""
+
+    allocation: str | Mapping[str, float] | None = setting(
+        '``"global"`` within a network; ``"floor"``, the same with a least fan-in'
+        ' (``"floor(fan_in=8)"``) or density (``"floor(density=0.1)"``) of every layer;'
+        ' ``"uniform"``, ``"erk"``; ``"constant_fan_in"``, every unit of a layer keeps as many'
+        ' weights, the layers by ERK (``"constant_fan_in(layers=global)"``); or the density of'
+        " every layer by weight name. None for the method's own: ERK for those that prune while"
+        " training, else global.",
+        None,
+        check=by("masks.build.check_allocation"),
+        option=Option(
+            "--allocation",
+            str,
+            "global, 'floor(fan_in=4)', uniform, erk or constant_fan_in; by default the method's"
+            " own.",
+        ),
+        prunes=True,
+    )
+    n_batches: int | None = setting(
+        "Scoring mini-batches of 256 transitions; None takes"
+        " :data:`~offline_prune.saliency.scoring.DEFAULT_N_BATCHES`.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--batches", int, "Scoring mini-batches."),
+        prunes=True,
+    )
+    average: Literal["gradients", "scores"] = setting(
+        'What is averaged over the mini-batches: ``"gradients"``, which may cancel, or'
+        ' ``"scores"``, which do not.',
+        "gradients",
+        check=by("saliency.scoring.check_average"),
+        option=Option("--average", str, "Over mini-batches: gradients or scores."),
+        prunes=True,
+    )
+    float64: bool = setting(
+        "Whether to score in double precision.",
+        False,
+        check=check_switch,
+        option=Option("--float64", bool, "Score in double precision."),
+        prunes=True,
+    )
+    refill: bool = setting(
+        "Whether kept weights that lead nowhere make room for the next best.",
+        False,
+        check=check_switch,
+        option=Option("--refill", bool, "Weights that lead nowhere make room for the next best."),
+        prunes=True,
+    )
+    share_critics: bool = setting(
+        "Whether twin critics share one threshold; apart by default, because a shared one can"
+        " starve a head.",
+        False,
+        check=check_switch,
+        option=Option("--share-critics", bool, "One threshold for all critics."),
+        prunes=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningOptions(ScoringOptions, AgentOptions):
+    """How a mask is held."""
+
+    n_steps: int | None = setting(
+        "Gradient steps; None takes the recipe's.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--steps", int, "Gradient steps."),
+    )
+    batch_size: int | None = setting(
+        "Transitions a gradient step; None takes the recipe's.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--batch-size", int, "Transitions a step."),
+    )
+    rescale: bool = setting(
+        "Whether to scale a unit's kept weights by ``sqrt(fan-in / kept fan-in)`` before"
+        ' training; short for ``"rescaled(method)"``.',
+        False,
+        check=check_switch,
+        option=Option("--rescale", bool, "Scale kept weights for the fan-in left."),
+        prunes=True,
+    )
+    parameterization: str | None = setting(
+        "How initial weights and optimizer steps follow from the weights that a layer keeps:"
+        ' ``"sparse"``, so that it learns as fast as the dense layer would'
+        " (:class:`~offline_prune.masks.parameterization.Parameterization`), also with numbers,"
+        ' ``"sparse(exponent=0.5, cap=10)"``; ``"standard"``, as in the dense network. None: what'
+        " suits the algorithm where the mask is made before training, on initial weights.",
+        None,
+        check=maybe(by("masks.parameterization.make_parameterization")),
+        option=Option(
+            "--parameterization",
+            str,
+            "sparse, standard or 'sparse(exponent=0.5)': initial weights, steps.",
+        ),
+        prunes=True,
+    )
+    engine: str = setting(
+        'What holds the zeros while d3rlpy trains: ``"auto"``, the fastest for each network;'
+        ' ``"masked"``, layers of the original size; ``"compact"``, dense layers of the live'
+        ' size; ``"sparse"``, kept weights only, where that is possible (CPU, ReLU, the ``fast``'
+        " extra). All give the same weights up to rounding.",
+        "auto",
+        check=by("engines.check_engine"),
+        option=Option("--engine", str, "auto, masked, compact or sparse."),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(PruningOptions):
+    """How a pruned agent is trained and judged: all that decides what comes out."""
+
+    averaging: str | None = setting(
+        'Whether the trained agent acts by an average of its weights: ``"tail"``, their mean over'
+        ' the last quarter of training (``"tail(0.5)"``: the second half); ``"exponential"``;'
+        ' ``"none"``. None: tail where the mask is made before training. Training itself does not'
+        " notice; ``result.last`` has the last weights.",
+        None,
+        check=maybe(by("run.averaging.make_averaging")),
+        option=Option("--averaging", str, "Of the weights that act: tail, exponential or none."),
+    )
+    feature_steps: int = setting(
+        "Auxiliary steps that train an OFENet's features before anything is scored or pruned;"
+        ' only with ``algo_params={"encoder": "ofenet"}``.',
+        0,
+        check=at_least(0),
+        option=Option(
+            "--feature-steps", int, "Steps of an OFENet (--param encoder=ofenet) beforehand."
+        ),
+    )
+    evaluate: int = setting(
+        "Evaluation episodes; 0 for none.",
+        10,
+        check=lambda _, value: whole_number("The number of evaluation episodes", value, 0),
+        option=Option("--episodes", int, "Evaluation episodes; 0 = none."),
+    )

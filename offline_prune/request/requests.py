@@ -1,0 +1,115 @@
+"""Requests: of a score, of a mask that is held, of a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offline_prune.base.arguments import check_seed, check_switch, folder_path
+from offline_prune.request.fit_options import FitOptions
+from offline_prune.request.options import (
+    AgentOptions,
+    PruningOptions,
+    RunOptions,
+    ScoringOptions,
+)
+from offline_prune.request.setting import Option, by, each, maybe, setting
+
+if TYPE_CHECKING:
+    from offline_prune.methods import MethodLike
+
+__all__ = ["AXES", "PruningRequest", "ScoringRequest", "TrainingRequest"]
+
+AXES = ("dataset", "algo", "sparsity", "method", "seed")
+"""What a run is of; everything else is an option."""
+
+
+@dataclass(frozen=True)
+class _Axes:
+    dataset: Any = setting(
+        "A Minari id, a Minari dataset, a d3rlpy replay buffer, a path, or what"
+        " :func:`load_dataset` returned.",
+        option=Option("", str, "A Minari id or a path."),
+    )
+    algo: Any = setting(
+        '``"bc"``, ``"bcq"``, ``"cql"``, ``"iql"`` or ``"td3_plus_bc"`` (discrete forms are'
+        " chosen by the dataset's actions), a d3rlpy config, or a d3rlpy algorithm.",
+        option=Option("--algo", str, "bc, bcq, cql, iql or td3_plus_bc."),
+    )
+    sparsity: float | Mapping[str, float] = setting(
+        "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
+        ' (``{"actor": .95, "critic": .8}``; others stay dense).',
+        check=each(lambda _, value: by("masks.allocation.check_sparsity")("", value)),
+        option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
+    )
+    _: KW_ONLY
+    method: MethodLike | None = setting(
+        'A name: before training ``"snip_flow"``, ``"snip"``, ``"grasp"``, ``"synflow"``,'
+        ' ``"random"``, …; while training ``"gmp"``, ``"set"``, ``"rigl"``, ``"gates"``;'
+        ' afterwards ``"pops"``, whose agent is a small dense student; an expression such as'
+        ' ``"shuffled(snip)"`` or ``"force(rounds=20)"``; a mask, or the path of a saved one'
+        " (:func:`~offline_prune.methods.make_method`). None: what keeps most of the algorithm's"
+        " return (:func:`~offline_prune.methods.default.default_pruning`): mostly"
+        ' ``"snip_flow"``.',
+        None,
+        option=Option(
+            "--method",
+            str,
+            "snip_flow (by default), snip, grasp, synflow, …; while training gmp, set, rigl,"
+            " gates; 'shuffled(snip)'; or a saved mask.",
+        ),
+    )
+    seed: int = setting(
+        "Of everything random; the same seed gives the same mask and weights.",
+        0,
+        check=lambda _, value: check_seed(value),
+        option=Option("--seed", int, "Of everything random."),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRequest(_Axes, ScoringOptions, AgentOptions):
+    """A mask, chosen and not held: what :func:`~offline_prune.run.pipeline.score` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningRequest(ScoringRequest, PruningOptions):
+    """A mask that is held: what :func:`~offline_prune.run.pipeline.prune` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest(FitOptions, PruningRequest, RunOptions):
+    """A whole run: what :func:`~offline_prune.run.pipeline.prune_then_train` takes."""
+
+    diagnostics: bool = setting(
+        "Whether to measure the networks after every epoch, into the history and d3rlpy's"
+        " loggers: dormant units, srank, norms, Q values, sparsity"
+        " (:class:`~offline_prune.diagnostics.NetworkDiagnostics`).",
+        False,
+        check=check_switch,
+        option=Option("--diagnostics", bool, "Measure the networks after every epoch."),
+    )
+    output_dir: str | Path | None = setting(
+        "Where to save the result; a new or empty folder.",
+        None,
+        check=maybe(by("run.folder.check_output_directory")),
+        option=Option("--out", Path, "New folder for the result."),
+    )
+    checkpoint_dir: str | Path | None = setting(
+        "Folder for the state of the run after every epoch, which runs may share. A run that was"
+        " killed goes on from there when it is called again, and ends with the same weights, bit"
+        " for bit on the CPU; agents with an OFENet and methods that prune while training start"
+        " from their beginning. The state is removed when the run is done and its result saved.",
+        None,
+        check=maybe(folder_path),
+        option=Option("--checkpoint", Path, "Folder to go on from after a kill or Ctrl-C."),
+    )
+    keep_checkpoint: bool = setting(
+        "Whether the state stays nevertheless: for a caller that has yet to store what this"
+        " returns. The same call then evaluates, and trains nothing.",
+        False,
+        check=check_switch,
+    )
+    progress: bool = setting("Whether to show progress bars.", True, check=check_switch)

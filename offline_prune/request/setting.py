@@ -1,0 +1,145 @@
+"""A setting: a field of a request, with what it means and what may be asked of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass
+from importlib import import_module
+from typing import Any, TypeVar
+
+from offline_prune.base.arguments import whole_number
+
+__all__ = [
+    "Check",
+    "Option",
+    "at_least",
+    "by",
+    "check_values",
+    "checked",
+    "each",
+    "maybe",
+    "setting",
+    "settings",
+]
+
+Request = TypeVar("Request")
+
+Check = Callable[[str, Any], Any]
+"""Name, value → the value in its plain form; raises InputError."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting on the command line.
+
+    Attributes:
+        flag: ``"--steps"``, or ``""`` for an argument.
+        kind: Type of what is typed there.
+        help: What it means, in few words.
+    """
+
+    flag: str
+    kind: Any
+    help: str
+
+
+def setting(
+    meaning: str,
+    default: Any = MISSING,
+    *,
+    check: Check | None = None,
+    option: Option | None = None,
+    prunes: bool = False,
+) -> Any:
+    """A field of a request.
+
+    Args:
+        meaning: What it is, as the documentation of the calls that take it says it.
+        default: Its default; without one it has to be given.
+        check: What refuses a wrong value, before a dataset is looked at.
+        option: What it is on the command line; None where it is not there.
+        prunes: Whether it says how weights are chosen, so that a dense run has none of it.
+
+    Returns:
+        The field.
+    """
+    metadata = {"meaning": meaning, "check": check, "option": option, "prunes": prunes}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def settings(request: Any) -> Iterator[dataclasses.Field[Any]]:
+    """The fields of a request, or of a class of them, that are settings."""
+    return (f for f in dataclasses.fields(request) if "meaning" in f.metadata)
+
+
+def checked(request: Request) -> Request:
+    """Check every setting by itself.
+
+    Args:
+        request: A request.
+
+    Returns:
+        The same with its values in plain form: numpy's numbers as Python's.
+
+    Raises:
+        InputError: If one of them is wrong.
+    """
+    values = {f.name: getattr(request, f.name) for f in settings(request)}
+    return dataclasses.replace(request, **check_values(request, values))  # type: ignore[type-var]
+
+
+def check_values(request: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check some settings by themselves.
+
+    Args:
+        request: A request, or a class of them.
+        values: Name → value.
+
+    Returns:
+        The same in plain form.
+
+    Raises:
+        InputError: If one of them is wrong.
+    """
+    checks = {f.name: f.metadata["check"] for f in settings(request)}
+    return {n: checks[n](n, v) if checks[n] is not None else v for n, v in values.items()}
+
+
+def at_least(least: int) -> Check:
+    """A check for a whole number that is not smaller."""
+    return lambda name, value: whole_number(name, value, least)
+
+
+def maybe(check: Check) -> Check:
+    """The same check, for a setting that may be None."""
+    return lambda name, value: value if value is None else check(name, value)
+
+
+def each(check: Check) -> Check:
+    """The same check for one value, or for each of a mapping."""
+
+    def check_each(name: str, value: Any) -> Any:
+        for part in value.values() if isinstance(value, Mapping) else (value,):
+            check(name, part)
+        return value
+
+    return check_each
+
+
+def by(function: str) -> Check:
+    """A check that another room makes; it is imported when something is checked.
+
+    Args:
+        function: Module and name of a function of the value, ``"engines.check_engine"``.
+
+    Returns:
+        The check; the value stays as it is.
+    """
+
+    def check(name: str, value: Any) -> Any:
+        module, _, attribute = function.rpartition(".")
+        getattr(import_module(f"offline_prune.{module}"), attribute)(value)
+        return value
+
+    return check

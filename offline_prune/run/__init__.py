@@ -1,0 +1,1 @@
+"""One run, from what is asked for to a result: prune, train, evaluate, save."""

@@ -1,0 +1,160 @@
+"""From a request to what is run: dataset, agent, pruning method, and what was left open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.build import build_agent
+from offline_prune.data import Dataset, load_dataset
+from offline_prune.masks.build import check_request
+from offline_prune.masks.mask import Mask
+from offline_prune.methods import PruningMethod, PruningSettings
+from offline_prune.methods.default import default_pruning
+from offline_prune.request.options import RunOptions, ScoringOptions
+from offline_prune.request.requests import ScoringRequest, TrainingRequest
+from offline_prune.request.setting import settings
+from offline_prune.request.settings import RunSettings
+from offline_prune.run.choices import (
+    check_alone,
+    check_batches,
+    chosen_averaging,
+    chosen_method,
+    chosen_n_batches,
+    chosen_parameterization,
+)
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a request comes to, before anything is scored.
+
+    Attributes:
+        request: The request, checked.
+        data: The fixed dataset.
+        agent: The agent, built.
+        method: The pruning method.
+        parameterization: Of initial weights and steps.
+        averaging: Of the weights that act.
+        settings: All of it in words and numbers.
+    """
+
+    request: TrainingRequest
+    data: Dataset
+    agent: Agent
+    method: PruningMethod
+    parameterization: str
+    averaging: str
+    settings: RunSettings
+
+
+def prepare(request: ScoringRequest) -> Prepared:
+    """Check what is asked for, load the dataset, build the agent, choose the method.
+
+    Args:
+        request: Of a run, or of a part of one: what it lacks is as by default.
+
+    Returns:
+        What it comes to.
+
+    Raises:
+        InputError: If something is wrong; nothing was scored, trained or written.
+    """
+    given = {f.name: getattr(request, f.name) for f in settings(request)}
+    request = check_alone(TrainingRequest(**given))
+    trained = getattr(request.algo, "impl", None) is not None  # with weights of its own
+    data = load_dataset(request.dataset)
+    agent, n_steps = build_agent(
+        data,
+        request.algo,
+        algo_params=request.algo_params,
+        n_steps=request.n_steps,
+        batch_size=request.batch_size,
+        seed=request.seed,
+        device=request.device,
+    )
+    advice = default_pruning(agent, data.metadata.dataset_id)
+    method, refill = request.method, request.refill
+    if method is None:
+        method, refill = advice.method, refill or advice.refill
+    options = {f.name: getattr(request, f.name) for f in settings(ScoringOptions)}
+    options |= {"n_batches": chosen_n_batches(request.n_batches), "refill": refill}
+    asked = PruningSettings(
+        check_request(agent, request.sparsity, request.allocation, request.share_critics),
+        seed=request.seed,
+        n_steps=n_steps,
+        **options,
+    )
+    check_batches(data, asked.n_batches, agent.algo.batch_size)
+    chosen = chosen_method(method, asked, request.rescale)
+    parameterization = chosen_parameterization(
+        request.parameterization, chosen, advised=advice.parameterization, trained=trained
+    )
+    dense = not any(asked.sparsity.values())
+    averaging = chosen_averaging(request.averaging, chosen, dense=dense)
+    own = {f.name: getattr(request, f.name) for f in settings(RunOptions)} | options
+    own |= {
+        "allocation": in_words(chosen.settings.allocation),
+        "algo_params": _as_json(request.algo_params or {}),
+        "n_steps": n_steps,
+        "batch_size": agent.algo.batch_size,
+        "device": agent.algo.impl.device,
+        "parameterization": parameterization,
+        "averaging": averaging,
+    }
+    came_to = RunSettings(
+        dataset=data.metadata.dataset_id,
+        algo=agent.name,
+        sparsity=dict(asked.sparsity),
+        method=in_words(method),
+        seed=request.seed,
+        versions=_versions(),
+        **own,
+    )
+    return Prepared(request, data, agent, chosen, parameterization, averaging, came_to)
+
+
+def in_words(value: object) -> str:
+    """What was asked for, in words a file can hold.
+
+    Args:
+        value: A name, a path, a mask, a function or a mapping.
+
+    Returns:
+        Its text.
+    """
+    if isinstance(value, str | Path):
+        return str(value)
+    return "a mask" if isinstance(value, Mask) else getattr(value, "__name__", "given")
+
+
+def _as_json(value: Mapping[str, Any]) -> Any:
+    """The same as JSON reads it; what it does not know is named by its type."""
+
+    def other(part: Any) -> Any:
+        if isinstance(part, np.generic | np.ndarray):
+            return part.tolist()
+        return dict(part) if isinstance(part, Mapping) else type(part).__name__
+
+    return json.loads(json.dumps(value, default=other))
+
+
+def _versions() -> dict[str, str]:
+    packages = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium")
+    return {name: _version(name) for name in packages}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a checkout on the path: no reason to lose a trained agent
+        return "not installed"

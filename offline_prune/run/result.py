@@ -1,0 +1,356 @@
+"""What a run came out with: the trained agent, its mask, its score."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from d3rlpy.base import LearnableConfigWithShape
+from numpy.typing import NDArray
+from rich.table import Table
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from offline_prune.agents.agent import Agent
+from offline_prune.agents.build import d3rlpy_device
+from offline_prune.agents.copying import copied, unpacked
+from offline_prune.base.atomic import written_aside_directory
+from offline_prune.engines.lasting import keep_zeros, let_go
+from offline_prune.errors import OutputDirectoryError
+from offline_prune.evaluation.evaluation import Evaluation
+from offline_prune.export import ExportedPolicy, export_policy
+from offline_prune.masks.mask import Mask
+from offline_prune.request.settings import RunSettings
+from offline_prune.run.averaging import acting_weights, load_acting_weights
+from offline_prune.run.folder import (
+    CONFIG,
+    FORMAT,
+    HISTORY,
+    LAST,
+    MASK,
+    MODEL,
+    RESULT,
+    check_output_directory,
+    read_evaluation,
+    read_words,
+    saved_directory,
+)
+from offline_prune.run.summary import summary_table
+
+__all__ = ["LastWeights", "PruneResult"]
+
+
+@dataclass(frozen=True)
+class LastWeights:
+    """What training ended with where the agent acts by an average of its weights.
+
+    Attributes:
+        weights: ``field.name`` as in d3rlpy's modules → tensor, of the networks that act.
+        evaluation: What the policy of these weights is worth.
+    """
+
+    weights: Mapping[str, Tensor]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """A trained, pruned agent and an honest account of it.
+
+    Attributes:
+        algo: The trained d3rlpy algorithm: plain dense weights, the pruned ones
+            exactly zero. ``algo.save("agent.d3")`` opens in stock d3rlpy. ``algo.fit(…)`` goes
+            on with the mask held, in layers of the original size; :meth:`release` lets go.
+        mask: Which weights were kept.
+        evaluation: Returns in the environment, or why there are none.
+        settings: What was asked for.
+        scoring_seconds: Wall-clock seconds of scoring and masking.
+        training_seconds: Wall-clock seconds of training.
+        history: One row an epoch: step and the mean of d3rlpy's metrics.
+        last: The last weights and their score, where :attr:`algo` acts by averaged ones;
+            else None.
+    """
+
+    algo: Any
+    mask: Mask
+    evaluation: Evaluation
+    settings: RunSettings
+    scoring_seconds: float
+    training_seconds: float
+    history: tuple[Mapping[str, float], ...] = ()
+    last: LastWeights | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the mask on the algorithm: whoever trains it on trains what was kept."""
+        keep_zeros(self.algo, self.mask)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled with the mask held."""
+        return PruneResult, tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    def release(self) -> Any:
+        """Let the pruned weights train again, from 0: what comes of it is dense.
+
+        Returns:
+            The algorithm.
+        """
+        let_go(self.algo)
+        return self.algo
+
+    @property
+    def steps_per_second(self) -> float:
+        """Gradient steps a second of training."""
+        return self.settings.n_steps / self.training_seconds
+
+    def with_last_weights(self) -> PruneResult:
+        """The same run with the weights that training ended with, as a copy.
+
+        Returns:
+            A result whose algorithm acts by the last weights and is worth
+            ``last.evaluation``; this one where nothing was averaged.
+        """
+        if self.last is None:
+            return self
+        algo = copied(self.algo)
+        load_acting_weights(algo, self.last.weights)
+        settings = dataclasses.replace(self.settings, averaging="none")
+        return dataclasses.replace(
+            self, algo=algo, evaluation=self.last.evaluation, settings=settings, last=None
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that is a number or a word, ready for JSON.
+
+        Returns:
+            Settings, timings, sparsities in total and per network, and the evaluation
+            (None where not evaluated).
+        """
+        settings = dataclasses.asdict(self.settings)
+        asked = settings.pop("sparsity")
+        evaluation = self.evaluation
+        last = None if self.last is None else self.last.evaluation
+        return {
+            **settings,
+            "requested_sparsity": asked,
+            "sparsity": self.mask.sparsity,
+            "effective_sparsity": self.mask.effective_sparsity,
+            "weights": self.mask.n_weights,
+            "weights_kept": self.mask.n_kept,
+            "weights_connected": self.mask.n_connected,
+            "scoring_seconds": self.scoring_seconds,
+            "training_seconds": self.training_seconds,
+            "steps_per_second": self.steps_per_second,
+            "mean_return": evaluation.mean_return,
+            "std_return": evaluation.std_return,
+            "normalized_score": evaluation.normalized_score,
+            "returns": None if evaluation.returns is None else list(evaluation.returns),
+            "evaluation_seeds": list(evaluation.seeds),
+            "not_evaluated": evaluation.reason,
+            "last_mean_return": None if last is None else last.mean_return,
+            "last_std_return": None if last is None else last.std_return,
+            "last_normalized_score": None if last is None else last.normalized_score,
+            "last_returns": None if last is None or last.returns is None else list(last.returns),
+            "networks": {
+                role: {
+                    "weights": mask.n_weights,
+                    "weights_kept": mask.n_kept,
+                    "weights_connected": mask.n_connected,
+                    "sparsity": mask.sparsity,
+                    "effective_sparsity": mask.effective_sparsity,
+                    "layer_densities": mask.layer_densities,
+                    "layer_units": {n: list(u) for n, u in mask.layer_units.items()},
+                }
+                for role, mask in ((role, self.mask[role]) for role in self.mask)
+            },
+        }
+
+    def summary(self) -> Table:
+        """The run as a table for the terminal or a notebook.
+
+        Returns:
+            A rich table: ``rich.print(result.summary())``.
+        """
+        return summary_table(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """What ``result.json`` holds."""
+        last = self.last
+        return {
+            "format": FORMAT,
+            **self.to_dict(),
+            "evaluation": dataclasses.asdict(self.evaluation),
+            "last_evaluation": None if last is None else dataclasses.asdict(last.evaluation),
+            "settings": dataclasses.asdict(self.settings),
+        }
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the result into a new folder, whole or not at all.
+
+        ``params.json`` and ``model.pt`` are d3rlpy's own files and open without this
+        package: ``CQL.from_json("params.json").load_model("model.pt")``.
+
+        Args:
+            directory: The folder; it may exist only if it is empty.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OutputDirectoryError: If the folder already holds something; it is left
+                as it is.
+            WriteError: If the disk is full or refuses; nothing is left.
+        """
+        directory = check_output_directory(directory)
+        config = LearnableConfigWithShape(
+            observation_shape=self.algo.impl.observation_shape,
+            action_size=self.algo.impl.action_size,
+            config=self.algo.config,
+        )
+        with written_aside_directory(directory) as aside:
+            (aside / RESULT).write_text(json.dumps(self._content(), indent=2) + "\n")
+            (aside / CONFIG).write_text(config.serialize() + "\n")
+            self.algo.save_model(str(aside / MODEL))
+            self.mask.save(aside / MASK)
+            if self.last is not None:
+                tensors = {n: t.cpu().contiguous() for n, t in self.last.weights.items()}
+                save_file(tensors, aside / LAST)
+            columns = list(dict.fromkeys(name for row in self.history for name in row))
+            with (aside / HISTORY).open("w", newline="") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(self.history)
+        return directory
+
+    def export(self, path: str | Path, observations: NDArray[Any] | None = None) -> ExportedPolicy:
+        """Write the acting policy as a file that runs without this package.
+
+        See :func:`~offline_prune.export.export_policy`: dead units leave, and the written
+        file is run and compared with ``algo.predict``.
+
+        Args:
+            path: Ends in ``.onnx``, ``.pt`` (TorchScript) or ``.c`` (C99). An existing
+                file is replaced.
+            observations: (N, *observation shape) to compare on; None takes them from the
+                dataset.
+
+        Returns:
+            What was written.
+
+        Raises:
+            InputError: If the dataset has no id and there are no observations, they do
+                not fit, or the format is not known.
+            UnsupportedExportError: If the policy or one of its layers has no such form,
+                or a package is missing.
+            ExportError: If the written file computes something else; nothing is left.
+        """
+        return export_policy(self.algo, path, observations, dataset=self.settings.dataset)
+
+    @classmethod
+    def load(cls, directory: str | Path, *, device: str = "cpu") -> PruneResult:
+        """Read a result that :meth:`save` wrote; no code of the files is executed.
+
+        Args:
+            directory: The folder.
+            device: Where to put the networks.
+
+        Returns:
+            The result; its algorithm predicts and trains as the saved one did.
+
+        Raises:
+            OutputDirectoryError: If the folder is not a whole result.
+        """
+        with saved_directory(directory) as found:
+            return cls._read(found, d3rlpy_device(device))
+
+    @classmethod
+    def _read(cls, directory: Path, device: str) -> PruneResult:
+        content, settings = read_words(directory)
+        model = (directory / MODEL).read_bytes()
+        # Tensors alone: anything else in the file is refused, whatever the environment says.
+        torch.load(io.BytesIO(model), map_location="cpu", weights_only=True)
+        config = _config(directory / CONFIG)
+        algo = unpacked(
+            config.config,
+            device,
+            config.observation_shape,
+            config.action_size,
+            settings.n_steps,
+            model,
+        )
+        mask = Mask.load(directory / MASK)
+        _check_mask_fits(algo, mask, directory)
+        last = None
+        if content.get("last_evaluation") is not None:
+            weights = load_file(directory / LAST)
+            _check_weights_fit(algo, weights, directory)
+            last = LastWeights(weights, read_evaluation(content["last_evaluation"]))
+        with (directory / HISTORY).open(newline="") as file:
+            history = tuple(
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            )
+        return cls(
+            algo=algo,
+            mask=mask,
+            evaluation=read_evaluation(content["evaluation"]),
+            settings=settings,
+            scoring_seconds=float(content["scoring_seconds"]),
+            training_seconds=float(content["training_seconds"]),
+            history=history,
+            last=last,
+        )
+
+
+def _config(path: Path) -> LearnableConfigWithShape:
+    """d3rlpy's config; a part of one's own is known only once it is registered."""
+    text = path.read_text()
+    try:
+        return LearnableConfigWithShape.deserialize(text)
+    except KeyError as error:
+        name = error.args[0]
+        if f'"type": {json.dumps(name)}' not in text:
+            raise
+        raise OutputDirectoryError(
+            f"{path} names a part of the type {name!r}, which d3rlpy does not know here: the file"
+            " is damaged, or the part is of your own. Expected registered ones: before loading,"
+            " import your class and call"
+            " d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function of"
+            " its kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …)."
+        ) from error
+
+
+def _check_weights_fit(algo: Any, weights: Mapping[str, Tensor], directory: Path) -> None:
+    """Refuse last weights of another run."""
+    expected = {name: tuple(value.shape) for name, value in acting_weights(algo).items()}
+    if expected != {name: tuple(value.shape) for name, value in weights.items()}:
+        raise OutputDirectoryError(
+            f"{directory}: {LAST} and {MODEL} belong to different runs: their networks have"
+            " other names or shapes."
+        )
+
+
+def _check_mask_fits(algo: Any, mask: Mask, directory: Path) -> None:
+    """Refuse a mask of another run: pruned weights of a result are exactly zero."""
+    weights = Agent.of(algo).weights
+    for name in {*weights, *mask.nominal}:
+        kept = mask.nominal.get(name)
+        weight = weights.get(name)
+        if kept is None or weight is None or kept.shape != weight.shape:
+            where = "the model lacks" if weight is None else "the mask lacks"
+            if kept is not None and weight is not None:
+                where = f"the mask has shape {tuple(kept.shape)}, not {tuple(weight.shape)}, for"
+            raise OutputDirectoryError(
+                f"{directory}: {MASK} and {MODEL} belong to different runs: {where} {name!r}."
+            )
+        if bool(weight.detach().cpu()[~kept].any()):
+            raise OutputDirectoryError(
+                f"{directory}: {MASK} and {MODEL} belong to different runs: {name!r} has"
+                " weights other than 0 where the mask prunes."
+            )

@@ -1,0 +1,75 @@
+"""A run as a table, made of what its folder says in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from offline_prune.base.arguments import known
+from offline_prune.request.settings import RunSettings
+from offline_prune.run.folder import read_evaluation
+
+__all__ = ["numbers", "summary_table"]
+
+_ONLY_IN_THE_FILE = ("format", "evaluation", "last_evaluation", "settings")
+
+
+def numbers(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What :meth:`~offline_prune.run.result.PruneResult.to_dict` says of a saved run.
+
+    Args:
+        content: ``result.json``.
+
+    Returns:
+        The same numbers.
+    """
+    return {name: value for name, value in content.items() if name not in _ONLY_IN_THE_FILE}
+
+
+def summary_table(content: Mapping[str, Any]) -> Table:
+    """Show a run.
+
+    Args:
+        content: ``result.json``.
+
+    Returns:
+        A rich table.
+    """
+    settings = RunSettings(**content["settings"])
+    table = Table(
+        title=f"{settings.algo} on {settings.dataset or 'a dataset without an id'},"
+        f" {settings.method} at {content['sparsity']:.1%}",
+        caption=f"return {read_evaluation(content['evaluation'])}\n{_chosen(settings, content)}"
+        f"{settings.n_steps} gradient steps, {content['steps_per_second']:.0f} a second; scoring"
+        f" {content['scoring_seconds']:.2f} s",
+    )
+    table.add_column("network")
+    for heading in ("weights", "kept", "sparsity", "connected", "effective"):
+        table.add_column(heading, justify="right")
+    for role, part in {**content["networks"], "total": content}.items():
+        if role == "total":
+            table.add_section()
+        table.add_row(
+            role,
+            f"{part['weights']:,}",
+            f"{part['weights_kept']:,}",
+            f"{part['sparsity']:.2%}",
+            known(part["weights_connected"], ","),
+            known(part["effective_sparsity"], ".2%"),
+        )
+    return table
+
+
+def _chosen(settings: RunSettings, content: Mapping[str, Any]) -> str:
+    """What was chosen besides the mask, a line each."""
+    lines = []
+    if settings.parameterization != "standard":
+        lines.append(f"{settings.parameterization} parameterization")
+    if content.get("last_evaluation") is not None:
+        lines.append(
+            f"weights averaged: {settings.averaging}; the last ones return"
+            f" {read_evaluation(content['last_evaluation'])}"
+        )
+    return "".join(f"{line}\n" for line in lines)
