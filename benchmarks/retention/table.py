@@ -151,7 +151,10 @@ def _kept(arms: Mapping[Arm, Runs], dataset: str) -> str:
                     (short, lambda k: True, None),
                 )
             ]
-            rows.append((algo, f"{key[2]} {key[3]:.0%}", key[4].replace('"', ""), *against))
+            quarter = [_quarter(runs, theirs) for k, theirs in dense.items() if k[4] == RECIPE]
+            rows.append(
+                (algo, f"{key[2]} {key[3]:.0%}", key[4].replace('"', ""), *against, *quarter)
+            )
     headings = (
         "algorithm",
         "agent",
@@ -159,8 +162,16 @@ def _kept(arms: Mapping[Arm, Runs], dataset: str) -> str:
         "of dense, recipe's rates, last weights",
         "of the best dense arm",
         "of the best dense arm at an eighth of the steps",
+        "of dense, recipe's rates, last weights, at a quarter of the steps",
     )
     return _table(headings, rows)
+
+
+def _quarter(runs: Runs, dense: Runs) -> str:
+    """The ratio to what dense agents return on the way, at the first of four evaluations."""
+    seeds = sorted(runs.keys() & dense.keys())
+    theirs = [float(dense[seed]["result"]["curve"][0]["normalized_score"]) for seed in seeds]
+    return _ratio(_scores(runs, seeds, "normalized_score"), theirs) if len(seeds) > 1 else ""
 
 
 def _curves(arms: Mapping[Arm, Runs], dataset: str) -> str:
@@ -218,9 +229,12 @@ def _best_ratio(runs: Runs, dense: Mapping[Arm, Runs], name: str | None) -> str:
     if not candidates:
         return ""
     _, theirs_scores, seeds = max(candidates, key=lambda c: c[0])
-    ours = _scores(runs, seeds, "normalized_score")
+    return _ratio(_scores(runs, seeds, "normalized_score"), theirs_scores)
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
     try:
-        found = ratio_to_dense({"task": ours}, {"task": theirs_scores}, least=0.01)
+        found = ratio_to_dense({"task": ours}, {"task": theirs}, least=0.01)
     except InputError:
         return "dense fails"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
