@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from offline_prune import PruneResult, load_dataset, pipeline, prune, prune_then_train
+from offline_prune import PruneResult, load_dataset, prune, prune_then_train
 from offline_prune.errors import (
     AlgorithmError,
     EmptyNetworkError,
@@ -17,6 +17,7 @@ from offline_prune.errors import (
 )
 from offline_prune.masks import kept_count
 from offline_prune.masks.build import LayerCollapseWarning
+from offline_prune.run import preparation
 from tests.worlds import dataset, params, source
 
 QUICK = {"n_steps": 4, "evaluate": 0, "progress": False}
@@ -337,14 +338,14 @@ def test_actions_beyond_one_are_scaled_by_the_space():
 
 
 def test_a_package_that_is_on_the_path_but_not_installed_loses_nothing(monkeypatch):
-    known = pipeline.version
+    known = preparation.version
 
     def version(name):
         if name == "offline-prune":
-            raise pipeline.PackageNotFoundError(name)
+            raise preparation.PackageNotFoundError(name)
         return known(name)
 
-    monkeypatch.setattr(pipeline, "version", version)
+    monkeypatch.setattr(preparation, "version", version)
     kind, algo = "vector-continuous", "bc"
     result = prune_then_train(dataset(kind), algo, 0.8, algo_params=params(kind, algo), **QUICK)
     assert result.settings.versions["offline-prune"] == "not installed"

@@ -18,7 +18,7 @@ from offline_prune.export.c.c99 import c_source
 from offline_prune.export.c.images import PooledConvolution, plain_steps
 from offline_prune.export.c.layers import c_network
 from tests.export.agents import built
-from tests.export.test_c99 import CLEAN, compiled, policy_of
+from tests.export.c.test_c99 import CLEAN, compiled, policy_of
 from tests.worlds import dataset
 
 
