@@ -10,6 +10,7 @@ medians, one thread; the recipes of ``retention/grid.toml``, on the bundled part
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -35,10 +36,19 @@ def measure(algo: str) -> dict[str, float]:
     return {name: round(found, 4) for name, found in in_turn(contenders).items()}
 
 
+def processor() -> str:
+    """What it was measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return f"{model}, {vectors}, {os.cpu_count()} cores, torch {torch.__version__}"
+
+
 def main() -> None:
     """Measure all algorithms and write the file."""
     torch.set_num_threads(1)
-    found = {algo: measure(algo) for algo in CONTINUOUS}
+    milliseconds = {algo: measure(algo) for algo in CONTINUOUS}
+    found = {"processor": processor(), "milliseconds": milliseconds}
     with written_aside(RESULT) as aside:
         aside.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

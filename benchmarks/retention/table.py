@@ -201,16 +201,16 @@ def _points(arms: Mapping[Arm, Runs]) -> str:
     return _table(("algorithm", "agent", "seed", "step: return"), rows)
 
 
-def _costs(found: Mapping[str, Mapping[str, float]]) -> str:
+def _costs(found: Mapping[str, Any]) -> str:
     """Milliseconds a step, and the dense steps in the time of a pruned run."""
     rows = []
-    for algo, cost in found.items():
+    for algo, cost in found["milliseconds"].items():
         ratios = [
             f"{cost['stock'] / cost[name]:.1f}× ({cost[name] / cost['stock']:.0%})"
             for name in ("0.95", "0.98")
         ]
         rows.append((algo, *(f"{cost[n]:.2f}" for n in ("stock", "0", "0.95", "0.98")), *ratios))
-    return _table(
+    return f"{found['processor']}, one thread.\n\n" + _table(
         ("algorithm", "stock, ms", "our dense", "95 %", "98 %",
          "95 % against stock (steps that stock takes meanwhile)", "98 %"), rows)  # fmt: skip
 

@@ -13,8 +13,8 @@ from offline_prune.agents import build_agent
 from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.export import FORMATS, acting_policy, export_policy
-from tests.export.agents import CONFIGS, VECTOR, built, named, prune, pruned
 from tests.acting.test_policy import ACTING
+from tests.export.agents import CONFIGS, VECTOR, built, named, prune, pruned
 from tests.ofenet.algorithms import make as make_with_ofenet
 from tests.worlds import dataset
 
