@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/offline-prune demo
 
 test: $(READY)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --numprocesses auto --dist worksteal
 
 # The suite with the oldest versions that pyproject.toml allows, then with the newest ones
 # of today (torch stays). Old releases may call what others deprecate by now: no error.

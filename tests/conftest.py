@@ -15,6 +15,18 @@ with warnings.catch_warnings():
 torch.set_num_threads(1)
 
 
+def pytest_sessionfinish(session):
+    """A worker of pytest-xdist hands over what its tests counted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = dict(FIGURES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """The process that started the workers adds it up."""
+    FIGURES.update(getattr(node, "workeroutput", {}).get("figures", {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     for name, number in sorted(FIGURES.items()):
         terminalreporter.write_line(f"{name}: {number}")
