@@ -168,3 +168,10 @@ class RunOptions(PruningOptions):
         check=lambda _, value: whole_number("The number of evaluation episodes", value, 0),
         option=Option("--episodes", int, "Evaluation episodes; 0 = none."),
     )
+    max_episode_steps: int | None = setting(
+        "Steps after which an evaluation episode is cut; None takes the environment's own limit,"
+        " or without one the longest episode of the dataset.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--max-episode-steps", int, "Where an evaluation episode is cut."),
+    )

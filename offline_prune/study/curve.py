@@ -71,6 +71,7 @@ class LearningCurve:
         end: int,
         seed: int,
         each_epoch: Callable[[], None] = lambda: None,
+        max_episode_steps: int | None = None,
     ) -> None:
         """Prepare.
 
@@ -81,7 +82,9 @@ class LearningCurve:
             end: Gradient steps of the run.
             seed: Of the run.
             each_epoch: Called at the end of every epoch.
+            max_episode_steps: Where an episode is cut.
         """
+        self._cut = max_episode_steps
         self._metadata, self._episodes, self._seed = metadata, episodes, seed
         self._interval, self._end, self._each_epoch = interval, end, each_epoch
         self.points: list[dict[str, Any]] = []
@@ -101,7 +104,9 @@ class LearningCurve:
         start = time.perf_counter()
         seed = first_episode(self._seed, (self._end - step) // self._interval, self._episodes)
         with preserved_random_state():
-            found = evaluate(algo, self._metadata, self._episodes, seed=seed)
+            found = evaluate(
+                algo, self._metadata, self._episodes, seed=seed, max_episode_steps=self._cut
+            )
         if found.returns is not None:
             self.points.append(point(step, found))
         self.seconds += time.perf_counter() - start

@@ -134,7 +134,10 @@ def _run(
             " points: choose evaluations that divide it."
         )
     interval = n_steps // cell.evaluations if cell.evaluate else n_steps
-    curve = LearningCurve(data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch)
+    cut = cell.max_episode_steps
+    curve = LearningCurve(
+        data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch, cut
+    )
     request = cell.request(
         dataset=data,
         n_steps=n_steps,
@@ -147,11 +150,13 @@ def _run(
     )
     result = run_request(request)
     seed = first_episode(cell.seed, 0, cell.evaluate)
-    evaluation = evaluate(result.algo, data.metadata, cell.evaluate, seed=seed)
+    evaluation = evaluate(
+        result.algo, data.metadata, cell.evaluate, seed=seed, max_episode_steps=cut
+    )
     last = result.last
     if last is not None:
         raw = result.with_last_weights().algo
-        scored = evaluate(raw, data.metadata, cell.evaluate, seed=seed)
+        scored = evaluate(raw, data.metadata, cell.evaluate, seed=seed, max_episode_steps=cut)
         last = dataclasses.replace(last, evaluation=scored)
     return dataclasses.replace(result, evaluation=evaluation, last=last), curve
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from offline_prune import PruneResult, load_dataset, prune, prune_then_train
+from offline_prune import PruneResult, load_dataset, prune, prune_then_train, sweep
 from offline_prune.errors import (
     AlgorithmError,
     EmptyNetworkError,
@@ -350,3 +350,15 @@ def test_a_package_that_is_on_the_path_but_not_installed_loses_nothing(monkeypat
     result = prune_then_train(dataset(kind), algo, 0.8, algo_params=params(kind, algo), **QUICK)
     assert result.settings.versions["offline-prune"] == "not installed"
     assert result.settings.versions["d3rlpy"] == known("d3rlpy")
+
+
+def test_episodes_are_cut_where_asked(tmp_path):
+    asked = {"max_episode_steps": 7, "evaluate": 2, "n_steps": 4, "progress": False}
+    result = prune_then_train("pendulum/mixture-v0", "bc", 0.5, method="random", **asked)
+    assert result.evaluation.cut == result.last.evaluation.cut == 2
+    assert result.settings.max_episode_steps == 7
+    grid = {"n_steps": 4, "evaluate": 1, "evaluations": 2, "max_episode_steps": 7}
+    row = sweep("pendulum/mixture-v0", "bc", 0.5, "random", 1, out=tmp_path / "out",
+                progress=False, **grid).rows[0]  # fmt: skip
+    assert -7 * 16.3 < row["mean_return"] < 0  # at most 16.3 a step; whole episodes have 200
+    assert -7 * 16.3 < row["final_window_mean_return"] < 0
