@@ -107,6 +107,32 @@ def tried(function, *arguments, **options):
     return value, None
 
 
+SWITCHES = ("float64", "refill", "rescale", "share_critics", "diagnostics", "progress",
+            "keep_checkpoint")  # fmt: skip
+LEAST = {"n_steps": 1, "batch_size": 1, "n_batches": 1, "evaluate": 0, "feature_steps": 0,
+         "seed": 0}  # fmt: skip
+NAMES = {"engine": ("auto", "masked", "compact", "sparse"), "average": ("gradients", "scores"),
+         "device": ("cpu", "cpu:0")}  # fmt: skip
+
+
+def surely_wrong(name, value):
+    """Whether nobody could mean this; written without a look at the package's checks."""
+    if name in SWITCHES:
+        return not isinstance(value, bool | np.bool_)
+    if name in LEAST:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+        open_ = value is None and name in ("n_steps", "batch_size", "n_batches")
+        return not open_ and not (whole and value >= LEAST[name])
+    if name in NAMES:
+        return not (isinstance(value, str) and value in NAMES[name])
+    if name == "sparsity":
+        single = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        return not isinstance(value, dict) and not (single and 0 <= value < 1)
+    if name == "algo_params":
+        return value is not None and not isinstance(value, dict)
+    return name == "method" and not isinstance(value, str | type(None)) and not callable(value)
+
+
 def attempt(function, steps, *arguments, **options):
     """Call; a named error may come only before the first gradient step, or of numbers."""
     value, error = tried(function, *arguments, **options)
@@ -128,6 +154,7 @@ def test_prune_then_train(name, value):
         "callback": steps, name: value,
     }  # fmt: skip
     result = attempt(prune_then_train, steps, **options)
+    assert result is None or not surely_wrong(name, value)
     if result is not None:
         assert steps.count == result.settings.n_steps
         json.dumps(result.to_dict())  # numpy's scalars became Python's
@@ -147,6 +174,7 @@ def test_score_and_prune(name, value, call):
     }
     if name in inspect.signature(call).parameters:
         found = attempt(call, Steps(), **options | {name: value})
+        assert found is None or not surely_wrong(name, value)
         if call is score and found is not None:
             json.dumps(found.to_dict())
 
