@@ -5,6 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
+import typer
 
 from offline_prune import prune, prune_then_train, score
 from offline_prune.cli.options import options_of
@@ -51,8 +52,17 @@ def test_a_new_setting_is_known_everywhere():
         paint("data", "bc", 0.5, brightnes=1)
     assert "    brightness: How bright.\n" in paint.__doc__
     assert inspect.signature(paint).parameters["brightness"].default == 3
-    option = options_of(Coloured).parameters["brightness"]
-    assert option.annotation.__metadata__[0].param_decls == ("--bright",)
+
+
+def test_a_new_setting_has_its_option():
+    def command(**given):
+        return given["brightness"]
+
+    command.__signature__ = options_of(Coloured)
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    typed = ["data", "--algo", "bc", "--sparsity", ".5", "--bright", "4"]
+    assert typer.main.get_command(app)(typed, standalone_mode=False) == 4
 
 
 @pairs
