@@ -190,7 +190,7 @@ def test_a_run_killed_after_training_does_not_train_again(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("offline_prune.run.pipeline.evaluate_policy", fail)
+        patch.setattr("offline_prune.run.judging.evaluate", fail)
         with pytest.raises(KeyboardInterrupt):
             run("vector-continuous", "bc", tmp_path)
     resumed, steps, _ = run("vector-continuous", "bc", tmp_path)
