@@ -41,7 +41,7 @@ class _Axes:
     sparsity: float | Mapping[str, float] = setting(
         "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
         ' (``{"actor": .95, "critic": .8}``; others stay dense).',
-        check=each(lambda _, value: by("masks.allocation.check_sparsity")("", value)),
+        check=each(by("masks.allocation.check_sparsity")),
         option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
     )
     _: KW_ONLY
