@@ -62,9 +62,8 @@ def signature_of(request: Any) -> inspect.Signature:
         The signature, without annotation of what is returned.
     """
     found = list(inspect.signature(request).parameters.values())
-    first = [p for p in found if p.name in AXES]
-    first.sort(key=lambda p: AXES.index(p.name))
-    return inspect.Signature([*first, *(p for p in found if p.name not in AXES)])
+    found.sort(key=lambda p: (p.kind, p.name not in AXES))
+    return inspect.Signature(found)
 
 
 def _with_arguments(documentation: str, request: Any) -> str:

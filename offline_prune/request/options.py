@@ -9,23 +9,51 @@ from typing import Any, Literal
 from offline_prune.base.arguments import check_switch, whole_number
 from offline_prune.request.setting import Option, at_least, by, maybe, setting
 
-__all__ = ["AgentOptions", "PruningOptions", "RunOptions", "ScoringOptions"]
+__all__ = [
+    "AgentOptions",
+    "DeviceOptions",
+    "EngineOptions",
+    "PruningOptions",
+    "RunOptions",
+    "ScoringOptions",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentOptions:
+class DeviceOptions:
+    """Where networks are."""
+
+    device: str = setting(
+        '``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.',
+        "cpu",
+        check=by("agents.build.d3rlpy_device"),
+        option=Option("--device", str, "cpu, cuda or cuda:<index>."),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How zeros are held."""
+
+    engine: str = setting(
+        'What holds the zeros while d3rlpy trains: ``"auto"``, the fastest for each network;'
+        ' ``"masked"``, layers of the original size; ``"compact"``, dense layers of the live'
+        ' size; ``"sparse"``, kept weights only, where that is possible (CPU, ReLU, the ``fast``'
+        " extra). All give the same weights up to rounding.",
+        "auto",
+        check=by("engines.check_engine"),
+        option=Option("--engine", str, "auto, masked, compact or sparse."),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOptions(DeviceOptions):
     """How the agent is built."""
 
     algo_params: Mapping[str, Any] | None = setting(
         "Hyperparameters that replace the recipe's.",
         None,
         option=Option("--param", list[str], "Hyperparameter name=value; repeatable."),
-    )
-    device: str = setting(
-        '``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.',
-        "cpu",
-        check=by("agents.build.d3rlpy_device"),
-        option=Option("--device", str, "cpu, cuda or cuda:<index>."),
     )
 
 
@@ -91,7 +119,7 @@ class ScoringOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruningOptions(ScoringOptions, AgentOptions):
+class PruningOptions(ScoringOptions, EngineOptions, AgentOptions):
     """How a mask is held."""
 
     n_steps: int | None = setting(
@@ -128,15 +156,6 @@ class PruningOptions(ScoringOptions, AgentOptions):
             "sparse, standard or 'sparse(exponent=0.5)': initial weights, steps.",
         ),
         prunes=True,
-    )
-    engine: str = setting(
-        'What holds the zeros while d3rlpy trains: ``"auto"``, the fastest for each network;'
-        ' ``"masked"``, layers of the original size; ``"compact"``, dense layers of the live'
-        ' size; ``"sparse"``, kept weights only, where that is possible (CPU, ReLU, the ``fast``'
-        " extra). All give the same weights up to rounding.",
-        "auto",
-        check=by("engines.check_engine"),
-        option=Option("--engine", str, "auto, masked, compact or sparse."),
     )
 
 

@@ -11,19 +11,39 @@ from offline_prune.base.arguments import check_seed, check_switch, folder_path
 from offline_prune.request.fit_options import FitOptions
 from offline_prune.request.options import (
     AgentOptions,
+    DeviceOptions,
+    EngineOptions,
     PruningOptions,
     RunOptions,
     ScoringOptions,
 )
-from offline_prune.request.setting import Option, by, each, maybe, setting
+from offline_prune.request.setting import Option, at_least, by, each, maybe, setting
 
 if TYPE_CHECKING:
     from offline_prune.methods import MethodLike
 
-__all__ = ["AXES", "PruningRequest", "ScoringRequest", "TrainingRequest"]
+__all__ = ["AXES", "OnlineRequest", "PruningRequest", "ScoringRequest", "TrainingRequest"]
 
 AXES = ("dataset", "algo", "sparsity", "method", "seed")
 """What a run is of; everything else is an option."""
+
+
+def _sparsity() -> Any:
+    return setting(
+        "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
+        ' (``{"actor": .95, "critic": .8}``; others stay dense).',
+        check=each(by("masks.allocation.check_sparsity")),
+        option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
+    )
+
+
+def _seed() -> Any:
+    return setting(
+        "Of everything random; the same seed gives the same mask and weights.",
+        0,
+        check=lambda _, value: check_seed(value),
+        option=Option("--seed", int, "Of everything random."),
+    )
 
 
 @dataclass(frozen=True)
@@ -38,12 +58,7 @@ class _Axes:
         " chosen by the dataset's actions), a d3rlpy config, or a d3rlpy algorithm.",
         option=Option("--algo", str, "bc, bcq, cql, iql or td3_plus_bc."),
     )
-    sparsity: float | Mapping[str, float] = setting(
-        "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
-        ' (``{"actor": .95, "critic": .8}``; others stay dense).',
-        check=each(by("masks.allocation.check_sparsity")),
-        option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
-    )
+    sparsity: float | Mapping[str, float] = _sparsity()
     _: KW_ONLY
     method: MethodLike | None = setting(
         'A name: before training ``"snip_flow"``, ``"snip"``, ``"grasp"``, ``"synflow"``,'
@@ -61,12 +76,7 @@ class _Axes:
             " gates; 'shuffled(snip)'; or a saved mask.",
         ),
     )
-    seed: int = setting(
-        "Of everything random; the same seed gives the same mask and weights.",
-        0,
-        check=lambda _, value: check_seed(value),
-        option=Option("--seed", int, "Of everything random."),
-    )
+    seed: int = _seed()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +123,32 @@ class TrainingRequest(FitOptions, PruningRequest, RunOptions):
         check=check_switch,
     )
     progress: bool = setting("Whether to show progress bars.", True, check=check_switch)
+
+
+@dataclass(frozen=True)
+class OnlineRequest(ScoringOptions, EngineOptions, DeviceOptions):
+    """A mask for online training: what :func:`~offline_prune.run.online.prune_online` takes."""
+
+    environment: Any = setting("The gymnasium environment to train in.")
+    algo: Any = setting(
+        "A d3rlpy config (``DQNConfig()``, ``SACConfig()``, …) or algorithm; a built one keeps its"
+        " weights."
+    )
+    sparsity: float | Mapping[str, float] = _sparsity()
+    _: KW_ONLY
+    n_steps: int = setting(
+        "Environment steps that you will train: schedules are fractions of it.",
+        check=at_least(1),
+    )
+    method: MethodLike = setting(
+        "As in :func:`~offline_prune.run.pipeline.prune_then_train`; without a dataset one that"
+        " prunes while training.",
+        "gmp",
+    )
+    dataset: Any = setting("What to score on, for a method that scores before training.", None)
+    buffer: Any = setting(
+        "The replay buffer that ``fit_online`` will fill; needed by an agent with an OFENet, whose"
+        " features are trained on it.",
+        None,
+    )
+    seed: int = _seed()

@@ -15,7 +15,6 @@ __all__ = [
     "Option",
     "at_least",
     "by",
-    "check_values",
     "checked",
     "each",
     "maybe",
@@ -85,25 +84,12 @@ def checked(request: Request) -> Request:
     Raises:
         InputError: If one of them is wrong.
     """
-    values = {f.name: getattr(request, f.name) for f in settings(request)}
-    return dataclasses.replace(request, **check_values(request, values))  # type: ignore[type-var]
-
-
-def check_values(request: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check some settings by themselves.
-
-    Args:
-        request: A request, or a class of them.
-        values: Name → value.
-
-    Returns:
-        The same in plain form.
-
-    Raises:
-        InputError: If one of them is wrong.
-    """
-    checks = {f.name: f.metadata["check"] for f in settings(request)}
-    return {n: checks[n](n, v) if checks[n] is not None else v for n, v in values.items()}
+    plain = {
+        f.name: f.metadata["check"](f.name, getattr(request, f.name))
+        for f in settings(request)
+        if f.metadata["check"] is not None
+    }
+    return dataclasses.replace(request, **plain)  # type: ignore[type-var]
 
 
 def at_least(least: int) -> Check:
