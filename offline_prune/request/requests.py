@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from offline_prune.request.options import (
     RunOptions,
     ScoringOptions,
 )
-from offline_prune.request.setting import Option, at_least, by, each, maybe, setting
+from offline_prune.request.setting import Option, at_least, by, described, each, maybe, setting
 
 if TYPE_CHECKING:
     from offline_prune.methods import MethodLike
@@ -28,37 +28,38 @@ AXES = ("dataset", "algo", "sparsity", "method", "seed")
 """What a run is of; everything else is an option."""
 
 
-def _sparsity() -> Any:
-    return setting(
-        "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
-        ' (``{"actor": .95, "critic": .8}``; others stay dense).',
-        check=each(by("masks.allocation.check_sparsity")),
-        option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
-    )
+_SPARSITY = described(
+    "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
+    ' (``{"actor": .95, "critic": .8}``; others stay dense).',
+    check=each(by("masks.allocation.check_sparsity")),
+    option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
+)
 
 
-def _seed() -> Any:
-    return setting(
-        "Of everything random; the same seed gives the same mask and weights.",
-        0,
-        check=lambda _, value: check_seed(value),
-        option=Option("--seed", int, "Of everything random."),
-    )
+_SEED = described(
+    "Of everything random; the same seed gives the same mask and weights.",
+    check=lambda _, value: check_seed(value),
+    option=Option("--seed", int, "Of everything random."),
+)
 
 
 @dataclass(frozen=True)
 class _Axes:
-    dataset: Any = setting(
-        "A Minari id, a Minari dataset, a d3rlpy replay buffer, a path, or what"
-        " :func:`load_dataset` returned.",
-        option=Option("", str, "A Minari id or a path."),
+    dataset: Any = field(
+        metadata=described(
+            "A Minari id, a Minari dataset, a d3rlpy replay buffer, a path, or what"
+            " :func:`load_dataset` returned.",
+            option=Option("", str, "A Minari id or a path."),
+        )
     )
-    algo: Any = setting(
-        '``"bc"``, ``"bcq"``, ``"cql"``, ``"iql"`` or ``"td3_plus_bc"`` (discrete forms are'
-        " chosen by the dataset's actions), a d3rlpy config, or a d3rlpy algorithm.",
-        option=Option("--algo", str, "bc, bcq, cql, iql or td3_plus_bc."),
+    algo: Any = field(
+        metadata=described(
+            '``"bc"``, ``"bcq"``, ``"cql"``, ``"iql"`` or ``"td3_plus_bc"`` (discrete forms are'
+            " chosen by the dataset's actions), a d3rlpy config, or a d3rlpy algorithm.",
+            option=Option("--algo", str, "bc, bcq, cql, iql or td3_plus_bc."),
+        )
     )
-    sparsity: float | Mapping[str, float] = _sparsity()
+    sparsity: float | Mapping[str, float] = field(metadata=_SPARSITY)
     _: KW_ONLY
     method: MethodLike | None = setting(
         'A name: before training ``"snip_flow"``, ``"snip"``, ``"grasp"``, ``"synflow"``,'
@@ -76,7 +77,7 @@ class _Axes:
             " gates; 'shuffled(snip)'; or a saved mask.",
         ),
     )
-    seed: int = _seed()
+    seed: int = field(default=0, metadata=_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,16 +130,20 @@ class TrainingRequest(FitOptions, PruningRequest, RunOptions):
 class OnlineRequest(ScoringOptions, EngineOptions, DeviceOptions):
     """A mask for online training: what :func:`~offline_prune.run.online.prune_online` takes."""
 
-    environment: Any = setting("The gymnasium environment to train in.")
-    algo: Any = setting(
-        "A d3rlpy config (``DQNConfig()``, ``SACConfig()``, …) or algorithm; a built one keeps its"
-        " weights."
+    environment: Any = field(metadata=described("The gymnasium environment to train in."))
+    algo: Any = field(
+        metadata=described(
+            "A d3rlpy config (``DQNConfig()``, ``SACConfig()``, …) or algorithm; a built one keeps"
+            " its weights."
+        )
     )
-    sparsity: float | Mapping[str, float] = _sparsity()
+    sparsity: float | Mapping[str, float] = field(metadata=_SPARSITY)
     _: KW_ONLY
-    n_steps: int = setting(
-        "Environment steps that you will train: schedules are fractions of it.",
-        check=at_least(1),
+    n_steps: int = field(
+        metadata=described(
+            "Environment steps that you will train: schedules are fractions of it.",
+            check=at_least(1),
+        )
     )
     method: MethodLike = setting(
         "As in :func:`~offline_prune.run.pipeline.prune_then_train`; without a dataset one that"
@@ -151,4 +156,4 @@ class OnlineRequest(ScoringOptions, EngineOptions, DeviceOptions):
         " features are trained on it.",
         None,
     )
-    seed: int = _seed()
+    seed: int = field(default=0, metadata=_SEED)

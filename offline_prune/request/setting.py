@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ __all__ = [
     "at_least",
     "by",
     "checked",
+    "described",
     "each",
     "maybe",
     "setting",
@@ -43,28 +44,39 @@ class Option:
     help: str
 
 
-def setting(
+def described(
     meaning: str,
-    default: Any = MISSING,
     *,
     check: Check | None = None,
     option: Option | None = None,
     prunes: bool = False,
-) -> Any:
-    """A field of a request.
+) -> dict[str, Any]:
+    """What a request knows of one of its fields: ``field(metadata=described(…))``.
 
     Args:
         meaning: What it is, as the documentation of the calls that take it says it.
-        default: Its default; without one it has to be given.
         check: What refuses a wrong value, before a dataset is looked at.
         option: What it is on the command line; None where it is not there.
         prunes: Whether it says how weights are chosen, so that a dense run has none of it.
 
     Returns:
+        The field's metadata.
+    """
+    return {"meaning": meaning, "check": check, "option": option, "prunes": prunes}
+
+
+def setting(meaning: str, default: Any, **more: Any) -> Any:
+    """A field of a request that need not be given.
+
+    Args:
+        meaning: As in :func:`described`.
+        default: Its default.
+        **more: As there.
+
+    Returns:
         The field.
     """
-    metadata = {"meaning": meaning, "check": check, "option": option, "prunes": prunes}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=described(meaning, **more))
 
 
 def settings(request: Any) -> Iterator[dataclasses.Field[Any]]:
