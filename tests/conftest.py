@@ -15,6 +15,11 @@ with warnings.catch_warnings():
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """The longest tests come first, so that no worker is left with them at the end."""
+    items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
+
+
 def pytest_sessionfinish(session):
     """A worker of pytest-xdist hands over what its tests counted."""
     if hasattr(session.config, "workeroutput"):
