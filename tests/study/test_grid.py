@@ -120,6 +120,7 @@ def test_a_name_says_everything_and_never_changes():
         "batch_size": 3,
         "algo_params": {},
         "feature_steps": 1,
+        "max_episode_steps": 5,
         "allocation": "erk",
         "n_batches": 2,
         "average": "scores",
