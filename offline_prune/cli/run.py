@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from json import dumps
 from pathlib import Path
 from typing import Any
 
 import click
 import typer
-from rich.console import Console
 
+from offline_prune.cli.answer import answer
 from offline_prune.cli.options import asked, options_of, switch
 from offline_prune.errors import OfflinePruneError, UnsavedResultError
 from offline_prune.request.requests import TrainingRequest
@@ -31,10 +30,7 @@ def command(*, json: bool, quiet: bool, **given: Any) -> None:
     except KeyboardInterrupt:
         click.echo(_stopped(checkpoint), err=True)
         raise typer.Exit(130) from None
-    if json:
-        click.echo(dumps(result.to_dict()))
-    else:
-        Console().print(result.summary())
+    answer(result.to_dict(), result.summary(), json)
 
 
 command.__signature__ = options_of(  # type: ignore[attr-defined]

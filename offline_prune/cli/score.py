@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
-from rich.console import Console
 
+from offline_prune.cli.answer import answer
 from offline_prune.cli.options import asked, options_of, switch
 from offline_prune.request.requests import ScoringRequest
 from offline_prune.run.folder import check_output_directory
@@ -28,10 +26,7 @@ def command(*, out: Path | None, json: bool, **given: Any) -> None:
     scored = score(**asked(given))
     if out is not None:
         scored.save(out)
-    if json:
-        click.echo(dumps(scored.to_dict()))
-    else:
-        Console().print(scored.summary())
+    answer(scored.to_dict(), scored.summary(), json)
 
 
 command.__signature__ = options_of(  # type: ignore[attr-defined]

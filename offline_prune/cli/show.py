@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
-from rich.console import Console
 
+from offline_prune.cli.answer import answer
 from offline_prune.run.folder import read_words, saved_directory
 from offline_prune.run.summary import numbers, summary_table
 
@@ -22,9 +20,6 @@ def command(
 ) -> None:
     """Show a saved result."""
     with saved_directory(directory) as found:
-        content, _ = read_words(found)
-        table = summary_table(content)
-    if as_json:
-        click.echo(json.dumps(numbers(content)))
-    else:
-        Console().print(table)
+        content, settings = read_words(found)
+        table = summary_table(content, settings)
+    answer(numbers(content), table, as_json)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from offline_prune.request.setting import setting, settings
+from offline_prune.request.setting import setting, values
 
 if TYPE_CHECKING:
     from offline_prune.run.early_stopping import EarlyStopping
@@ -59,5 +59,4 @@ def fit_options(request: FitOptions) -> dict[str, Any]:
     Returns:
         Name → value, without what is None.
     """
-    found = {f.name: getattr(request, f.name) for f in settings(FitOptions)}
-    return {name: value for name, value in found.items() if value is not None}
+    return {n: value for n, value in values(request, FitOptions).items() if value is not None}

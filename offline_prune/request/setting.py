@@ -21,6 +21,7 @@ __all__ = [
     "maybe",
     "setting",
     "settings",
+    "values",
 ]
 
 Request = TypeVar("Request")
@@ -82,6 +83,19 @@ def setting(meaning: str, default: Any, **more: Any) -> Any:
 def settings(request: Any) -> Iterator[dataclasses.Field[Any]]:
     """The fields of a request, or of a class of them, that are settings."""
     return (f for f in dataclasses.fields(request) if "meaning" in f.metadata)
+
+
+def values(request: Any, of: Any = None) -> dict[str, Any]:
+    """The settings of a request by name.
+
+    Args:
+        request: The request.
+        of: A class of requests: only the settings that it has too.
+
+    Returns:
+        Name → value.
+    """
+    return {f.name: getattr(request, f.name) for f in settings(of or request)}
 
 
 def checked(request: Request) -> Request:

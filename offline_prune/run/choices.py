@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
+from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import check_algo
 from offline_prune.base.arguments import shown
 from offline_prune.base.memory import check_room
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
+from offline_prune.masks.build import check_request
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.methods import (
     MethodLike,
@@ -19,8 +22,9 @@ from offline_prune.methods import (
 )
 from offline_prune.methods.initial_weights import Rescaled
 from offline_prune.request.fit_options import fit_options
+from offline_prune.request.options import ScoringOptions
 from offline_prune.request.requests import TrainingRequest
-from offline_prune.request.setting import checked
+from offline_prune.request.setting import checked, values
 from offline_prune.run.averaging import NO_AVERAGING, make_averaging
 from offline_prune.run.fit_checks import check_fit_options
 from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE
@@ -33,6 +37,7 @@ __all__ = [
     "chosen_method",
     "chosen_n_batches",
     "chosen_parameterization",
+    "pruning_settings",
 ]
 
 DEFAULT_AVERAGING = "tail"
@@ -103,6 +108,34 @@ def check_batches(data: Dataset, n_batches: int, batch_size: int) -> None:
     scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
     check_room(f"n_batches={shown(n_batches)}", scored * row)
     check_room(f"batch_size={shown(batch_size)}", batch_size * row)
+
+
+def pruning_settings(
+    request: Any, agent: Agent, n_steps: int, *, refill: bool = False
+) -> PruningSettings:
+    """What a request asks of a pruning method, once its agent is known.
+
+    Args:
+        request: A request, or a cell of a study.
+        agent: Its agent.
+        n_steps: Steps that training will take.
+        refill: Whether weights that lead nowhere make room, asked for or not.
+
+    Returns:
+        The settings of the method.
+
+    Raises:
+        InputError: If sparsities or densities do not fit the agent.
+    """
+    options = values(request, ScoringOptions)
+    options["n_batches"] = chosen_n_batches(request.n_batches)
+    options["refill"] = request.refill or refill
+    return PruningSettings(
+        check_request(agent, request.sparsity, request.allocation, request.share_critics),
+        seed=request.seed,
+        n_steps=n_steps,
+        **options,
+    )
 
 
 def chosen_n_batches(n_batches: int | None) -> int:

@@ -14,15 +14,13 @@ from offline_prune.agents.configure import check_config
 from offline_prune.base.memory import ran_out
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import AlgorithmError, InputError
-from offline_prune.masks.build import check_request
 from offline_prune.masks.mask import Mask
-from offline_prune.methods import PruningSettings, make_method, refuse_replacement
+from offline_prune.methods import make_method, refuse_replacement
 from offline_prune.ofenet import find_ofenet, find_readers, share_ofenet
 from offline_prune.request.asked import asked_by
-from offline_prune.request.options import ScoringOptions
 from offline_prune.request.requests import OnlineRequest
-from offline_prune.request.setting import checked, settings
-from offline_prune.run.choices import any_agents, chosen_n_batches
+from offline_prune.request.setting import checked
+from offline_prune.run.choices import any_agents, pruning_settings
 from offline_prune.run.pruned_agent import PrunedAgent, hold
 
 __all__ = ["prune_online"]
@@ -48,15 +46,7 @@ def prune_online(request: OnlineRequest) -> tuple[PrunedAgent, Mask]:
     any_agents(request.method, request.refill)
     algo = _built(request)
     agent = Agent.of(algo)
-    options = {f.name: getattr(request, f.name) for f in settings(ScoringOptions)}
-    options["n_batches"] = chosen_n_batches(request.n_batches)
-    asked = PruningSettings(
-        check_request(agent, request.sparsity, request.allocation, request.share_critics),
-        seed=request.seed,
-        n_steps=request.n_steps,
-        **options,
-    )
-    chosen = make_method(request.method, asked)
+    chosen = make_method(request.method, pruning_settings(request, agent, request.n_steps))
     refuse_replacement(chosen, "prune_online only attaches a mask")
     dataset, buffer = request.dataset, request.buffer
     if dataset is None and not chosen.while_training:

@@ -147,7 +147,7 @@ def _held(prepared: Prepared, feature_steps: int = 0) -> tuple[PrunedAgent, Mask
         prepared.data,
         prepared.method,
         prepared.request.engine,
-        parameterization=make_parameterization(prepared.parameterization),
+        parameterization=make_parameterization(prepared.settings.parameterization),
         feature_steps=feature_steps,
     )
 
@@ -163,7 +163,7 @@ def _trained(pruned: PrunedAgent, prepared: Prepared) -> TrainingRecord:
         prepared.data,
         prepared.settings.n_steps,
         fit_options=options,
-        averaging=make_averaging(prepared.averaging),
+        averaging=make_averaging(prepared.settings.averaging),
         progress=request.progress,
         checkpoint_dir=request.checkpoint_dir,
     )

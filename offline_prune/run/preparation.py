@@ -14,21 +14,20 @@ import numpy as np
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.masks.build import check_request
 from offline_prune.masks.mask import Mask
-from offline_prune.methods import PruningMethod, PruningSettings
+from offline_prune.methods import PruningMethod
 from offline_prune.methods.default import default_pruning
 from offline_prune.request.options import RunOptions, ScoringOptions
 from offline_prune.request.requests import ScoringRequest, TrainingRequest
-from offline_prune.request.setting import settings
+from offline_prune.request.setting import values
 from offline_prune.request.settings import RunSettings
 from offline_prune.run.choices import (
     check_alone,
     check_batches,
     chosen_averaging,
     chosen_method,
-    chosen_n_batches,
     chosen_parameterization,
+    pruning_settings,
 )
 
 __all__ = ["Prepared", "prepare"]
@@ -43,8 +42,6 @@ class Prepared:
         data: The fixed dataset.
         agent: The agent, built.
         method: The pruning method.
-        parameterization: Of initial weights and steps.
-        averaging: Of the weights that act.
         settings: All of it in words and numbers.
     """
 
@@ -52,8 +49,6 @@ class Prepared:
     data: Dataset
     agent: Agent
     method: PruningMethod
-    parameterization: str
-    averaging: str
     settings: RunSettings
 
 
@@ -69,8 +64,7 @@ def prepare(request: ScoringRequest) -> Prepared:
     Raises:
         InputError: If something is wrong; nothing was scored, trained or written.
     """
-    given = {f.name: getattr(request, f.name) for f in settings(request)}
-    request = check_alone(TrainingRequest(**given))
+    request = check_alone(TrainingRequest(**values(request)))
     trained = getattr(request.algo, "impl", None) is not None  # with weights of its own
     data = load_dataset(request.dataset)
     agent, n_steps = build_agent(
@@ -83,17 +77,10 @@ def prepare(request: ScoringRequest) -> Prepared:
         device=request.device,
     )
     advice = default_pruning(agent, data.metadata.dataset_id)
-    method, refill = request.method, request.refill
+    method, refill = request.method, False
     if method is None:
-        method, refill = advice.method, refill or advice.refill
-    options = {f.name: getattr(request, f.name) for f in settings(ScoringOptions)}
-    options |= {"n_batches": chosen_n_batches(request.n_batches), "refill": refill}
-    asked = PruningSettings(
-        check_request(agent, request.sparsity, request.allocation, request.share_critics),
-        seed=request.seed,
-        n_steps=n_steps,
-        **options,
-    )
+        method, refill = advice.method, advice.refill
+    asked = pruning_settings(request, agent, n_steps, refill=refill)
     check_batches(data, asked.n_batches, agent.algo.batch_size)
     chosen = chosen_method(method, asked, request.rescale)
     parameterization = chosen_parameterization(
@@ -101,16 +88,19 @@ def prepare(request: ScoringRequest) -> Prepared:
     )
     dense = not any(asked.sparsity.values())
     averaging = chosen_averaging(request.averaging, chosen, dense=dense)
-    own = {f.name: getattr(request, f.name) for f in settings(RunOptions)} | options
-    own |= {
-        "allocation": in_words(chosen.settings.allocation),
-        "algo_params": _as_json(request.algo_params or {}),
-        "n_steps": n_steps,
-        "batch_size": agent.algo.batch_size,
-        "device": agent.algo.impl.device,
-        "parameterization": parameterization,
-        "averaging": averaging,
-    }
+    own = (
+        values(request, RunOptions)
+        | values(asked, ScoringOptions)
+        | {
+            "allocation": in_words(chosen.settings.allocation),
+            "algo_params": _as_json(request.algo_params or {}),
+            "n_steps": n_steps,
+            "batch_size": agent.algo.batch_size,
+            "device": agent.algo.impl.device,
+            "parameterization": parameterization,
+            "averaging": averaging,
+        }
+    )
     came_to = RunSettings(
         dataset=data.metadata.dataset_id,
         algo=agent.name,
@@ -120,7 +110,7 @@ def prepare(request: ScoringRequest) -> Prepared:
         versions=_versions(),
         **own,
     )
-    return Prepared(request, data, agent, chosen, parameterization, averaging, came_to)
+    return Prepared(request, data, agent, chosen, came_to)
 
 
 def in_words(value: object) -> str:

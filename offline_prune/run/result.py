@@ -177,7 +177,7 @@ class PruneResult:
         Returns:
             A rich table: ``rich.print(result.summary())``.
         """
-        return summary_table(self._content())
+        return summary_table(self._content(), self.settings)
 
     def _content(self) -> dict[str, Any]:
         """What ``result.json`` holds."""

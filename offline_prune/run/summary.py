@@ -28,16 +28,16 @@ def numbers(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in _ONLY_IN_THE_FILE}
 
 
-def summary_table(content: Mapping[str, Any]) -> Table:
+def summary_table(content: Mapping[str, Any], settings: RunSettings) -> Table:
     """Show a run.
 
     Args:
         content: ``result.json``.
+        settings: Those in it.
 
     Returns:
         A rich table.
     """
-    settings = RunSettings(**content["settings"])
     table = Table(
         title=f"{settings.algo} on {settings.dataset or 'a dataset without an id'},"
         f" {settings.method} at {content['sparsity']:.1%}",

@@ -15,7 +15,7 @@ from offline_prune.base.arguments import shown
 from offline_prune.errors import InputError
 from offline_prune.request.options import RunOptions
 from offline_prune.request.requests import AXES, TrainingRequest
-from offline_prune.request.setting import settings
+from offline_prune.request.setting import settings, values
 
 __all__ = ["DENSE", "FIRST_DEFAULTS", "PRUNING_OPTIONS", "Cell", "plain"]
 
@@ -114,7 +114,7 @@ class Cell(RunOptions):
         Returns:
             The request.
         """
-        own = {f.name: getattr(self, f.name) for f in settings(RunOptions)}
+        own = values(self, RunOptions)
         own |= {name: getattr(self, name) for name in AXES} | {"method": self.pruning_method}
         return TrainingRequest(**{**own, **others})
 

@@ -11,13 +11,12 @@ from offline_prune.base.arguments import whole_number
 from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import InputError, OfflinePruneError
-from offline_prune.masks.build import check_request
-from offline_prune.methods import PruningSettings
 from offline_prune.run.choices import (
     check_alone,
     check_batches,
     chosen_method,
     chosen_n_batches,
+    pruning_settings,
 )
 from offline_prune.run.pruned_agent import check_feature_steps
 from offline_prune.study.cell import Cell
@@ -84,10 +83,4 @@ def _check_on_data(
             f"n_steps={n_steps} cannot be evaluated at {cell.evaluations} evenly spaced"
             " points: choose evaluations that divide it."
         )
-    settings = PruningSettings(
-        sparsity=check_request(agent, cell.sparsity, cell.allocation, cell.share_critics),
-        allocation=cell.allocation,
-        n_steps=n_steps,
-        refill=cell.refill,
-    )
-    chosen_method(cell.pruning_method, settings, cell.rescale)
+    chosen_method(cell.pruning_method, pruning_settings(cell, agent, n_steps), cell.rescale)
