@@ -1,5 +1,6 @@
 """Every test runs on one thread and in a Minari root of its own."""
 
+import os
 import sys
 import warnings
 
@@ -39,8 +40,11 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def minari_root(tmp_path_factory):
-    """A Minari root that lasts for the session: embedded datasets are made once."""
-    return tmp_path_factory.mktemp("minari")
+    """A Minari root of the session, for all workers: embedded datasets are made once."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "minari"
+    root.mkdir(exist_ok=True)
+    return root
 
 
 @pytest.fixture(autouse=True)

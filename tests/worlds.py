@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 from d3rlpy.dataset import MDPDataset
+from d3rlpy.models import PixelEncoderFactory
 
 from offline_prune.agents import build_agent
 from offline_prune.data import Dataset, load_dataset
@@ -19,6 +20,11 @@ KINDS = {
 CASES = [(kind, algo) for kind, algos in KINDS.items() for algo in algos]
 
 # Small networks and few sampled actions: the tests are about exactness, not learning.
+# The layers of d3rlpy's own image encoder with a quarter of its channels and fewer units.
+PIXELS = PixelEncoderFactory(filters=[[8, 8, 4], [16, 4, 2], [16, 3, 1]], feature_size=48)
+ENCODERS = {"iql": ("actor_", "critic_", "value_"), "td3_plus_bc": ("actor_", "critic_"),
+            "cql": ("actor_", "critic_"), "bcq": ("actor_", "critic_", "imitator_"),
+            "bc": ("",)}  # fmt: skip
 PARAMS = {
     ("vector-continuous", "cql"): {"n_action_samples": 3},
     ("vector-continuous", "bcq"): {"n_action_samples": 5},
@@ -81,7 +87,9 @@ def params(kind: str, algo: str) -> dict:
     """Hyperparameters that keep the tests quick."""
     chosen = {"batch_size": 16, **PARAMS.get((kind, algo), {})}
     if kind.startswith("pixel"):
-        return {**chosen, "observation_scaler": "pixel"}
+        which = ENCODERS[algo] if kind == "pixel-continuous" else ("",)
+        encoders = {f"{network}encoder_factory": PIXELS for network in which}
+        return {**chosen, **encoders, "observation_scaler": "pixel"}
     return {**chosen, "hidden_units": [24, 24]}
 
 

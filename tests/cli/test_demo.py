@@ -15,6 +15,7 @@ def test_the_table_fits_eighty_columns_and_shows_every_number():
             "pendulum/mixture-v0",
             algo,
             sparsity,
+            method="random",
             n_steps=2,
             seed=seed,
             evaluate=1 if algo == "bc" else 0,

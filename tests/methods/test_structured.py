@@ -2,7 +2,6 @@
 
 import itertools
 
-import d3rlpy
 import numpy as np
 import pytest
 import torch
@@ -144,24 +143,6 @@ def test_wrong_requests_are_refused():
         run("vector-continuous", "bc", "structured(begin=0.9, end=0.1)")
     with pytest.raises(InputError, match="refill"):
         run("vector-continuous", "bc", "structured", refill=True)
-
-
-def test_sparsity_zero_is_stock_d3rlpy():
-    ours = run("vector-continuous", "iql", sparsity=0.0, n_steps=6)
-    d3rlpy.seed(0)
-    stock = ours.algo.config.create(device="cpu:0")
-    stock.fit(
-        dataset("vector-continuous").buffer,
-        n_steps=6,
-        n_steps_per_epoch=6,
-        logger_adapter=NoopAdapterFactory(),
-        show_progress=False,
-    )
-    for a, b in zip(
-        ours.algo.impl.modules.policy.parameters(), stock.impl.modules.policy.parameters(),
-        strict=True,
-    ):  # fmt: skip
-        assert torch.equal(a, b)
 
 
 def test_channels_stay_in_multiples():

@@ -234,33 +234,6 @@ def test_the_same_seed_gives_the_same_run(method):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("method", MAGNITUDE_AND_DYNAMIC)
-def test_sparsity_zero_is_stock_d3rlpy(method):
-    ours = prune_then_train(
-        dataset("vector-continuous"),
-        "iql",
-        0.0,
-        method=method,
-        n_steps=12,
-        evaluate=0,
-        algo_params=params("vector-continuous", "iql"),
-        progress=False,
-    )
-    d3rlpy.seed(0)
-    stock = ours.algo.config.create(device="cpu:0")
-    stock.fit(
-        dataset("vector-continuous").buffer,
-        n_steps=12,
-        n_steps_per_epoch=12,
-        logger_adapter=NoopAdapterFactory(),
-        show_progress=False,
-    )
-    for field, module in stock.impl.modules.get_torch_modules().items():
-        found = getattr(ours.algo.impl.modules, field).state_dict()
-        for name, tensor in module.state_dict().items():
-            assert torch.equal(tensor, found[name]), (field, name)
-
-
 def test_exchange_by_hand():
     weight = torch.tensor([[0.5, -0.1, 0.0], [0.3, 0.0, -0.2]])
     kept = torch.tensor([[True, True, False], [True, False, True]])

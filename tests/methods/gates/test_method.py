@@ -214,34 +214,6 @@ def test_only_the_networks_asked_for_are_gated():
     assert final["critic"].sparsity == final["value"].sparsity == 0.0
 
 
-def test_sparsity_zero_is_stock_d3rlpy():
-    ours = prune_then_train(
-        dataset("vector-continuous"),
-        "iql",
-        0.0,
-        method="gates",
-        n_steps=12,
-        evaluate=0,
-        algo_params=params("vector-continuous", "iql"),
-        progress=False,
-    )
-    d3rlpy.seed(0)
-    stock = ours.algo.config.create(device="cpu:0")
-    stock.fit(
-        dataset("vector-continuous").buffer,
-        n_steps=12,
-        n_steps_per_epoch=12,
-        logger_adapter=NoopAdapterFactory(),
-        show_progress=False,
-    )
-    for ours_, theirs in zip(
-        ours.algo.impl.modules.policy.parameters(),
-        stock.impl.modules.policy.parameters(),
-        strict=True,
-    ):
-        assert torch.equal(ours_, theirs)
-
-
 def test_a_file_saved_after_the_run_opens_and_predicts_the_same(tmp_path):
     subject = begun("vector-continuous", "cql")
     fit(subject, "vector-continuous", 40)
