@@ -1,17 +1,21 @@
 """How much of its dense return does a pruned agent keep?
 
-    offline-prune sweep benchmarks/retention/rates.toml --out benchmarks/retention/rates
-    offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
-    offline-prune sweep benchmarks/retention/longer.toml --out benchmarks/retention/longer
-    offline-prune sweep benchmarks/retention/grid.toml --out benchmarks/retention/results
     python benchmarks/retention/table.py
 
-writes ``benchmarks/retention/README.md`` of whatever cells are done.
+writes ``benchmarks/retention/README.md`` of whatever cells the archives hold. They are those
+of four sweeps: ``grid.toml`` (``results``), ``rates.toml``, ``choice.toml`` and
+``longer.toml``. To go on with one that is not done:
+
+    tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
+    offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
+    make cells STUDY=benchmarks/retention/choice
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +38,7 @@ Runs = dict[int, Mapping[str, Any]]
 
 def main() -> None:
     """Write the page."""
-    arms = _arms(read_records(FOLDER / "results"))
+    arms = _recorded("results")
     datasets = sorted({key[0] for key in arms})
     parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
     for dataset in datasets:
@@ -47,7 +51,7 @@ def main() -> None:
         ("Which mask, and which steps?", "choice"),
         ("Three times the steps", "longer"),
     ):
-        if found := _arms(read_records(FOLDER / folder)):
+        if found := _recorded(folder):
             parts += [f"## {heading}", _rates(found)]
             if folder == "longer":
                 parts += [_points(found)]
@@ -59,7 +63,11 @@ Arm = tuple[str, str, str, float, str, int]
 """Dataset, algorithm, method, sparsity, what the cell says besides, gradient steps."""
 
 
-def _arms(records: Iterable[Mapping[str, Any]]) -> dict[Arm, Runs]:
+def _recorded(name: str) -> dict[Arm, Runs]:
+    """The arms of a sweep whose cells are in the archive of that name."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.unpack_archive(FOLDER / f"{name}.tar.xz", folder, filter="data")
+        records = read_records(Path(folder) / name)
     found: dict[Arm, Runs] = {}
     for record in records:
         if record["status"] != "ok":
