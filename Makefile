@@ -9,7 +9,7 @@ CONSTRAINTS := constraints.txt
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test compat bench lint format clean
+.PHONY: demo test compat bench cells lint format clean
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
@@ -33,6 +33,13 @@ compat:
 # About a quarter of an hour; nothing else should run meanwhile.
 bench: $(READY)
 	$(BIN)/python benchmarks/training_speed.py
+
+# The cells of a folder that a sweep wrote, as the one file beside it that git keeps; the
+# same cells are the same bytes (GNU tar). `make cells STUDY=benchmarks/retention/choice`
+cells:
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+	    --use-compress-program="xz -9" -C $(dir $(STUDY:/=)) \
+	    -cf $(STUDY:/=).tar.xz $(notdir $(STUDY:/=))/cells
 
 lint: $(READY)
 	$(BIN)/ruff check .

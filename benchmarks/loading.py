@@ -5,17 +5,18 @@ python benchmarks/loading.py
 
 from __future__ import annotations
 
-import os
-import subprocess
+import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
 from gymnasium.spaces import Box
 from minari.data_collector.episode_buffer import EpisodeBuffer
+from processes import in_a_process
 
 from offline_prune.base.atomic import written_aside
 from offline_prune.data import load_dataset
@@ -25,56 +26,74 @@ RESULTS = Path(__file__).parent / "results" / "loading.md"
 EPISODES, LENGTH, OBSERVATION, ACTION = 1_000, 1_000, 11, 3
 FIELDS = ("frames", "actions", "rewards", "terminals")
 
-# Runs in a process of its own. Linux keeps the peak of resident memory as VmHWM, and
-# starts it anew when 5 is written to clear_refs.
-MEASURE = """
-import sys, time
-import torch
-torch.set_num_threads(1)
-from pathlib import Path
-from offline_prune import load_dataset
 
-def kilobytes(name):
+def write_noise(
+    path: Path,
+    episodes: int,
+    length: int,
+    observation: int,
+    action: int,
+    dtype: type[np.floating[Any]],
+) -> float:
+    """Write a synthetic Minari dataset into a folder.
+
+    Args:
+        path: The folder.
+        episodes: How many.
+        length: Transitions of each.
+        observation: Dimensions of an observation.
+        action: Dimensions of an action.
+        dtype: Of observations and rewards.
+
+    Returns:
+        The seconds of writing alone.
+    """
+    rng = np.random.default_rng(0)
+    flags = np.zeros(length, dtype=bool)
+    last = flags.copy()
+    last[-1] = True
+    played = [
+        EpisodeBuffer(
+            observations=rng.normal(size=(length + 1, observation)).astype(dtype),
+            actions=rng.uniform(-1, 1, (length, action)).astype(np.float32),
+            rewards=rng.normal(size=length).astype(dtype),
+            terminations=flags,
+            truncations=last,
+        )
+        for _ in range(episodes)
+    ]
+    start = time.perf_counter()
+    write_dataset(
+        "benchmark/noise-v0",
+        played,
+        observation_space=Box(-np.inf, np.inf, (observation,), dtype),
+        action_space=Box(-1, 1, (action,), np.float32),
+        env_spec=None,
+        metadata={"description": "Noise."},
+        path=path,
+    )
+    return time.perf_counter() - start
+
+
+def kilobytes(name: str) -> int:
+    """A number of ``/proc/self/status``."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])
 
-load_dataset(Path(sys.argv[2])).buffer  # everything imported and warm
-Path("/proc/self/clear_refs").write_text("5")
-base = kilobytes("VmRSS")
-start = time.perf_counter()
-data = load_dataset(Path(sys.argv[1]))
-data.buffer
-seconds = time.perf_counter() - start
-peak = kilobytes("VmHWM") - base
-size = sum(getattr(data, f).nbytes for f in ("frames", "actions", "rewards", "terminals"))
-print(seconds, peak * 1024 / size, size / 2**20, len(data))
-"""
 
-
-def make(path: Path, episodes: int) -> None:
-    """Write a synthetic Minari dataset."""
-    rng = np.random.default_rng(0)
-    flags = np.zeros(LENGTH, dtype=bool)
-    last = flags.copy()
-    last[-1] = True
-    write_dataset(
-        "benchmark/loading-v0",
-        [
-            EpisodeBuffer(
-                observations=rng.normal(size=(LENGTH + 1, OBSERVATION)),
-                actions=rng.uniform(-1, 1, (LENGTH, ACTION)).astype(np.float32),
-                rewards=rng.normal(size=LENGTH),
-                terminations=flags,
-                truncations=last,
-            )
-            for _ in range(episodes)
-        ],
-        observation_space=Box(-np.inf, np.inf, (OBSERVATION,), np.float64),
-        action_space=Box(-1, 1, (ACTION,), np.float32),
-        env_spec=None,
-        metadata={},
-        path=path,
-    )
+def load(path: Path, warm: Path) -> tuple[float, float, float, int]:
+    """Seconds, peak of memory over the arrays, their MiB and transitions of a dataset."""
+    _ = load_dataset(warm).buffer  # everything imported and warm
+    # Linux keeps the peak of resident memory as VmHWM, and starts it anew with this.
+    Path("/proc/self/clear_refs").write_text("5")
+    base = kilobytes("VmRSS")
+    start = time.perf_counter()
+    data = load_dataset(path)
+    _ = data.buffer
+    seconds = time.perf_counter() - start
+    peak = kilobytes("VmHWM") - base
+    size = sum(getattr(data, field).nbytes for field in FIELDS)
+    return seconds, peak * 1024 / size, size / 2**20, len(data)
 
 
 def batch_milliseconds(path: Path) -> tuple[float, float]:
@@ -94,18 +113,9 @@ def main() -> None:
     """Measure and write the table."""
     with tempfile.TemporaryDirectory() as folder:
         large, small = Path(folder) / "large", Path(folder) / "small"
-        make(large, EPISODES)
-        make(small, 100)
-        runs = []
-        for _ in range(3):
-            done = subprocess.run(
-                [sys.executable, "-c", MEASURE, str(large), str(small)],
-                capture_output=True,
-                text=True,
-                check=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-            runs.append([float(word) for word in done.stdout.split()])
+        for path, episodes in ((large, EPISODES), (small, 100)):
+            write_noise(path, episodes, LENGTH, OBSERVATION, ACTION, np.float64)
+        runs = [in_a_process(__file__, large, small) for _ in range(3)]
         seconds, ratio, size, count = np.median(runs, axis=0)
         ours, theirs = batch_milliseconds(small)
     text = f"""# Loading and sampling
@@ -130,4 +140,7 @@ transitions. Made by `python benchmarks/loading.py`.
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 3:
+        print(json.dumps(load(*map(Path, sys.argv[1:]))))
+    else:
+        main()

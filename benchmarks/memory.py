@@ -5,14 +5,15 @@ python benchmarks/memory.py
 
 from __future__ import annotations
 
+import json
 import resource
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
+from processes import in_a_process
 from training_speed import CONTINUOUS, DATASET, config_of, training
 
 from offline_prune import load_dataset, prune
@@ -63,16 +64,14 @@ def run(algo: str, width: int, contender: str) -> tuple[float, float]:
 def main() -> None:
     """Measure and write the table."""
     if len(sys.argv) == 4:
-        print(*run(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+        print(json.dumps(run(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
         return
     rows, numba = [], []
     for width in WIDTHS:
         for algo in CONTINUOUS:
             cells = []
             for contender in CONTENDERS:
-                command = [sys.executable, __file__, algo, str(width), contender]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                peak, kernels = map(float, done.stdout.split()[-2:])
+                peak, kernels = in_a_process(__file__, algo, width, contender)
                 cells.append(f"{peak:.0f}")
                 numba += [kernels] if kernels else []
             rows.append(f"| {algo} | {width}-{width} | {' | '.join(cells)} |")

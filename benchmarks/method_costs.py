@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scoring_stability import step_seconds
 from training_speed import CONTINUOUS, DATASET, config_of
 
 from offline_prune import Dataset, load_dataset
@@ -21,18 +22,6 @@ from offline_prune.methods import METHODS, PruningSettings, make_method
 
 RESULTS = Path(__file__).parent / "results" / "method_costs.md"
 SPARSITY, REPEATS = 0.95, 3
-
-
-def step_seconds(data: Dataset, config: Any) -> float:
-    """Median time of a dense gradient step."""
-    agent = build_agent(data, config).agent
-    times = []
-    for _ in range(8):
-        batch = data.buffer.sample_transition_batch(agent.algo.batch_size)
-        start = time.perf_counter()
-        agent.algo.update(batch)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[2:]))
 
 
 def method_seconds(data: Dataset, config: Any, method: str) -> float:
@@ -53,7 +42,10 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     data = load_dataset(DATASET)
-    steps = {algo: step_seconds(data, config_of(algo, 256)) for algo in CONTINUOUS}
+    steps = {
+        algo: step_seconds(build_agent(data, config_of(algo, 256)).agent, data)
+        for algo in CONTINUOUS
+    }
     lines = [
         "# What choosing a mask costs",
         "",

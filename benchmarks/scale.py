@@ -12,59 +12,30 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from processes import in_a_process
 
 RESULTS = Path(__file__).parent / "results" / "scale.md"
 TRANSITIONS, LENGTH = 1_000_000, 1_000
 OBSERVATION, ACTION = 17, 6
 STEPS = 300
 BYTES = 4 * (OBSERVATION + ACTION + 2)  # and a reward and a flag
-DATASET = "synthetic/scale-v0"
 
 
-def write(n: int) -> dict[str, float]:
+def write(n: int, path: Path) -> dict[str, float]:
     """Write the dataset; returns the seconds and the bytes of its files."""
     import numpy as np
-    from gymnasium.spaces import Box
-    from minari.data_collector.episode_buffer import EpisodeBuffer
+    from loading import write_noise
 
-    from offline_prune.data.made.store import write_dataset
-
-    rng = np.random.default_rng(0)
-    flags = np.zeros(LENGTH, dtype=bool)
-    ends = flags.copy()
-    ends[-1] = True
-    episodes = [
-        EpisodeBuffer(
-            observations=rng.standard_normal((LENGTH + 1, OBSERVATION), dtype=np.float32),
-            actions=rng.uniform(-1, 1, (LENGTH, ACTION)).astype(np.float32),
-            rewards=rng.standard_normal(LENGTH, dtype=np.float32),
-            terminations=flags,
-            truncations=ends,
-        )
-        for _ in range(n // LENGTH)
-    ]
-    start = time.perf_counter()
-    dataset = write_dataset(
-        DATASET,
-        episodes,
-        observation_space=Box(-np.inf, np.inf, (OBSERVATION,), np.float32),
-        action_space=Box(-1, 1, (ACTION,), np.float32),
-        env_spec=None,
-        metadata={"description": "Noise."},
-    )
-    files = Path(dataset.storage.data_path).glob("*")
-    return {
-        "seconds": time.perf_counter() - start,
-        "bytes": sum(file.stat().st_size for file in files),
-    }
+    seconds = write_noise(path, n // LENGTH, LENGTH, OBSERVATION, ACTION, np.float32)
+    return {"seconds": seconds, "bytes": sum(f.stat().st_size for f in path.glob("data/*"))}
 
 
-def use(n: int) -> dict[str, float]:
+def use(n: int, path: Path) -> dict[str, float]:
     """Load the dataset and train on it; returns seconds and peaks of memory in bytes."""
     import torch
 
@@ -73,7 +44,7 @@ def use(n: int) -> dict[str, float]:
     torch.set_num_threads(1)
     imports = _peak()
     start = time.perf_counter()
-    data = load_dataset(DATASET)
+    data = load_dataset(path)
     loading, loaded = time.perf_counter() - start, _peak()
     assert len(data) == n
     fields = (data.frames, data.actions, data.rewards, data.terminals, data.timeouts)
@@ -96,18 +67,6 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def _in_a_process(stage: str, n: int, root: str) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, __file__, stage, str(n)],
-        env={**os.environ, "MINARI_DATASETS_PATH": root, "OMP_NUM_THREADS": "1"},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def measure(n: int) -> list[str]:
     """One row of the table."""
     with tempfile.TemporaryDirectory() as root:
@@ -116,7 +75,8 @@ def measure(n: int) -> list[str]:
             raise SystemExit(
                 f"{needed / 2**30:.1f} GiB are needed in {root}, {free} bytes are free"
             )
-        written, used = _in_a_process("write", n, root), _in_a_process("use", n, root)
+        path = Path(root) / "noise"
+        written, used = (in_a_process(__file__, stage, n, path) for stage in ("write", "use"))
     mib = 2.0**20
     above = used["trained"] - used["imports"]
     return [
@@ -164,6 +124,10 @@ def main(sizes: list[int]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] in (["write"], ["use"]):
-        print(json.dumps({"write": write, "use": use}[sys.argv[1]](int(sys.argv[2]))))
+        print(
+            json.dumps(
+                {"write": write, "use": use}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
+            )
+        )
     else:
         main([int(size) for size in sys.argv[1:]] or [TRANSITIONS])

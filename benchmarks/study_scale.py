@@ -14,13 +14,14 @@ import math
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from processes import in_a_process
 
 RESULTS = Path(__file__).parent / "results" / "study_scale.md"
 DATASET, SEEDS, SPARSITIES = "pendulum/mixture-v0", 5, (0.0, 0.8, 0.9, 0.95)
@@ -150,16 +151,10 @@ def run(stage: str, directory: Path) -> None:
 def measure(stage: str, directory: Path) -> list[float]:
     """CPU and wall-clock seconds of a stage, then those of its whole process."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, __file__, stage, str(directory)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    seconds = in_a_process(__file__, stage, directory)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return [*json.loads(done.stdout.splitlines()[-1]), cpu, wall]
+    return [*seconds, cpu, wall]
 
 
 def main() -> None:

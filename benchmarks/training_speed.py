@@ -1,4 +1,4 @@
-"""Gradient steps against stock d3rlpy, interleaved in one process, and what scoring costs.
+"""Gradient steps against stock d3rlpy, interleaved in one process.
 
 python benchmarks/training_speed.py [--device cuda]
 
@@ -26,10 +26,8 @@ from d3rlpy.models import VectorEncoderFactory
 from scipy.stats import gmean
 
 from offline_prune import Dataset, load_dataset, prune
-from offline_prune.agents import build_agent
 from offline_prune.agents.build import d3rlpy_config_class
 from offline_prune.base.atomic import written_aside
-from offline_prune.saliency import SALIENCIES, score_networks
 
 RESULTS = Path(__file__).parent / "results"
 DATASET, BATCH_SIZE, ROUNDS = "halfcheetah/medium-small-v0", 256, 5
@@ -131,7 +129,7 @@ def measure(
     stock.build_with_dataset(stock_buffer)
     contenders = {"stock": training(stock, stock_buffer, device)}
     for sparsity in sparsities:
-        # Longer steps cost two operations on a vector: benchmarks/longer_steps.py.
+        # Longer steps would cost two operations on a vector.
         agent, _ = prune(
             data, config, sparsity, n_batches=1, parameterization="standard", device=device
         )
@@ -174,31 +172,6 @@ def wide_table(wide: list[Row], narrow: list[Row]) -> list[str]:
     ]
 
 
-def scoring_table(data: Dataset, narrow: list[Row]) -> list[str]:
-    """What scoring on one mini-batch costs, in stock dense gradient steps."""
-    lines = [
-        "## Scoring, one thread",
-        "",
-        "One mini-batch of 256 in gradient steps of the dense agent. `prune_then_train` scores on",
-        "eight unless told otherwise ([why](scoring_stability.md)).",
-        "",
-        "| algorithm | SNIP | GraSP |",
-        "|---|---|---|",
-    ]
-    for row in narrow:
-        agent = build_agent(data, config_of(row.algo, 256)).agent
-        cells = []
-        for saliency in ("snip", "grasp"):
-            times = []
-            for seed in range(3):
-                start = time.perf_counter()
-                score_networks(agent, data, SALIENCIES[saliency], n_batches=1, seed=seed)
-                times.append(1e3 * (time.perf_counter() - start))
-            cells.append(f"{np.median(times) / row.ours[0.0]:.1f}")
-        lines.append(f"| {row.algo} | {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
 def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
     """Every table of the CPU."""
     lines = [
@@ -229,7 +202,7 @@ def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
         wide.append(measure(algo, 1024, data, WIDE_SPARSITIES, "cpu"))
         print("wide", wide[-1], flush=True)
     lines += ratio_table("1024-1024, one thread", wide, wide)
-    return [*lines, *wide_table(wide, narrow), *scoring_table(data, narrow)]
+    return [*lines, *wide_table(wide, narrow)]
 
 
 def on_gpu(data: Dataset, discrete: Dataset) -> list[str]:

@@ -2,13 +2,14 @@
 
     python benchmarks/study/answers.py
 
-reads ``benchmarks/study/results`` and writes ``benchmarks/study/answers.md``.
+reads ``benchmarks/study/results.tar.xz`` and writes ``benchmarks/study/answers.md``.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from offline_prune.base.atomic import written_aside
 from offline_prune.evaluation.statistics import Estimate, probability_of_improvement
 from offline_prune.reporting import Analysis, analyse
 from offline_prune.reporting.tasks import Group, Task
+from offline_prune.study import read_records
 
 FOLDER = Path(__file__).parent
 SNIP, GRASP, RANDOM = "snip", "grasp", "random, allocation erk"
@@ -37,14 +39,18 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 def main() -> None:
     """Write the answers."""
-    analysis = analyse(FOLDER / "results")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.unpack_archive(FOLDER / "results.tar.xz", folder, filter="data")
+        analysis = analyse(Path(folder) / "results")
+        records = read_records(Path(folder) / "results")
+    hours = {record["id"]: record["timing"]["seconds"] / 3600 for record in records}
     parts = [
         "# Answers of the study",
         "Made by `python benchmarks/study/answers.py` of the committed results. Scores are"
         " normalised returns, mean over the final window; intervals are 95 % (stratified bootstrap"
         " over seeds).",
         "## Budget",
-        _budget(analysis),
+        _budget(analysis, hours),
         "## Dense agents",
         _dense(analysis),
         "## Where is performance retained?",
@@ -69,9 +75,7 @@ def main() -> None:
         aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _budget(analysis: Analysis) -> str:
-    with (FOLDER / "results" / "timings.csv").open(newline="", encoding="utf-8") as file:
-        hours = {row["id"]: float(row["seconds"]) / 3600 for row in csv.DictReader(file)}
+def _budget(analysis: Analysis, hours: Mapping[str, float]) -> str:
     rows = []
     for task in analysis.tasks:
         runs = [run for group in task.groups for run in group.runs]
