@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from offline_prune.base.arguments import shown
+from offline_prune.base.as_json import as_json
 from offline_prune.errors import InputError
 from offline_prune.request.options import RunOptions
 from offline_prune.request.requests import AXES, TrainingRequest
@@ -142,7 +141,7 @@ def plain(name: str, value: Any) -> Any:
         InputError: If it holds anything else.
     """
     try:
-        return json.loads(json.dumps(value, sort_keys=True, default=_as_json))
+        return as_json(value, _refused, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{name} of a study is made of numbers, words, lists and tables, so that it can be"
@@ -150,11 +149,7 @@ def plain(name: str, value: Any) -> Any:
         ) from error
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+def _refused(value: Any) -> None:
     raise TypeError(f"it holds a {type(value).__name__}")
 
 

@@ -10,13 +10,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from offline_prune.base.atomic import refused_write
+from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
 from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import evaluate
@@ -34,8 +34,6 @@ __all__ = ["NO_ROOM", "failure", "perform"]
 
 NO_ROOM = "no room"
 """Status of a cell that met a full disk: it did not fail, and is not to be recorded."""
-
-_PACKAGES = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium", "numpy")
 
 
 def perform(
@@ -109,7 +107,7 @@ def _record(cell: Cell) -> dict[str, Any]:
         "timing": {},
         "versions": {
             "python": platform.python_version(),
-            **{package: version(package) for package in _PACKAGES},
+            **versions("offline-prune", "d3rlpy", "minari", "torch", "gymnasium", "numpy"),
         },
     }
 
