@@ -9,7 +9,6 @@ from typing import Any
 
 from offline_prune.evaluation.statistics import Estimate
 from offline_prune.reporting.analysis import Analysis
-from offline_prune.reporting.layers import mean_densities
 from offline_prune.reporting.tables import failed_table, overall_table
 from offline_prune.reporting.tasks import Group
 
@@ -96,7 +95,7 @@ def _curves(analysis: Analysis) -> Iterator[Sequence[Any]]:
 def _layers(analysis: Analysis) -> Iterator[Sequence[Any]]:
     for task in analysis.tasks:
         for g in task.groups:
-            for (network, layer), density in mean_densities(g).items():
+            for (network, layer), density in g.layer_densities.items():
                 yield (task.dataset, task.algo, task.settings, g.label, g.kind, _sparsity(g),
                        network, layer, density)  # fmt: skip
 

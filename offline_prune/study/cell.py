@@ -117,6 +117,27 @@ class Cell(RunOptions):
         own |= {name: getattr(self, name) for name in AXES} | {"method": self.pruning_method}
         return TrainingRequest(**{**own, **others})
 
+    def interval(self, n_steps: int) -> int:
+        """Gradient steps between two evaluations.
+
+        Args:
+            n_steps: Gradient steps of the run.
+
+        Returns:
+            The steps; all of them where nothing is evaluated.
+
+        Raises:
+            InputError: If the evaluations cannot be evenly spaced.
+        """
+        if not self.evaluate:
+            return n_steps
+        if n_steps % self.evaluations:
+            raise InputError(
+                f"n_steps={n_steps} cannot be evaluated at {self.evaluations} evenly spaced"
+                " points: choose evaluations that divide it."
+            )
+        return n_steps // self.evaluations
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
         return dataclasses.asdict(self)

@@ -18,7 +18,6 @@ import torch
 from offline_prune.base.atomic import refused_write
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
-from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.masks.build import LayerCollapseWarning
@@ -126,12 +125,7 @@ def _run(
 ) -> tuple[PruneResult, LearningCurve]:
     data = _dataset(cell.dataset, os.environ.get("MINARI_DATASETS_PATH"))
     n_steps = cell.n_steps or _recipe_steps(cell, data.metadata)
-    if cell.evaluate and n_steps % cell.evaluations:
-        raise InputError(
-            f"n_steps={n_steps} cannot be evaluated at {cell.evaluations} evenly spaced"
-            " points: choose evaluations that divide it."
-        )
-    interval = n_steps // cell.evaluations if cell.evaluate else n_steps
+    interval = cell.interval(n_steps)
     cut = cell.max_episode_steps
     curve = LearningCurve(
         data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch, cut
