@@ -104,22 +104,16 @@ def estimate(
     widest: int | None = None,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
-    """A number and its interval.
+    """A number and its interval; :func:`bootstrap` says more of what it takes, and refuses.
 
     Args:
         samples: Task → runs.
-        statistic: Of one array a task, (batch, runs) → (…, batch).
+        statistic: Of one array a task.
         level: Of the interval.
         n_resamples: Bootstrap samples.
         seed: Of the draws.
-        widest: Numbers that one resample makes of one task, for the size of a batch.
+        widest: For the size of a batch.
         within: Where the ends of the interval lie at the most.
-
-    Returns:
-        The estimate.
-
-    Raises:
-        InputError: If a task has a single run, or a number is of the wrong kind.
     """
     one, resampled = bootstrap(samples, statistic, n_resamples, seed, widest)
     runs = [len(sample) for sample in samples.values()]
