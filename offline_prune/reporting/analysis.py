@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from offline_prune.errors import InputError
-from offline_prune.evaluation.statistics import (
-    Estimate,
-    interquartile_mean,
-    probability_of_improvement,
-    ratio_to_dense,
+from offline_prune.evaluation.statistics import interquartile_mean, probability_of_improvement
+from offline_prune.reporting.comparison import (
+    BesideDense,
+    Comparison,
+    compare,
+    ratio_over_pairs,
 )
-from offline_prune.reporting.comparison import Comparison, compare
 from offline_prune.reporting.kinds import KINDS
 from offline_prune.reporting.runs import Run, read_runs
 from offline_prune.reporting.tasks import Task, find_tasks
@@ -21,26 +20,19 @@ from offline_prune.reporting.tasks import Task, find_tasks
 __all__ = ["Analysis", "Overall", "analyse"]
 
 
-@dataclass(frozen=True)
-class Overall:
+@dataclass(frozen=True, kw_only=True)
+class Overall(BesideDense):
     """A method over all tasks that have normalised scores and dense runs.
+
+    Its interval is stratified by task, its probability that of a random task.
 
     Attributes:
         label: The method.
         scores: Task → final-window scores of its runs.
-        interval: Interquartile mean over all runs, stratified by task.
-        ratio: To dense, over the seeds of both; None of dense, or where dense scores
-            too little.
-        over_dense: Probability that a run beats a dense one on a random task.
-        failed: Runs that failed.
     """
 
     label: str
     scores: Mapping[str, list[float]]
-    interval: Estimate
-    ratio: Estimate | None
-    over_dense: Estimate | None
-    failed: int
 
 
 @dataclass(frozen=True)
@@ -170,26 +162,14 @@ def _overall(
         base = {name: list(own.values()) for name, own in dense.items()}
         found.append(
             Overall(
-                label,
-                scores,
-                interquartile_mean(scores),
-                None if is_dense else _ratio(values, dense),
-                probability_of_improvement(scores, base) if base and not is_dense else None,
-                sum(len(group.failed) for group in groups.values()),
+                label=label,
+                scores=scores,
+                interval=interquartile_mean(scores),
+                ratio=None if is_dense else ratio_over_pairs(values, dense),
+                over_dense=probability_of_improvement(scores, base)
+                if base and not is_dense
+                else None,
+                failed=sum(len(group.failed) for group in groups.values()),
             )
         )
     return tuple(found)
-
-
-def _ratio(
-    ours: Mapping[str, dict[int, float]], dense: Mapping[str, dict[int, float]]
-) -> Estimate | None:
-    pairs: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
-    for name in dense:
-        for seed in sorted(ours[name].keys() & dense[name].keys()):
-            for side, values in zip(pairs, (ours, dense), strict=True):
-                side.setdefault(name, []).append(values[name][seed])
-    try:
-        return ratio_to_dense(*pairs) if len(pairs[0]) == len(ours) else None
-    except InputError:
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -17,22 +18,52 @@ from offline_prune.evaluation.statistics import (
 from offline_prune.reporting.kinds import shuffled
 from offline_prune.reporting.tasks import Group, Task
 
-__all__ = ["Comparison", "compare", "verdict"]
+__all__ = ["BesideDense", "Comparison", "compare", "ratio_over_pairs"]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class BesideDense:
+    """Runs of a method beside those of the dense agent.
+
+    Attributes:
+        interval: Interquartile mean of the final-window means with its 95 % interval; None
+            with fewer than two seeds.
+        ratio: Of the interquartile means, ours to dense, over the seeds of both; None of
+            dense, or where dense scores too little.
+        over_dense: Probability that a run of ours beats a dense one.
+        failed: Runs that failed. They count against it: what is left would be the lucky
+            seeds.
+    """
+
+    interval: Estimate | None
+    ratio: Estimate | None
+    over_dense: Estimate | None
+    failed: int
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the ratio's interval says; None without a ratio. A failed run: not retained."""
+        if self.ratio is None:
+            return None
+        return "not retained" if self.failed else self.ratio.verdict
+
+    @property
+    def retained(self) -> bool | None:
+        """Whether the ratio's lower bound is at least .97; None without a ratio."""
+        return None if self.verdict is None else self.verdict == "retained"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(BesideDense):
     """One row of a task's table.
 
     Attributes:
         group: The runs.
         values: Final-window means, by seed.
         iqm: Their interquartile mean; None without any.
-        interval: The same with its 95 % interval; None with fewer than two seeds.
-        ratio: Of the interquartile means, ours to dense, over the seeds of both.
         no_ratio: Why there is no ratio.
-        over_dense: Probability that a run of ours beats a dense one.
-        over_shuffled: The same against the method's own mask, shuffled within layers.
+        over_shuffled: Probability that a run beats one of the method's own mask, shuffled
+            within layers.
         effective_sparsity: Mean fraction of the dense agent's weights that are gone or
             lead nowhere.
         kept: Mean number of weights kept.
@@ -43,45 +74,35 @@ class Comparison:
     group: Group
     values: dict[int, float]
     iqm: float | None
-    interval: Estimate | None
-    ratio: Estimate | None
     no_ratio: str
-    over_dense: Estimate | None
     over_shuffled: Estimate | None
     effective_sparsity: float | None
     kept: float | None
     kept_fraction: float | None
     time_ratio: float | None
 
-    @property
-    def retained(self) -> bool | None:
-        """Whether the ratio's lower bound is at least .97; None without a ratio.
 
-        A failed run counts against it: what is left would be the lucky seeds.
-        """
-        if self.ratio is None:
-            return None
-        return self.ratio.retained and not self.group.failed
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """What the ratio's interval says; None without a ratio. A failed run: not retained."""
-        return verdict(self.ratio, len(self.group.failed))
-
-
-def verdict(ratio: Estimate | None, failed: int) -> Verdict | None:
-    """What a ratio to dense says, where runs may have failed.
+def ratio_over_pairs(
+    ours: Mapping[str, Mapping[int, float]], dense: Mapping[str, Mapping[int, float]]
+) -> Estimate | None:
+    """Ratio to dense over the seeds of both.
 
     Args:
-        ratio: To dense.
-        failed: Runs that failed; what is left would be the lucky seeds.
+        ours: Task → seed → normalised score.
+        dense: The same of the dense agent.
 
     Returns:
-        That of the interval, or ``"not retained"`` where a run failed; None without a ratio.
+        The ratio; None where a task has fewer than two pairs, or dense scores too little.
     """
-    if ratio is None:
+    seeds = {task: sorted(own.keys() & dense.get(task, {}).keys()) for task, own in ours.items()}
+    x, y = (
+        {task: [side[task][seed] for seed in found] for task, found in seeds.items()}
+        for side in (ours, dense)
+    )
+    try:
+        return ratio_to_dense(x, y)
+    except InputError:
         return None
-    return "not retained" if failed else ratio.verdict
 
 
 def compare(task: Task) -> tuple[Comparison, ...]:
@@ -123,6 +144,7 @@ def _compare(task: Task, group: Group) -> Comparison:
         ratio=ratio,
         no_ratio=no_ratio,
         over_dense=None if group is dense else _better(task, group, dense),
+        failed=len(group.failed),
         over_shuffled=_better(task, group, control),
         effective_sparsity=None if connected is None or not size else 1 - connected / size,
         kept=kept,
@@ -140,14 +162,11 @@ def _ratio(task: Task, group: Group) -> tuple[Estimate | None, str]:
     if not task.scored:
         return None, "no references"
     ours, theirs = task.values(group), task.values(dense)
-    seeds = sorted(ours.keys() & theirs.keys())
+    seeds = ours.keys() & theirs.keys()
     if len(seeds) < 2:
         return None, "no pair of seeds" if not seeds else "one pair of seeds"
-    pair = [{task.name: [side[seed] for seed in seeds]} for side in (ours, theirs)]
-    try:
-        return ratio_to_dense(*pair), ""
-    except InputError:
-        return None, "dense scores too little"
+    ratio = ratio_over_pairs({task.name: ours}, {task.name: theirs})
+    return ratio, "" if ratio else "dense scores too little"
 
 
 def _better(task: Task, group: Group, other: Group | None) -> Estimate | None:

@@ -9,8 +9,6 @@ from typing import Any
 
 from offline_prune.evaluation.statistics import Estimate
 from offline_prune.reporting.analysis import Analysis
-from offline_prune.reporting.comparison import verdict
-from offline_prune.reporting.layers import mean_densities
 from offline_prune.reporting.tables import failed_table, overall_table
 from offline_prune.reporting.tasks import Group
 
@@ -67,7 +65,7 @@ def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
             g = c.group
             score = _numbers(c.interval) if c.interval else (c.iqm, None, None)
             yield (task.dataset, task.algo, task.settings, g.label, g.kind, _sparsity(g),
-                   len(c.values), len(g.failed), task.unit, *score, *_numbers(c.ratio),
+                   len(c.values), c.failed, task.unit, *score, *_numbers(c.ratio),
                    c.no_ratio, c.verdict, c.ratio and c.ratio.power,
                    *_numbers(c.over_dense), *_numbers(c.over_shuffled),
                    c.effective_sparsity, c.kept, c.kept_fraction, c.time_ratio)  # fmt: skip
@@ -81,7 +79,7 @@ def _overall(analysis: Analysis) -> Iterator[Sequence[Any]]:
         yield (entry.label, analysis.kinds[entry.label],
                0.0 if entry.ratio is None else analysis.sparsity, len(entry.scores),
                sum(map(len, entry.scores.values())), entry.failed, *_numbers(entry.interval),
-               *_numbers(ratio), verdict(ratio, entry.failed), ratio and ratio.power,
+               *_numbers(ratio), entry.verdict, ratio and ratio.power,
                *_numbers(entry.over_dense))  # fmt: skip
 
 
@@ -97,7 +95,7 @@ def _curves(analysis: Analysis) -> Iterator[Sequence[Any]]:
 def _layers(analysis: Analysis) -> Iterator[Sequence[Any]]:
     for task in analysis.tasks:
         for g in task.groups:
-            for (network, layer), density in mean_densities(g).items():
+            for (network, layer), density in g.layer_densities.items():
                 yield (task.dataset, task.algo, task.settings, g.label, g.kind, _sparsity(g),
                        network, layer, density)  # fmt: skip
 

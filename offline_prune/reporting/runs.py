@@ -13,6 +13,7 @@ from typing import Any
 from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.study import Cell, read_records
 from offline_prune.study.cell import FIRST_DEFAULTS, PRUNING_OPTIONS
+from offline_prune.study.records import check_is_study
 
 __all__ = ["ARM_OPTIONS", "TRAINING_OPTIONS", "Point", "Run", "plain", "read_runs"]
 
@@ -112,11 +113,7 @@ def read_runs(directory: str | Path) -> list[Run]:
         OutputDirectoryError: If it is not the folder of a study, or holds no cell.
         InputError: If a record is not as ``sweep`` writes it.
     """
-    if not (Path(directory) / "cells").is_dir():
-        raise OutputDirectoryError(
-            f"{directory} is not the folder of a study: it has no cells. Expected a folder"
-            " that sweep(…, out=…) or 'offline-prune sweep --out' wrote."
-        )
+    check_is_study(directory)
     wrong = f"A record in {Path(directory) / 'cells'} is not as 'offline-prune sweep' writes it"
     advice = "Remove the file and run the sweep again."
     try:

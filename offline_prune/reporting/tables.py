@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from offline_prune.evaluation.statistics import Estimate, Verdict
 from offline_prune.reporting.analysis import Analysis
-from offline_prune.reporting.comparison import Comparison, verdict
+from offline_prune.reporting.comparison import Comparison
 from offline_prune.reporting.tasks import Task
 
 __all__ = ["ONE_RUN", "Table", "failed_table", "overall_table", "task_table"]
@@ -16,6 +16,9 @@ ONE_RUN = "one run: no interval"
 """Said of a mean where an interval would need a second seed."""
 
 _NONE = "–"
+_SHORT: Mapping[Verdict | None, str] = {
+    None: _NONE, "retained": "yes", "not retained": "no", "undecided": "undecided"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def overall_table(analysis: Analysis) -> Table | None:
     rows = [
         (
             entry.label,
-            _verdict(entry.ratio, entry.failed),
+            _SHORT[entry.verdict],
             *_power(entry.ratio),
             _runs(sum(map(len, entry.scores.values())), entry.failed),
             _interval(entry.interval),
@@ -121,9 +124,9 @@ def _row(task: Task, found: Comparison) -> tuple[str, ...]:
     return (
         group.label,
         _NONE if dense else group.sparsity_text,
-        _verdict(found.ratio, len(group.failed)),
+        _SHORT[found.verdict],
         *_power(found.ratio),
-        _runs(len(found.values), len(group.failed)),
+        _runs(len(found.values), found.failed),
         value,
         _interval(found.ratio) if found.ratio else found.no_ratio or _NONE,
         _interval(found.over_dense, 2),
@@ -152,22 +155,11 @@ def _notes(task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
             " decide this value. Power: how often an equal of dense would be called retained, by"
             " as many runs as there are."
         )
-    if any(c.group.failed for c in found):
+    if any(c.failed for c in found):
         notes.append(
             "Failed runs are in no mean; a row that has one is not retained, whatever its ratio."
         )
     return tuple(notes)
-
-
-def _verdict(ratio: Estimate | None, failed: int) -> str:
-    """Whether a ratio counts as retained."""
-    said = verdict(ratio, failed)
-    return _NONE if said is None else _SHORT[said]
-
-
-_SHORT: Mapping[Verdict, str] = {
-    "retained": "yes", "not retained": "no", "undecided": "undecided"
-}  # fmt: skip
 
 
 def _power(ratio: Estimate | None) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from offline_prune.reporting.kinds import KINDS, kind_of
 from offline_prune.reporting.runs import ARM_OPTIONS, TRAINING_OPTIONS, Run
@@ -43,6 +44,18 @@ class Group:
             return ", ".join(f"{role} {100 * part:g} %" for role, part in self.by_role)
         return f"{100 * self.sparsity:g} %"
 
+    @property
+    def layer_densities(self) -> dict[tuple[str, str], float]:
+        """(network, layer) → fraction of its weights that is kept, mean over the seeds.
+
+        In the order of the agent. Of an agent that is small itself that is 1.
+        """
+        found: dict[tuple[str, str], list[float]] = {}
+        for run in self.runs:
+            for network, layer, density in run.layers:
+                found.setdefault((network, layer), []).append(density)
+        return {where: fmean(values) for where, values in found.items()}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -69,7 +82,7 @@ class Task:
 
     @property
     def unit(self) -> str:
-        """What :meth:`value` is."""
+        """What :meth:`values` are."""
         return "normalised score" if self.scored else "return"
 
     @property
@@ -77,13 +90,12 @@ class Task:
         """The runs that prune nothing."""
         return next((g for g in self.groups if g.kind == "dense"), None)
 
-    def value(self, run: Run) -> float | None:
-        """The final-window mean of a run: its score, or its return without references."""
-        return run.score if self.scored else run.final_return
-
     def values(self, group: Group) -> dict[int, float]:
-        """Seed → final-window mean, of the runs of a group that were evaluated."""
-        found = {run.seed: self.value(run) for run in group.runs}
+        """Seed → final-window mean, of the runs of a group that were evaluated.
+
+        It is a run's score, or its return without references.
+        """
+        found = {run.seed: run.score if self.scored else run.final_return for run in group.runs}
         return {seed: value for seed, value in found.items() if value is not None}
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from offline_prune.base.arguments import folder_path
 from offline_prune.reporting.analysis import Analysis, analyse
 from offline_prune.reporting.csv_files import write_csv_files
-from offline_prune.reporting.figures import FIGURES
+from offline_prune.reporting.figures import FIGURES, Drawing
 from offline_prune.reporting.figures.canvas import require_matplotlib, save, styled
 from offline_prune.reporting.folder import check_folder, replaced_folder
-from offline_prune.reporting.page import Figure, page
+from offline_prune.reporting.page import page
 
 __all__ = ["Report", "report"]
 
@@ -66,18 +66,18 @@ def report(directory: str | Path, out: str | Path | None = None) -> Report:
     analysis = analyse(directory)
     with replaced_folder(target) as aside:
         tables = write_csv_files(analysis, aside)
-        figures = []
+        figures: dict[str, Drawing] = {}
         with styled():
             for name, draw in FIGURES.items():
                 drawing = draw(analysis)
                 if drawing is not None:
                     save(drawing.figure, aside / name)
-                    figures.append(Figure(name, drawing.title, drawing.caption))
+                    figures[name] = drawing
         (aside / _PAGE).write_text(page(analysis, figures, aside), encoding="utf-8")
     return Report(
         target,
         target / _PAGE,
-        tuple(target / f"{f.name}.{kind}" for f in figures for kind in ("png", "svg")),
+        tuple(target / f"{name}.{kind}" for name in figures for kind in ("png", "svg")),
         tuple(target / name for name in tables),
         analysis,
     )

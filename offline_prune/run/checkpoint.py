@@ -17,7 +17,6 @@ import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from torch import Tensor
 
 from offline_prune.base.atomic import remove_leftovers, written_aside
 from offline_prune.base.random_state import get_random_state, set_random_state
+from offline_prune.base.versions import versions
 from offline_prune.data import Dataset
 from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.run.averaging import WeightAverage
@@ -35,7 +35,6 @@ from offline_prune.run.pruned_agent import PrunedAgent
 
 __all__ = ["Checkpoint", "Progress", "can_resume"]
 
-_PACKAGES = ("offline-prune", "d3rlpy", "torch", "numpy")
 _UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
 
 
@@ -184,7 +183,7 @@ def _fingerprint(agent: PrunedAgent, data: Dataset, schedule: Sequence[int]) -> 
     _digest(
         digest,
         {
-            "versions": {name: version(name) for name in _PACKAGES},
+            "versions": versions("offline-prune", "d3rlpy", "torch", "numpy"),
             "config": config.serialize(),
             "device": algo.impl.device,
             "schedule": list(schedule),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
+from offline_prune.base.as_json import as_json
+from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.masks.mask import Mask
 from offline_prune.methods import PruningMethod
@@ -93,7 +89,7 @@ def prepare(request: ScoringRequest) -> Prepared:
         | values(asked, ScoringOptions)
         | {
             "allocation": in_words(chosen.settings.allocation),
-            "algo_params": _as_json(request.algo_params or {}),
+            "algo_params": as_json(request.algo_params or {}, lambda part: type(part).__name__),
             "n_steps": n_steps,
             "batch_size": agent.algo.batch_size,
             "device": agent.algo.impl.device,
@@ -107,7 +103,7 @@ def prepare(request: ScoringRequest) -> Prepared:
         sparsity=dict(asked.sparsity),
         method=in_words(method),
         seed=request.seed,
-        versions=_versions(),
+        versions=versions("offline-prune", "d3rlpy", "minari", "torch", "gymnasium"),
         **own,
     )
     return Prepared(request, data, agent, chosen, came_to)
@@ -125,26 +121,3 @@ def in_words(value: object) -> str:
     if isinstance(value, str | Path):
         return str(value)
     return "a mask" if isinstance(value, Mask) else getattr(value, "__name__", "given")
-
-
-def _as_json(value: Mapping[str, Any]) -> Any:
-    """The same as JSON reads it; what it does not know is named by its type."""
-
-    def other(part: Any) -> Any:
-        if isinstance(part, np.generic | np.ndarray):
-            return part.tolist()
-        return dict(part) if isinstance(part, Mapping) else type(part).__name__
-
-    return json.loads(json.dumps(value, default=other))
-
-
-def _versions() -> dict[str, str]:
-    packages = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium")
-    return {name: _version(name) for name in packages}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:  # a checkout on the path: no reason to lose a trained agent
-        return "not installed"

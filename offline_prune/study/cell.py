@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from offline_prune.base.arguments import shown
+from offline_prune.base.as_json import as_json
 from offline_prune.errors import InputError
 from offline_prune.request.options import RunOptions
 from offline_prune.request.requests import AXES, TrainingRequest
@@ -118,6 +117,27 @@ class Cell(RunOptions):
         own |= {name: getattr(self, name) for name in AXES} | {"method": self.pruning_method}
         return TrainingRequest(**{**own, **others})
 
+    def interval(self, n_steps: int) -> int:
+        """Gradient steps between two evaluations.
+
+        Args:
+            n_steps: Gradient steps of the run.
+
+        Returns:
+            The steps; all of them where nothing is evaluated.
+
+        Raises:
+            InputError: If the evaluations cannot be evenly spaced.
+        """
+        if not self.evaluate:
+            return n_steps
+        if n_steps % self.evaluations:
+            raise InputError(
+                f"n_steps={n_steps} cannot be evaluated at {self.evaluations} evenly spaced"
+                " points: choose evaluations that divide it."
+            )
+        return n_steps // self.evaluations
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
         return dataclasses.asdict(self)
@@ -142,7 +162,7 @@ def plain(name: str, value: Any) -> Any:
         InputError: If it holds anything else.
     """
     try:
-        return json.loads(json.dumps(value, sort_keys=True, default=_as_json))
+        return as_json(value, _refused, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
             f"{name} of a study is made of numbers, words, lists and tables, so that it can be"
@@ -150,11 +170,7 @@ def plain(name: str, value: Any) -> Any:
         ) from error
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+def _refused(value: Any) -> None:
     raise TypeError(f"it holds a {type(value).__name__}")
 
 

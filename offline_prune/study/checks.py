@@ -10,7 +10,7 @@ from offline_prune.agents.build import build_agent
 from offline_prune.base.arguments import whole_number
 from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.errors import InputError, OfflinePruneError
+from offline_prune.errors import OfflinePruneError
 from offline_prune.run.choices import (
     check_alone,
     check_batches,
@@ -78,9 +78,5 @@ def _check_on_data(
     check_feature_steps(agent.algo, cell.feature_steps)
     n_batches = chosen_n_batches(cell.n_batches)
     check_batches(datasets[cell.dataset], n_batches, agent.algo.batch_size)
-    if cell.evaluate and n_steps % cell.evaluations:
-        raise InputError(
-            f"n_steps={n_steps} cannot be evaluated at {cell.evaluations} evenly spaced"
-            " points: choose evaluations that divide it."
-        )
+    cell.interval(n_steps)
     chosen_method(cell.pruning_method, pruning_settings(cell, agent, n_steps), cell.rescale)

@@ -1,4 +1,4 @@
-"""Cells side by side on this machine, through joblib."""
+"""Cells side by side on this machine, through loky."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def run_locally(
         Records, as cells finish.
 
     Raises:
-        InputError: If joblib is missing.
+        InputError: If loky is missing.
     """
     if workers == 1:
         for cell in cells:
             yield perform(cell, checkpoints, environment)
         return
     try:
-        from joblib.externals import loky
+        import loky
     except ImportError as error:
         raise InputError(
-            'Several workers need joblib: pip install "offline-prune[sweep]", or take workers=1.'
+            'Several workers need loky: pip install "offline-prune[sweep]", or take workers=1.'
         ) from error
 
     def run(some: deque[Cell], running: dict[Any, Cell]) -> Iterator[dict[str, Any]]:
@@ -93,7 +93,7 @@ def _manager_dies_in_silence() -> Iterator[None]:
     before = threading.excepthook
 
     def report(arguments: threading.ExceptHookArgs) -> None:
-        if type(arguments.thread).__module__.partition(".")[0] != "joblib":
+        if type(arguments.thread).__module__.partition(".")[0] != "loky":
             before(arguments)
 
     threading.excepthook = report

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from offline_prune.base.atomic import refused_write
 from offline_prune.errors import OutputDirectoryError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows; records are written whole all the same
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["locked"]
 
@@ -28,24 +25,23 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         OutputDirectoryError: If another process holds it, or it cannot be made.
     """
+    path = directory / ".lock"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / ".lock").open("a+")
+        lock = FileLock(path).acquire(blocking=False)
+    except Timeout as error:
+        holder = ""
+        with suppress(OSError):
+            holder = path.read_text().strip()
+        raise OutputDirectoryError(
+            f"Another process ({holder or 'unknown'}) is running a sweep in {directory}."
+            " Wait for it, stop it, or choose another folder."
+        ) from error
     except OSError as error:
         raise refused_write(error) or OutputDirectoryError(
             f"{directory} cannot be made or written in ({error.strerror}). Choose another folder."
         ) from error
-    with lock as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise OutputDirectoryError(
-                    f"Another process ({file.read().strip() or 'unknown'}) is running a sweep"
-                    f" in {directory}. Wait for it, stop it, or choose another folder."
-                ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
+    with lock:
+        with suppress(PermissionError):  # on Windows nobody writes or reads a locked file
+            path.write_text(f"process {os.getpid()}\n")
         yield

@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from offline_prune.base.atomic import written_aside
+from offline_prune.errors import OutputDirectoryError
 
 __all__ = [
     "FORMAT",
+    "check_is_study",
     "checkpoints_path",
     "read_record",
     "read_records",
@@ -33,6 +35,22 @@ __all__ = [
 
 FORMAT = 1
 """Of the records."""
+
+
+def check_is_study(directory: str | Path) -> None:
+    """Refuse a folder that no sweep wrote.
+
+    Args:
+        directory: The folder.
+
+    Raises:
+        OutputDirectoryError: If it has no cells.
+    """
+    if not (Path(directory) / "cells").is_dir():
+        raise OutputDirectoryError(
+            f"{directory} is not the folder of a study: it has no cells. Expected a folder"
+            " that sweep(…, out=…) or 'offline-prune sweep --out' wrote."
+        )
 
 
 def checkpoints_path(directory: Path) -> Path:

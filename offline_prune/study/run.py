@@ -10,15 +10,14 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from offline_prune.base.atomic import refused_write
+from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
-from offline_prune.errors import InputError
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.masks.build import LayerCollapseWarning
@@ -34,8 +33,6 @@ __all__ = ["NO_ROOM", "failure", "perform"]
 
 NO_ROOM = "no room"
 """Status of a cell that met a full disk: it did not fail, and is not to be recorded."""
-
-_PACKAGES = ("offline-prune", "d3rlpy", "minari", "torch", "gymnasium", "numpy")
 
 
 def perform(
@@ -109,7 +106,7 @@ def _record(cell: Cell) -> dict[str, Any]:
         "timing": {},
         "versions": {
             "python": platform.python_version(),
-            **{package: version(package) for package in _PACKAGES},
+            **versions("offline-prune", "d3rlpy", "minari", "torch", "gymnasium", "numpy"),
         },
     }
 
@@ -128,12 +125,7 @@ def _run(
 ) -> tuple[PruneResult, LearningCurve]:
     data = _dataset(cell.dataset, os.environ.get("MINARI_DATASETS_PATH"))
     n_steps = cell.n_steps or _recipe_steps(cell, data.metadata)
-    if cell.evaluate and n_steps % cell.evaluations:
-        raise InputError(
-            f"n_steps={n_steps} cannot be evaluated at {cell.evaluations} evenly spaced"
-            " points: choose evaluations that divide it."
-        )
-    interval = n_steps // cell.evaluations if cell.evaluate else n_steps
+    interval = cell.interval(n_steps)
     cut = cell.max_episode_steps
     curve = LearningCurve(
         data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch, cut

@@ -93,7 +93,7 @@ def sweep(
             ``"*"`` go to all.
         exclude: Combinations to leave out (:func:`~offline_prune.study.plan`).
         workers: Runs side by side, one thread each.
-        backend: ``"local"``: processes of this machine, through joblib; ``"ray"``: a Ray
+        backend: ``"local"``: processes of this machine, through loky; ``"ray"``: a Ray
             cluster.
         retry_failed: Whether cells that failed before run again.
         progress: Whether to show cells done, running, failed, and the time left.

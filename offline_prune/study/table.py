@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_prune.base.atomic import written_aside
-from offline_prune.errors import OutputDirectoryError
-from offline_prune.study.records import read_records
+from offline_prune.study.records import check_is_study, read_records
 
 __all__ = ["COLUMNS", "TIMING_COLUMNS", "parquet_available", "read_table", "write_tables"]
 
@@ -96,11 +95,7 @@ def read_table(directory: str | Path) -> list[dict[str, Any]]:
     Raises:
         OutputDirectoryError: If the folder is not that of a study.
     """
-    if not (Path(directory) / "cells").is_dir():
-        raise OutputDirectoryError(
-            f"{directory} is not the folder of a study: it has no cells. Expected a folder"
-            " that sweep(…, out=…) or 'offline-prune sweep --out' wrote."
-        )
+    check_is_study(directory)
     return [_row(record) for record in read_records(directory)]
 
 

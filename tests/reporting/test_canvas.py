@@ -29,7 +29,7 @@ def figure():
     other.plot([0.1, 0.2], [1.0, 2.0], "o-")
     other.set_yticks([1, 2], ["a label", "one that takes more room than the other"])
     other.set_xlabel("x")
-    legend_below(made, {"a line": line})
+    legend_below(made, {"a line": line}, ["a line"])
     return made, line
 
 

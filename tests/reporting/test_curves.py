@@ -3,7 +3,6 @@ import pytest
 
 from offline_prune.evaluation.statistics import interquartile_mean
 from offline_prune.reporting.curves import mean_curve
-from offline_prune.reporting.layers import mean_densities
 from offline_prune.reporting.runs import read_runs
 from offline_prune.reporting.tasks import find_tasks
 from offline_prune.study import Cell
@@ -48,6 +47,6 @@ def test_densities_are_means_over_the_seeds(tmp_path):
         layers["_fc.weight"] = density
         write_record(tmp_path, found)
     (task,) = find_tasks(read_runs(tmp_path))
-    densities = mean_densities(task.groups[0])
+    densities = task.groups[0].layer_densities
     assert densities["actor", "_fc.weight"] == pytest.approx(0.3)
     assert list(densities) == [("actor", name) for name in layers]

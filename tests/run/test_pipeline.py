@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from offline_prune import PruneResult, load_dataset, prune, prune_then_train, sweep
+from offline_prune.base import versions
 from offline_prune.errors import (
     AlgorithmError,
     EmptyNetworkError,
@@ -17,7 +18,8 @@ from offline_prune.errors import (
 )
 from offline_prune.masks import kept_count
 from offline_prune.masks.build import LayerCollapseWarning
-from offline_prune.run import preparation
+from offline_prune.study.cell import Cell
+from offline_prune.study.run import failure
 from tests.worlds import dataset, params, source
 
 QUICK = {"n_steps": 4, "evaluate": 0, "progress": False}
@@ -337,19 +339,22 @@ def test_actions_beyond_one_are_scaled_by_the_space():
     assert (scaler.minimum.tolist(), scaler.maximum.tolist()) == ([-2.0], [2.0])
 
 
-def test_a_package_that_is_on_the_path_but_not_installed_loses_nothing(monkeypatch):
-    known = preparation.version
+def test_a_package_that_is_on_the_path_but_not_installed_loses_nothing(monkeypatch, tmp_path):
+    known = versions.version
 
     def version(name):
         if name == "offline-prune":
-            raise preparation.PackageNotFoundError(name)
+            raise versions.PackageNotFoundError(name)
         return known(name)
 
-    monkeypatch.setattr(preparation, "version", version)
+    monkeypatch.setattr(versions, "version", version)
     kind, algo = "vector-continuous", "bc"
-    result = prune_then_train(dataset(kind), algo, 0.8, algo_params=params(kind, algo), **QUICK)
+    result = prune_then_train(dataset(kind), algo, 0.8, algo_params=params(kind, algo),
+                              checkpoint_dir=tmp_path, **QUICK)  # fmt: skip
     assert result.settings.versions["offline-prune"] == "not installed"
     assert result.settings.versions["d3rlpy"] == known("d3rlpy")
+    record = failure(Cell("lab/arm-v0", "bc"), "killed")
+    assert record["versions"]["offline-prune"] == "not installed"
 
 
 def test_episodes_are_cut_where_asked(tmp_path):

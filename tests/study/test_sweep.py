@@ -8,9 +8,9 @@ import random
 import signal
 import sys
 
+import loky
 import pyarrow.parquet as pq
 import pytest
-from joblib.externals import loky
 
 from offline_prune import evaluate, load_dataset, prune_then_train, sweep
 from offline_prune.errors import OutputDirectoryError

@@ -34,8 +34,7 @@ def ablation(analysis: Analysis) -> Drawing | None:
     entries: dict[str, Any] = {}
     for axes, task in zip(all_axes, tasks, strict=True):
         found = analysis.comparisons[task.name]
-        dense = next((c for c in found if c.group.kind == "dense"), None)
-        entries |= draw_dense(axes, dense, upright=True)
+        entries |= draw_dense(axes, found, upright=True)
         rows = shown[task.name]
         for place, row in enumerate(rows.values()):
             for number, label in enumerate(methods):
@@ -55,7 +54,7 @@ def ablation(analysis: Analysis) -> Drawing | None:
         axes.set_title(short(task.name))
         axes.set_xlabel(task.unit)
         axes.locator_params(axis="x", nbins=6)
-    legend_below(figure, {m: entries[m] for m in analysis.methods if m in entries})
+    legend_below(figure, entries, analysis.methods)
     return Drawing(
         figure,
         "Which network bears pruning",

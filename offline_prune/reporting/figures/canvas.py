@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,19 +109,20 @@ def panels(number: int, columns: int, height: float, **options: Any) -> tuple[An
     return figure, axes[:number]
 
 
-def legend_below(figure: Any, entries: dict[str, Any], columns: int = 4) -> None:
+def legend_below(figure: Any, entries: dict[str, Any], order: Sequence[str]) -> None:
     """Put one legend under all panels.
 
     Args:
         figure: Matplotlib's.
         entries: Label → what is drawn.
-        columns: At most this many side by side.
+        order: Of the labels; some may have no entry.
     """
-    widest = max(map(len, entries), default=0)
-    columns = max(1, min(columns, len(entries), round(figure.get_figwidth() * 14 / (widest + 6))))
+    labels = [label for label in order if label in entries]
+    widest = max(map(len, labels), default=0)
+    columns = max(1, min(4, len(labels), round(figure.get_figwidth() * 14 / (widest + 6))))
     figure.legend(
-        list(entries.values()),
-        list(entries),
+        [entries[label] for label in labels],
+        labels,
         loc="outside lower left",
         ncols=columns,
         handlelength=2.4,

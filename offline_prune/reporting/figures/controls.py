@@ -34,8 +34,7 @@ def controls(analysis: Analysis) -> Drawing | None:
     figure, all_axes = panels(len(tasks), 2, 0.24 * len(methods) + 0.9, sharey=True)
     for axes, task in zip(all_axes, tasks, strict=True):
         found = shown[task.name]
-        draw_dense(axes, next((c for c in found.values() if c.group.kind == "dense"), None),
-                   upright=True)  # fmt: skip
+        draw_dense(axes, found.values(), upright=True)
         for place, label in enumerate(methods):
             if label not in found:
                 continue

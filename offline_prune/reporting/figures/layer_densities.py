@@ -9,7 +9,6 @@ import numpy as np
 from offline_prune.reporting.analysis import Analysis
 from offline_prune.reporting.figures.canvas import WIDTH, Drawing
 from offline_prune.reporting.figures.style import short
-from offline_prune.reporting.layers import mean_densities
 
 __all__ = ["layer_densities"]
 
@@ -32,7 +31,7 @@ def layer_densities(analysis: Analysis) -> Drawing | None:
     shown: dict[str, dict[str, dict[tuple[str, str], float]]] = {}
     for task in analysis.tasks:
         groups = [c.group for c in analysis.beside(task) if c.group.kind != "dense"]
-        found = {g.label: mean_densities(g) for g in groups}
+        found = {g.label: g.layer_densities for g in groups}
         found = {label: own for label, own in found.items() if own}
         if found:
             shown[analysis.title_beside(task)] = found

@@ -7,12 +7,10 @@ from typing import Any
 from offline_prune.reporting.analysis import Analysis
 from offline_prune.reporting.curves import Curve, mean_curve
 from offline_prune.reporting.figures.canvas import Drawing, legend_below, panels
-from offline_prune.reporting.figures.style import line_style, short
+from offline_prune.reporting.figures.style import KIND_TITLES, line_style, short
 from offline_prune.reporting.tasks import Task
 
 __all__ = ["learning_curves"]
-
-_TITLES = {"saliency": "saliencies", "control": "controls", "while training": "while training"}
 
 
 def learning_curves(analysis: Analysis) -> Drawing | None:
@@ -30,7 +28,7 @@ def learning_curves(analysis: Analysis) -> Drawing | None:
             curve = mean_curve(task, c.group)
             if curve is not None and len(curve.steps) > 1:
                 curves[task.name, c.group.label] = curve
-    kinds = [k for k in _TITLES if any(analysis.kinds[label] == k for _, label in curves)]
+    kinds = [k for k in KIND_TITLES if any(analysis.kinds[label] == k for _, label in curves)]
     kinds = kinds or ["dense"]
 
     def present(task: Task) -> list[str]:
@@ -63,12 +61,12 @@ def learning_curves(analysis: Analysis) -> Drawing | None:
         if number % len(kinds) == 0:
             axes.set_ylabel(task.unit)
         dataset, _, algo = analysis.title_beside(task).rpartition(" · ")
-        what = f"{algo} · {_TITLES[kind]}" if kind in _TITLES else algo
+        what = f"{algo} · {KIND_TITLES[kind]}" if kind in KIND_TITLES else algo
         width = 100 // len(kinds)
         axes.set_title(f"{short(dataset, width)}\n{short(what, width)}")
         axes.set_xlabel("gradient steps")
         axes.locator_params(axis="x", nbins=5)
-    legend_below(figure, {m: entries[m] for m in analysis.methods if m in entries})
+    legend_below(figure, entries, analysis.methods)
     sparsity = "" if analysis.sparsity is None else f" at {100 * analysis.sparsity:g} %"
     return Drawing(
         figure,

@@ -9,11 +9,9 @@ import numpy as np
 from offline_prune.evaluation.statistics import performance_profile
 from offline_prune.reporting.analysis import Analysis
 from offline_prune.reporting.figures.canvas import Drawing, legend_below, panels
-from offline_prune.reporting.figures.style import line_style
+from offline_prune.reporting.figures.style import KIND_TITLES, line_style
 
 __all__ = ["profiles"]
-
-_TITLES = {"saliency": "saliencies", "control": "controls", "while training": "while training"}
 
 
 def profiles(analysis: Analysis) -> Drawing | None:
@@ -25,7 +23,7 @@ def profiles(analysis: Analysis) -> Drawing | None:
     Returns:
         The figure; None if no pruned method has two scored runs on every task.
     """
-    kinds = [k for k in _TITLES if any(analysis.kinds[e.label] == k for e in analysis.overall)]
+    kinds = [k for k in KIND_TITLES if any(analysis.kinds[e.label] == k for e in analysis.overall)]
     if not kinds:
         return None
     scores = np.concatenate([np.ravel(r) for e in analysis.overall for r in e.scores.values()])
@@ -48,10 +46,10 @@ def profiles(analysis: Analysis) -> Drawing | None:
                               color=style["color"], alpha=0.12, lw=0)  # fmt: skip
             entries[entry.label] = line
         axes.set_ylim(-0.02, 1.02)
-        axes.set_title(_TITLES[kind])
+        axes.set_title(KIND_TITLES[kind])
         axes.set_xlabel("normalised score τ")
     all_axes[0].set_ylabel("fraction of runs above τ")
-    legend_below(figure, {m: entries[m] for m in analysis.methods if m in entries})
+    legend_below(figure, entries, analysis.methods)
     tasks = len(analysis.overall[0].scores)
     return Drawing(
         figure,

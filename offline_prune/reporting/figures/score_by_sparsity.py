@@ -31,8 +31,7 @@ def score_by_sparsity(analysis: Analysis) -> Drawing | None:
     entries: dict[str, Any] = {}
     for axes, task in zip(all_axes, tasks, strict=True):
         found = analysis.comparisons[task.name]
-        dense = draw_dense(axes, next((c for c in found if c.group.kind == "dense"), None))
-        entries = dense | entries
+        entries = draw_dense(axes, found) | entries
         lines = shown[task.name]
         for number, (label, own) in enumerate(lines.items()):
             x = [dodge(1 - (c.group.sparsity or 0.0), number, len(lines)) for c in own]
@@ -45,7 +44,7 @@ def score_by_sparsity(analysis: Analysis) -> Drawing | None:
         density_axis(axes, {1 - (c.group.sparsity or 0.0) for own in lines.values() for c in own})
         axes.set_title(short(task.name))
         axes.set_ylabel(task.unit)
-    legend_below(figure, {m: entries[m] for m in analysis.methods if m in entries})
+    legend_below(figure, entries, analysis.methods)
     return Drawing(
         figure,
         "Score against sparsity",

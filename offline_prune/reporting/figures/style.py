@@ -6,10 +6,13 @@ from typing import Any
 
 from offline_prune.reporting.analysis import Analysis
 
-__all__ = ["DENSE_COLOUR", "MAX_TITLE", "line_style", "short"]
+__all__ = ["DENSE_COLOUR", "KIND_TITLES", "MAX_TITLE", "line_style", "short"]
 
 DENSE_COLOUR = "#1a1a1a"
 """Of the dense agent."""
+
+KIND_TITLES = {"saliency": "saliencies", "control": "controls", "while training": "while training"}
+"""Kind of method → title of the panel that shows it beside dense."""
 
 MAX_TITLE = 46
 """Letters that fit above a panel half as wide as the page."""

@@ -47,7 +47,7 @@ def time_and_size(analysis: Analysis) -> Drawing | None:
         axes.set_title(short(task.name))
         axes.set_xlabel("weights kept (% of the dense agent's)")
         axes.set_ylabel("training time / dense")
-    legend_below(figure, {m: entries[m] for m in analysis.methods if m in entries})
+    legend_below(figure, entries, analysis.methods)
     return Drawing(
         figure,
         "Time and size",

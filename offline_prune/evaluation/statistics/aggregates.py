@@ -1,0 +1,176 @@
+"""What a method comes to over the runs of all tasks, alone and beside another one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offline_prune.base.arguments import finite_number
+from offline_prune.errors import InputError
+from offline_prune.evaluation.statistics.intervals import Estimate, estimate
+from offline_prune.evaluation.statistics.scores import (
+    Floats,
+    Scores,
+    iqm,
+    runs_by_task,
+    runs_of_both,
+)
+
+__all__ = [
+    "LEAST_DENSE_SCORE",
+    "interquartile_mean",
+    "paired_ratios",
+    "probability_of_improvement",
+    "ratio_to_dense",
+]
+
+LEAST_DENSE_SCORE = 0.1
+"""Least normalised score that a ratio is divided by."""
+
+
+def interquartile_mean(
+    scores: Scores, *, level: float = 0.95, n_resamples: int = 10_000, seed: int = 0
+) -> Estimate:
+    """Interquartile mean over the runs of all tasks, with its interval.
+
+    Args:
+        scores: Task → runs; two runs a task at least.
+        level: Of the interval.
+        n_resamples: Bootstrap samples.
+        seed: Of the bootstrap.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        InputError: If scores are missing, not finite, or only one a task.
+    """
+    tasks = runs_by_task(scores)
+    return estimate(tasks, lambda p: iqm(np.concatenate(p, -1)), level, n_resamples, seed)
+
+
+def probability_of_improvement(
+    ours: Scores,
+    theirs: Scores,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Probability that a run of ours beats a run of theirs on a random task.
+
+    Formula: mean over tasks of ``P(X > Y) + ½ P(X = Y)``, over all pairs of runs of the
+    task: the Mann-Whitney U divided by the number of pairs.
+
+    Args:
+        ours: Task → runs of X.
+        theirs: The same tasks → runs of Y; as many runs or not.
+        level: Of the interval.
+        n_resamples: Bootstrap samples; X and Y are drawn independently.
+        seed: Of the bootstrap.
+
+    Returns:
+        The estimate, in [0, 1].
+
+    Raises:
+        InputError: If the tasks differ, or scores are missing, not finite, or only one
+            a task.
+    """
+    x, y = runs_of_both(ours, theirs, paired=False)
+    samples = {
+        (side, task): runs for side, own in (("x", x), ("y", y)) for task, runs in own.items()
+    }
+
+    def statistic(parts: list[Floats]) -> Floats:
+        wins = [_wins(a, b) for a, b in zip(parts[: len(x)], parts[len(x) :], strict=True)]
+        return np.asarray(np.mean(wins, axis=0))
+
+    widest = max(len(x[task]) * len(y[task]) for task in x)
+    return estimate(samples, statistic, level, n_resamples, seed, widest=widest, within=(0.0, 1.0))
+
+
+def paired_ratios(
+    pruned: Scores, dense: Scores, *, least: float = LEAST_DENSE_SCORE
+) -> dict[str, Floats]:
+    """Each pruned run's score over that of the dense run of its seed.
+
+    Args:
+        pruned: Task → normalised scores, in the order of the seeds.
+        dense: The same tasks and seeds.
+        least: Least dense score that may be divided by.
+
+    Returns:
+        Task → ratios, (runs,).
+
+    Raises:
+        InputError: If tasks or numbers of runs differ, or a dense score is below
+            ``least``: a ratio to next to nothing says nothing.
+    """
+    ours, theirs = runs_of_both(pruned, dense, paired=True)
+    least = finite_number("least", least)
+    for task, runs in theirs.items():
+        if runs.min() < least:
+            raise InputError(
+                f"A dense run of {task!r} scores {runs.min():.3f}, less than {least}: a"
+                " ratio to it means nothing. Give normalised scores of a task that the"
+                " dense agent learns, or compare aggregates with ratio_to_dense."
+            )
+    return {task: ours[task] / theirs[task] for task in ours}
+
+
+def ratio_to_dense(
+    pruned: Scores,
+    dense: Scores,
+    *,
+    least: float = LEAST_DENSE_SCORE,
+    level: float = 0.95,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """How much of the dense agent's score is left: a ratio of interquartile means.
+
+    Formula: ``IQM(pruned) / IQM(dense)``. The bootstrap draws pairs: a pruned run and
+    the dense run of its seed come and go together. :attr:`Estimate.retained` says whether
+    the lower bound is at least :data:`RETAINED`.
+
+    Args:
+        pruned: Task → normalised scores, in the order of the seeds.
+        dense: The same tasks and seeds.
+        least: Least interquartile mean of dense scores that may be divided by.
+        level: Of the interval.
+        n_resamples: Bootstrap samples.
+        seed: Of the bootstrap.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        InputError: If tasks or numbers of runs differ, scores are missing, not finite or
+            only one a task, or the dense interquartile mean is below ``least``.
+    """
+    ours, theirs = runs_of_both(pruned, dense, paired=True)
+    least = finite_number("least", least)
+    below = float(iqm(np.concatenate(list(theirs.values()))))
+    if below < least:
+        raise InputError(
+            f"The dense runs' interquartile mean is {below:.3f}, less than {least}: a ratio"
+            " to it means nothing. Give normalised scores of tasks that the dense agent"
+            " learns."
+        )
+    indices = {task: np.arange(len(runs), dtype=np.float64) for task, runs in ours.items()}
+
+    def statistic(parts: list[Floats]) -> Floats:
+        drawn = [part.astype(np.intp) for part in parts]
+        above, below = (
+            iqm(np.concatenate([side[t][i] for t, i in zip(side, drawn, strict=True)], -1))
+            for side in (ours, theirs)
+        )
+        # A resample of failures alone must not divide by next to nothing either.
+        return np.asarray(above / np.maximum(below, least))
+
+    return estimate(indices, statistic, level, n_resamples, seed)
+
+
+def _wins(x: Floats, y: Floats) -> Floats:
+    """``P(X > Y) + ½ P(X = Y)`` over the last axes, (…, n) and (…, m) → (…)."""
+    a, b = x[..., :, None], y[..., None, :]
+    return np.asarray((a > b).mean((-2, -1)) + (a == b).mean((-2, -1)) / 2)

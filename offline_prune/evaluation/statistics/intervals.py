@@ -1,0 +1,203 @@
+"""Intervals by the stratified bootstrap, and what one says of "retained"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from offline_prune.base.arguments import check_seed, finite_number, shown, whole_number
+from offline_prune.base.memory import check_room
+from offline_prune.errors import InputError
+from offline_prune.evaluation.statistics.scores import Floats
+
+__all__ = ["RETAINED", "Estimate", "Verdict", "bootstrap", "estimate", "half_width"]
+
+RETAINED = 0.97
+"""Least lower bound of the ratio to dense that counts as "retained"; declared beforehand."""
+
+Verdict: TypeAlias = Literal["retained", "not retained", "undecided"]
+
+_AT_ONCE = 2**22  # numbers that one batch of resamples may hold
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its bootstrap interval.
+
+    Attributes:
+        value: Of the runs as they are.
+        low: Lower end of the interval.
+        high: Upper end.
+        level: Of the interval, e.g. .95.
+        error: Standard error, e.
+        seeds: Of the smallest task, n.
+        degrees: Degrees of freedom of t.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+    error: float = 0.0
+    seeds: int = 0
+    degrees: int = 0
+
+    @property
+    def retained(self) -> bool:
+        """Whether a ratio to dense counts as retained: ``low >= .97`` (:data:`RETAINED`)."""
+        return self.low >= RETAINED
+
+    @property
+    def verdict(self) -> Verdict:
+        """What a ratio to dense says of :data:`RETAINED`.
+
+        Returns:
+            ``"retained"`` if the whole interval lies at or above it, ``"not retained"`` if
+            below, else ``"undecided"``.
+        """
+        if self.retained:
+            return "retained"
+        return "not retained" if self.high < RETAINED else "undecided"
+
+    @property
+    def power(self) -> float:
+        """How often a method that equals dense is called retained, with this error.
+
+        Formula: ``P(T > t − (1 − .97) / e)`` with T of Student's distribution.
+        """
+        if not self.error:
+            return 1.0
+        t = _quantile(self.level, self.degrees)
+        return float(stats.t.sf(t - (1.0 - RETAINED) / self.error, self.degrees))
+
+    @property
+    def seeds_to_decide(self) -> int | None:
+        """Seeds a task with which this value would be decided, its runs spread as they are.
+
+        Returns:
+            The smallest number, at most 1 000; None where not even they would do.
+        """
+        distance = abs(self.value - RETAINED)
+        tasks = max(1, round(self.degrees / max(1, self.seeds - 1)))
+        for n in range(max(2, self.seeds), 1001):
+            error = self.error * np.sqrt(self.seeds / n)
+            if _quantile(self.level, tasks * (n - 1)) * error < distance:
+                return n
+        return None
+
+    def __str__(self) -> str:
+        """``value [low, high]``."""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def estimate(
+    samples: Mapping[Any, Floats],
+    statistic: Callable[[list[Floats]], Floats],
+    level: float,
+    n_resamples: int,
+    seed: int,
+    *,
+    widest: int | None = None,
+    within: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """A number and its interval; :func:`bootstrap` says more of what it takes, and refuses.
+
+    Args:
+        samples: Task → runs.
+        statistic: Of one array a task.
+        level: Of the interval.
+        n_resamples: Bootstrap samples.
+        seed: Of the draws.
+        widest: For the size of a batch.
+        within: Where the ends of the interval lie at the most.
+    """
+    one, resampled = bootstrap(samples, statistic, n_resamples, seed, widest)
+    runs = [len(sample) for sample in samples.values()]
+    value, width = float(one[0]), float(half_width(resampled, runs, level))
+    low, high = (float(np.clip(x, *within)) for x in (value - width, value + width))
+    error = float(_errors(resampled, runs))
+    return Estimate(value, low, high, level, error, min(runs), _degrees(runs))
+
+
+def bootstrap(
+    samples: Mapping[Any, Floats],
+    statistic: Callable[[list[Floats]], Floats],
+    n_resamples: int,
+    seed: int,
+    widest: int | None = None,
+) -> tuple[Floats, Floats]:
+    """The statistic of the runs as they are, and of each resample.
+
+    ``scipy.stats.bootstrap`` draws each of its samples on its own: with one sample a
+    task that is the stratified bootstrap.
+
+    Args:
+        samples: Task → runs.
+        statistic: Of one array a task, (batch, runs) → (…, batch).
+        n_resamples: Bootstrap samples.
+        seed: Of the draws.
+        widest: Numbers that one resample makes of one task, for the size of a batch.
+
+    Returns:
+        (…, 1) and (…, resamples).
+
+    Raises:
+        InputError: If a task has a single run, or a number is of the wrong kind.
+    """
+    n_resamples, seed = whole_number("n_resamples", n_resamples, 1), check_seed(seed)
+    check_room(f"n_resamples={shown(n_resamples)}", 8 * n_resamples)
+    for task, runs in samples.items():
+        if len(runs) < 2:
+            name = task if isinstance(task, str) else task[-1]
+            raise InputError(f"{name!r} has one run: an interval needs at least two seeds a task.")
+    one = statistic([runs[None] for runs in samples.values()])
+    found = stats.bootstrap(
+        tuple(samples.values()),
+        lambda *parts, axis: statistic([np.atleast_2d(part) for part in parts]),
+        n_resamples=n_resamples,
+        batch=max(1, _AT_ONCE // (widest or sum(map(len, samples.values())))),
+        vectorized=True,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    )
+    return one, found.bootstrap_distribution
+
+
+def half_width(resampled: Floats, runs: Sequence[int], level: float = 0.95) -> Floats:
+    """Half of an interval: ``t · e``, as the top of this module has it.
+
+    Args:
+        resampled: The statistic of every resample, (…, resamples).
+        runs: Number of runs of every task, two at least.
+        level: Of the interval.
+
+    Returns:
+        (…): what lies between the value and either end.
+
+    Raises:
+        InputError: If the level does not lie in (0, 1).
+    """
+    if not 0 < finite_number("level", level) < 1:
+        raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")
+    width: Floats = _quantile(level, _degrees(runs)) * _errors(resampled, runs)
+    return width
+
+
+def _errors(resampled: Floats, runs: Sequence[int]) -> Floats:
+    """Standard errors, for the spread that few seeds hide from the bootstrap."""
+    n = min(runs)
+    found: Floats = np.std(resampled, axis=-1) * np.sqrt(n / (n - 1))
+    return found
+
+
+def _degrees(runs: Sequence[int]) -> int:
+    return sum(n - 1 for n in runs)
+
+
+def _quantile(level: float, degrees: int) -> float:
+    """Student's t, such that this part of the distribution lies between −t and t."""
+    return float(stats.t.ppf(0.5 + level / 2, degrees))
