@@ -1,21 +1,29 @@
 # `make demo` and `make test` are all a newcomer needs: each builds .venv if it
-# is missing, installs everything, and runs.
+# is missing, installs everything, and runs. `make quick` is for while you work.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CONSTRAINTS := constraints.txt
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test compat bench cells lint format clean
+.PHONY: demo test quick notebooks compat bench cells lint format clean
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
 
 test: $(READY)
-	$(BIN)/python -m pytest tests --numprocesses auto --dist worksteal
+	$(PYTEST) tests
+
+quick: $(READY)
+	$(PYTEST) tests -m "not slow"
+
+# With all of their steps; the suite takes a tenth.
+notebooks: $(READY)
+	NOTEBOOKS=whole $(PYTEST) tests/test_notebooks.py
 
 # The suite with the oldest versions that pyproject.toml allows, then with the newest ones
 # of today (torch stays). Old releases may call what others deprecate by now: no error.
