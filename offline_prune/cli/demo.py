@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -17,8 +16,7 @@ from rich.table import Table
 from offline_prune.base.arguments import whole_number
 from offline_prune.base.atomic import written_aside
 from offline_prune.base.progress import ProgressBar
-from offline_prune.data import load_dataset
-from offline_prune.run.pipeline import prune_then_train
+from offline_prune.cli.one_thread import one_thread
 
 __all__ = ["ALGORITHMS", "command", "demo_table", "run_demo"]
 
@@ -27,7 +25,9 @@ ALGORITHMS = ("bc", "bcq", "cql", "iql")
 
 def _run(job: tuple[str, str, float, int]) -> dict[str, Any]:
     """One cell of the table, in a process of its own."""
-    torch.set_num_threads(1)
+    from offline_prune.run.pipeline import prune_then_train
+
+    one_thread()
     dataset, algo, sparsity, seed = job
     result = prune_then_train(dataset, algo, sparsity, seed=seed, evaluate=20, progress=False)
     return result.to_dict()
@@ -56,6 +56,8 @@ def run_demo(
     Raises:
         InputError: If ``seeds`` is no positive whole number.
     """
+    from offline_prune.data import load_dataset
+
     seeds = whole_number("seeds", seeds, 1)
     console = Console()
     data = load_dataset(dataset)  # made once, before the workers need it
