@@ -18,7 +18,7 @@ from offline_prune.base.atomic import written_aside
 from offline_prune.base.progress import ProgressBar
 from offline_prune.cli.one_thread import one_thread
 
-__all__ = ["ALGORITHMS", "command", "demo_table", "run_demo"]
+__all__ = ["ALGORITHMS", "command", "demo_table"]
 
 ALGORITHMS = ("bc", "bcq", "cql", "iql")
 
@@ -33,29 +33,14 @@ def _run(job: tuple[str, str, float, int]) -> dict[str, Any]:
     return result.to_dict()
 
 
-def run_demo(
-    dataset: str = "pendulum/mixture-v0",
-    sparsity: float = 0.95,
-    *,
-    seeds: int = 3,
-    workers: int = 2,
-    out: str | Path | None = None,
-) -> list[dict[str, Any]]:
-    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table.
-
-    Args:
-        dataset: Id of a dataset with continuous actions.
-        sparsity: Fraction of every network's prunable weights to remove.
-        seeds: Runs of each, with the seeds 0, 1, ….
-        workers: Processes side by side, one thread each.
-        out: A JSON file for the numbers behind the table.
-
-    Returns:
-        :meth:`PruneResult.to_dict` of every run.
-
-    Raises:
-        InputError: If ``seeds`` is no positive whole number.
-    """
+def command(
+    sparsity: Annotated[float, typer.Option(help="Fraction to remove.")] = 0.95,
+    dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
+    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
+    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers here.")] = None,
+) -> None:
+    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
     from offline_prune.data import load_dataset
 
     seeds = whole_number("seeds", seeds, 1)
@@ -88,7 +73,6 @@ def run_demo(
     if out is not None:
         with written_aside(out) as aside:
             aside.write_text(json.dumps(results, indent=2) + "\n")
-    return results
 
 
 def demo_table(results: list[dict[str, Any]]) -> Table:
@@ -153,14 +137,3 @@ def _return(runs: list[dict[str, Any]]) -> str:
     scores = [run["normalized_score"] for run in runs]
     tail = "" if None in scores else f" ({np.mean(scores):.2f})"
     return f"{_mean(runs, 'mean_return'):.0f} ± {deviation:.0f}{tail}"
-
-
-def command(
-    sparsity: Annotated[float, typer.Option(help="Fraction to remove.")] = 0.95,
-    dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
-    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
-    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
-    out: Annotated[Path | None, typer.Option(help="Also write the numbers here.")] = None,
-) -> None:
-    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
-    run_demo(dataset, sparsity, seeds=seeds, workers=workers, out=out)
