@@ -30,7 +30,15 @@ CALLS = {
     ],
     **{
         f"offline-prune {arguments}": ["-m", "offline_prune.cli", *arguments.split()]
-        for arguments in ("--help", "datasets", "algos", "algos iql", f"show {SAVED}", "run --help")
+        for arguments in (
+            "--help",
+            "datasets",
+            "algos",
+            "algos iql",
+            f"show {SAVED}",
+            "run --help",
+            "sweep --help",
+        )
     },
 }
 

@@ -1,4 +1,4 @@
-"""All commands, each imported when it is asked for."""
+"""All commands, each imported when it is asked for; what is heavy only when it runs."""
 
 from __future__ import annotations
 
@@ -43,8 +43,6 @@ class _Commands(typer.core.TyperGroup):
 
 def _loaded(name: str) -> Any:
     module = import_module(f"offline_prune.cli.{_COMMANDS[name][0]}")
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)  # more threads spin, and lose, when a core is busy
     app = typer.Typer(**_PLAIN)
     app.command(name)(module.command)
     return typer.main.get_command(app)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -17,45 +16,33 @@ from rich.table import Table
 from offline_prune.base.arguments import whole_number
 from offline_prune.base.atomic import written_aside
 from offline_prune.base.progress import ProgressBar
-from offline_prune.data import load_dataset
-from offline_prune.run.pipeline import prune_then_train
+from offline_prune.cli.one_thread import one_thread
 
-__all__ = ["ALGORITHMS", "command", "demo_table", "run_demo"]
+__all__ = ["ALGORITHMS", "command", "demo_table"]
 
 ALGORITHMS = ("bc", "bcq", "cql", "iql")
 
 
 def _run(job: tuple[str, str, float, int]) -> dict[str, Any]:
     """One cell of the table, in a process of its own."""
-    torch.set_num_threads(1)
+    from offline_prune.run.pipeline import prune_then_train
+
+    one_thread()
     dataset, algo, sparsity, seed = job
     result = prune_then_train(dataset, algo, sparsity, seed=seed, evaluate=20, progress=False)
     return result.to_dict()
 
 
-def run_demo(
-    dataset: str = "pendulum/mixture-v0",
-    sparsity: float = 0.95,
-    *,
-    seeds: int = 3,
-    workers: int = 2,
-    out: str | Path | None = None,
-) -> list[dict[str, Any]]:
-    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table.
+def command(
+    sparsity: Annotated[float, typer.Option(help="Fraction to remove.")] = 0.95,
+    dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
+    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
+    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers here.")] = None,
+) -> None:
+    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
+    from offline_prune.data import load_dataset
 
-    Args:
-        dataset: Id of a dataset with continuous actions.
-        sparsity: Fraction of every network's prunable weights to remove.
-        seeds: Runs of each, with the seeds 0, 1, ….
-        workers: Processes side by side, one thread each.
-        out: A JSON file for the numbers behind the table.
-
-    Returns:
-        :meth:`PruneResult.to_dict` of every run.
-
-    Raises:
-        InputError: If ``seeds`` is no positive whole number.
-    """
     seeds = whole_number("seeds", seeds, 1)
     console = Console()
     data = load_dataset(dataset)  # made once, before the workers need it
@@ -86,7 +73,6 @@ def run_demo(
     if out is not None:
         with written_aside(out) as aside:
             aside.write_text(json.dumps(results, indent=2) + "\n")
-    return results
 
 
 def demo_table(results: list[dict[str, Any]]) -> Table:
@@ -151,14 +137,3 @@ def _return(runs: list[dict[str, Any]]) -> str:
     scores = [run["normalized_score"] for run in runs]
     tail = "" if None in scores else f" ({np.mean(scores):.2f})"
     return f"{_mean(runs, 'mean_return'):.0f} ± {deviation:.0f}{tail}"
-
-
-def command(
-    sparsity: Annotated[float, typer.Option(help="Fraction to remove.")] = 0.95,
-    dataset: Annotated[str, typer.Option(help="Dataset id.")] = "pendulum/mixture-v0",
-    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
-    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
-    out: Annotated[Path | None, typer.Option(help="Also write the numbers here.")] = None,
-) -> None:
-    """Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."""
-    run_demo(dataset, sparsity, seeds=seeds, workers=workers, out=out)

@@ -8,8 +8,7 @@ from typing import Annotated
 import click
 import typer
 
-from offline_prune.data import load_dataset
-from offline_prune.run.result import PruneResult
+from offline_prune.cli.one_thread import one_thread
 
 __all__ = ["command"]
 
@@ -22,6 +21,10 @@ def command(
     ] = None,
 ) -> None:
     """Write the acting policy as a file that runs on its own, and check it."""
+    from offline_prune.data import load_dataset
+    from offline_prune.run.result import PruneResult
+
+    one_thread()
     result = PruneResult.load(directory)
     observations = None if dataset is None else load_dataset(dataset).observations
     click.echo(str(result.export(file, observations)))

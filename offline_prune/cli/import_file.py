@@ -8,8 +8,6 @@ from typing import Annotated
 import click
 import typer
 
-from offline_prune.data import import_file
-
 __all__ = ["command"]
 
 
@@ -25,6 +23,8 @@ def command(
     ] = False,
 ) -> None:
     """Import a file as a local Minari dataset."""
+    from offline_prune.data import import_file
+
     imported = import_file(
         file, dataset_id, env=env, episode_length=episode_length, cut_at_jumps=cut_at_jumps
     )

@@ -9,10 +9,6 @@ import click
 import typer
 from rich.console import Console
 
-from offline_prune.reporting.tables import failed_table, overall_table, task_table
-from offline_prune.reporting.terminal import rendered
-from offline_prune.reporting.write import report
-
 __all__ = ["command"]
 
 
@@ -24,6 +20,10 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No tables, only where it is.")] = False,
 ) -> None:
     """Compare the runs of a sweep: tables here, figures and one page in a folder."""
+    from offline_prune.reporting.tables import failed_table, overall_table, task_table
+    from offline_prune.reporting.terminal import rendered
+    from offline_prune.reporting.write import report
+
     written = report(directory, out)
     if not quiet:
         analysis, console = written.analysis, Console()

@@ -11,16 +11,19 @@ import click
 import typer
 
 from offline_prune.cli.answer import answer
+from offline_prune.cli.one_thread import one_thread
 from offline_prune.cli.options import asked, options_of, switch
 from offline_prune.errors import OfflinePruneError, UnsavedResultError
 from offline_prune.request.requests import TrainingRequest
-from offline_prune.run.pipeline import prune_then_train
 
 __all__ = ["command"]
 
 
 def command(*, json: bool, quiet: bool, **given: Any) -> None:
     """Prune an agent, train what is left, evaluate it."""
+    from offline_prune.run.pipeline import prune_then_train
+
+    one_thread()
     checkpoint = given["checkpoint_dir"]
     try:
         result = prune_then_train(**asked(given), progress=not (quiet or json))

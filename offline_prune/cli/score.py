@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from offline_prune.cli.answer import answer
+from offline_prune.cli.one_thread import one_thread
 from offline_prune.cli.options import asked, options_of, switch
 from offline_prune.request.requests import ScoringRequest
 from offline_prune.run.folder import check_output_directory
-from offline_prune.run.pipeline import score
 
 __all__ = ["command"]
 
@@ -23,6 +23,9 @@ def command(*, out: Path | None, json: bool, **given: Any) -> None:
     """Choose a mask without training."""
     if out is not None:
         check_output_directory(out)
+    from offline_prune.run.pipeline import score
+
+    one_thread()
     scored = score(**asked(given))
     if out is not None:
         scored.save(out)

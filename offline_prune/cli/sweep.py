@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from offline_prune.study.grid import read_grid
-from offline_prune.study.records import read_record
-from offline_prune.study.sweep import SweepResult, run_cells
+if TYPE_CHECKING:
+    from offline_prune.study.sweep import SweepResult
 
 __all__ = ["command"]
 
@@ -34,6 +33,10 @@ def command(
 
     A sweep that was stopped goes on with the same command.
     """
+    from offline_prune.study.grid import read_grid
+    from offline_prune.study.records import read_record
+    from offline_prune.study.sweep import run_cells
+
     cells = read_grid(grid)
     if dry_run:
         for cell in cells:

@@ -177,10 +177,8 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         Returns:
             d3rlpy's partial trajectory.
         """
-        i = int(self._index[np.random.randint(self.transition_count)])
-        episode = int(self._episode[i])
-        start = 0 if episode == 0 else int(self.ends[episode - 1])
-        return self.trajectory_slicer(self.episodes[episode], i - start, length)
+        episode, step = self.buffer[np.random.randint(self.transition_count)]
+        return self.trajectory_slicer(episode, step, length)
 
     def sample_trajectory_batch(self, batch_size: int, length: int) -> TrajectoryMiniBatch:
         """Draw a mini-batch of parts of episodes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,9 @@ from offline_prune.data.dataset import Dataset
 __all__ = ["CORRUPTIONS"]
 
 
-def _shuffled_actions(data: Dataset, seed: int) -> Dataset:
+def _shuffled(field: str, data: Dataset, seed: int) -> Dataset:
     order = np.random.default_rng(seed).permutation(len(data))
-    return replace(data, actions=data.actions[order])
-
-
-def _shuffled_rewards(data: Dataset, seed: int) -> Dataset:
-    order = np.random.default_rng(seed).permutation(len(data))
-    return replace(data, rewards=data.rewards[order])
+    return replace(data, **{field: getattr(data, field)[order]})
 
 
 def _noise(data: Dataset, seed: int) -> Dataset:
@@ -47,8 +43,8 @@ def _like(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 
 
 CORRUPTIONS: dict[str, Callable[[Dataset, int], Dataset]] = {
-    "actions": _shuffled_actions,
-    "rewards": _shuffled_rewards,
+    "actions": partial(_shuffled, "actions"),
+    "rewards": partial(_shuffled, "rewards"),
     "noise": _noise,
 }
 """Name → function of a dataset and a seed to the corrupted dataset.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,12 @@ class RawEpisode:
     terminations: Any
     truncations: Any
 
+    @classmethod
+    def of(cls, name: str, episode: Any) -> RawEpisode:
+        """One of Minari's episodes, read or about to be written."""
+        fields = (f.name for f in dataclasses.fields(cls) if f.name != "name")
+        return cls(name, **{field: getattr(episode, field) for field in fields})
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -49,6 +56,7 @@ class Origin:
         env_spec: The environment to evaluate in; None where it is not known.
         observation_space: As declared.
         action_space: As declared.
+        episodes: Number of episodes.
         steps: Number of transitions, all episodes together.
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
@@ -59,6 +67,7 @@ class Origin:
     env_spec: EnvSpec | None
     observation_space: gymnasium.Space[Any]
     action_space: gymnasium.Space[Any]
+    episodes: int
     steps: int
     reference_min: float | None = None
     reference_max: float | None = None
@@ -90,7 +99,8 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
     actions = Actions.of(origin.action_space)
     n = origin.steps
     try:
-        frames = _Frames(n, layout)
+        # The last observation of an episode is one more than its steps.
+        frames = np.empty((n + origin.episodes, *layout.shape), layout.dtype)
         if actions.kind == "continuous":
             taken = np.empty((n, actions.size), np.float32)
         else:
@@ -109,13 +119,14 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
     at = 0
     for episode in episodes:
         length = _length(episode)
-        if at + length > n:
+        if at + length > n or len(ends) == origin.episodes:
             raise DatasetError(
-                f"The dataset declares {n} steps, but its episodes hold more: its"
-                " metadata and data disagree. Write the dataset anew."
+                f"The dataset declares {n} steps in {origin.episodes} episodes, but its episodes"
+                " hold more: its metadata and data disagree. Write the dataset anew."
             )
         stop = at + length
-        frames.add(_observations(episode, layout, length))
+        rows = slice(at + len(ends), stop + len(ends) + 1)
+        frames[rows] = _observations(episode, layout, length)
         taken[at:stop] = _actions(episode, origin.action_space, actions, length)
         step_rewards = _rewards(episode, length)
         rewards[at:stop] = step_rewards
@@ -159,36 +170,14 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         longest_episode=int(np.diff(ends, prepend=0).max()),
     )
     return Dataset(
-        frames=frames.array(),
-        actions=taken[:at],
-        rewards=rewards[:at],
-        terminals=terminals[:at],
-        timeouts=timeouts[:at],
+        frames=frames[: at + len(ends)],
+        actions=taken,
+        rewards=rewards,
+        terminals=terminals,
+        timeouts=timeouts,
         ends=np.asarray(ends, dtype=np.int64),
         metadata=metadata,
     )
-
-
-class _Frames:
-    """An array that grows as episodes come, by what their count turns out to need."""
-
-    def __init__(self, steps: int, layout: ObservationLayout) -> None:
-        # One row a step and one an episode; room for episodes of 100 steps and longer.
-        self._array = np.empty((steps + steps // 100 + 1, *layout.shape), layout.dtype)
-        self._used = 0
-
-    def add(self, observations: NDArray[Any]) -> None:
-        needed = self._used + len(observations)
-        if needed > len(self._array):
-            shape = (needed + needed // 8, *self._array.shape[1:])
-            grown = np.empty(shape, self._array.dtype)
-            grown[: self._used] = self._array[: self._used]
-            self._array = grown
-        self._array[self._used : needed] = observations
-        self._used = needed
-
-    def array(self) -> NDArray[Any]:
-        return self._array[: self._used]
 
 
 def _length(episode: RawEpisode) -> int:

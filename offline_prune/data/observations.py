@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from offline_prune.errors import DatasetError, UnknownNameError
 
-__all__ = ["Images", "Leaf", "ObservationLayout"]
+__all__ = ["Images", "Leaf", "ObservationLayout", "array_space", "leaf_spaces"]
+
+LeafSpace: TypeAlias = tuple[tuple[str | int, ...], gymnasium.Space[Any]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class ObservationLayout:
         """
         if images not in get_args(Images):
             raise UnknownNameError("kind of images", str(images), get_args(Images))
-        leaves = tuple(_leaves(space, ()))
+        leaves = tuple(_leaf(*found) for found in leaf_spaces(space))
         if not leaves or any(0 in leaf.shape for leaf in leaves):
             raise DatasetError(
                 f"The observation space {space} holds no numbers. Expected a Box with at"
@@ -214,26 +216,53 @@ def _batched(observation: Any) -> Any:
     return np.asarray(observation)[None]
 
 
-def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Sequence[Leaf]:
-    if isinstance(space, gymnasium.spaces.Box):
-        return [Leaf(path, tuple(space.shape), np.dtype(space.dtype))]
-    if isinstance(space, gymnasium.spaces.MultiBinary):
-        return [Leaf(path, tuple(space.shape), np.dtype(space.dtype))]
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return [Leaf(path, (), np.dtype(np.int64), ((int(space.start), int(space.n)),))]
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        starts, counts = space.start.ravel().tolist(), space.nvec.ravel().tolist()
-        categories = tuple(zip(starts, counts, strict=True))
-        return [Leaf(path, tuple(space.shape), np.dtype(np.int64), categories)]
+def leaf_spaces(space: gymnasium.Space[Any], *path: str | int) -> list[LeafSpace]:
+    """Everything in a space that is no Dict or Tuple.
+
+    Args:
+        space: The space.
+        *path: Keys that lead to it.
+
+    Returns:
+        Keys that lead to it, and the space, one pair each in gymnasium's order.
+    """
+    inner: Any
     if isinstance(space, gymnasium.spaces.Dict):
-        inner: Any = space.spaces.items()
+        inner = space.spaces.items()
     elif isinstance(space, gymnasium.spaces.Tuple):
         inner = enumerate(space.spaces)
     else:
-        where = "/".join(map(str, path)) or "the observation"
-        raise DatasetError(
-            f"The observation space has {type(space).__name__} at {where}; expected a"
-            " Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of them. Wrap the"
-            " environment with gymnasium's FlattenObservation and collect the dataset with it."
-        )
-    return [leaf for key, child in inner for leaf in _leaves(child, (*path, key))]
+        return [(path, space)]
+    return [leaf for key, child in inner for leaf in leaf_spaces(child, *path, key)]
+
+
+def _leaf(path: tuple[str | int, ...], space: gymnasium.Space[Any]) -> Leaf:
+    if isinstance(space, gymnasium.spaces.Box | gymnasium.spaces.MultiBinary):
+        return Leaf(path, tuple(space.shape), np.dtype(space.dtype))
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return Leaf(path, (), np.dtype(np.int64), ((int(space.start), int(space.n)),))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        starts, counts = space.start.ravel().tolist(), space.nvec.ravel().tolist()
+        categories = tuple(zip(starts, counts, strict=True))
+        return Leaf(path, tuple(space.shape), np.dtype(np.int64), categories)
+    where = "/".join(map(str, path)) or "the observation"
+    raise DatasetError(
+        f"The observation space has {type(space).__name__} at {where}; expected a"
+        " Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of them. Wrap the"
+        " environment with gymnasium's FlattenObservation and collect the dataset with it."
+    )
+
+
+def array_space(shape: tuple[int, ...], dtype: Any) -> gymnasium.spaces.Box:
+    """The space of arrays that came without one.
+
+    Args:
+        shape: Of one observation.
+        dtype: Of the arrays.
+
+    Returns:
+        Bytes as pixels, everything else as unbounded float32.
+    """
+    if dtype == np.uint8:
+        return gymnasium.spaces.Box(0, 255, shape, np.uint8)
+    return gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from offline_prune.base.arguments import check_switch, whole_number
+from offline_prune.base.arguments import check_switch
 from offline_prune.request.setting import Option, at_least, by, maybe, setting
 
 __all__ = [
@@ -184,7 +184,7 @@ class RunOptions(PruningOptions):
     evaluate: int = setting(
         "Evaluation episodes; 0 for none.",
         10,
-        check=lambda _, value: whole_number("The number of evaluation episodes", value, 0),
+        check=by("evaluation.rollouts.check_episodes", plain=True),
         option=Option("--episodes", int, "Evaluation episodes; 0 = none."),
     )
     max_episode_steps: int | None = setting(

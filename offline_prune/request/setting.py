@@ -139,19 +139,20 @@ def each(check: Check) -> Check:
     return check_each
 
 
-def by(function: str) -> Check:
+def by(function: str, *, plain: bool = False) -> Check:
     """A check that another room makes; it is imported when something is checked.
 
     Args:
         function: Module and name of a function of the value, ``"engines.check_engine"``.
+        plain: Whether it returns the value's plain form; else the value stays as it is.
 
     Returns:
-        The check; the value stays as it is.
+        The check.
     """
 
     def check(name: str, value: Any) -> Any:
         module, _, attribute = function.rpartition(".")
-        getattr(import_module(f"offline_prune.{module}"), attribute)(value)
-        return value
+        found = getattr(import_module(f"offline_prune.{module}"), attribute)(value)
+        return found if plain else value
 
     return check

@@ -13,10 +13,12 @@ from offline_prune.agents.networks import acting_modules
 from offline_prune.base.arguments import finite_number
 from offline_prune.base.expression import parse
 from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.evaluation.evaluation import Evaluation
 
 __all__ = [
     "NO_AVERAGING",
     "Averaging",
+    "LastWeights",
     "WeightAverage",
     "acting_weights",
     "load_acting_weights",
@@ -153,6 +155,19 @@ class WeightAverage:
         device = self._algo.impl.device
         self._count, self._mask = state["count"], mask
         self._mean = {name: value.to(device) for name, value in state["mean"].items()}
+
+
+@dataclass(frozen=True)
+class LastWeights:
+    """What training ended with where the agent acts by an average of its weights.
+
+    Attributes:
+        weights: ``field.name`` as in d3rlpy's modules → tensor, of the networks that act.
+        evaluation: What the policy of these weights is worth.
+    """
+
+    weights: Mapping[str, Tensor]
+    evaluation: Evaluation
 
 
 def acting_weights(algo: Any) -> dict[str, Tensor]:

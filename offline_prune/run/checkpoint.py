@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from d3rlpy.base import LearnableConfigWithShape
 from torch import Tensor
 
 from offline_prune.base.atomic import remove_leftovers, written_aside
@@ -32,6 +31,7 @@ from offline_prune.data import Dataset
 from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.run.averaging import WeightAverage
 from offline_prune.run.pruned_agent import PrunedAgent
+from offline_prune.run.stored import config_of
 
 __all__ = ["Checkpoint", "Progress", "can_resume"]
 
@@ -174,17 +174,12 @@ def _stepped(algo: Any) -> list[list[Tensor]]:
 
 def _fingerprint(agent: PrunedAgent, data: Dataset, schedule: Sequence[int]) -> str:
     algo, mask = agent.algo, agent.engine.mask
-    config = LearnableConfigWithShape(
-        observation_shape=algo.impl.observation_shape,
-        action_size=algo.impl.action_size,
-        config=algo.config,
-    )
     digest = hashlib.sha256()
     _digest(
         digest,
         {
             "versions": versions("offline-prune", "d3rlpy", "torch", "numpy"),
-            "config": config.serialize(),
+            "config": config_of(algo),
             "device": algo.impl.device,
             "schedule": list(schedule),
             "parameterization": agent.parameterization,

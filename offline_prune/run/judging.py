@@ -11,8 +11,7 @@ from offline_prune.data import Dataset
 from offline_prune.evaluation.evaluation import Evaluation, not_evaluated
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.request.requests import TrainingRequest
-from offline_prune.run.averaging import acting_weights, load_acting_weights
-from offline_prune.run.result import LastWeights
+from offline_prune.run.averaging import LastWeights, acting_weights, load_acting_weights
 
 __all__ = ["Judged", "judge"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from offline_prune.agents.agent import Agent
@@ -177,19 +177,12 @@ def hold(
     method.initialise(agent, mask)
     scale_weights(agent, parameterization.initial_factors(mask.nominal))
     holding.attach(mask, method.regrowth)
-    pruned = PrunedAgent(
-        **_fields(agent),
-        engine=holding,
-        method=method,
-        parameterization=parameterization,
-        features=features,
-        holding=engine,
-    )
-    return pruned, mask
+    return _pruned(agent, holding, method, parameterization, features, engine), mask
 
 
-def _fields(agent: Agent) -> dict[str, Any]:
-    return {name: getattr(agent, name) for name in Agent.__dataclass_fields__}
+def _pruned(agent: Agent, *own: Any) -> PrunedAgent:
+    """An agent with the fields that a pruned one has of its own, in their order."""
+    return PrunedAgent(*(getattr(agent, f.name) for f in fields(Agent)), *own)
 
 
 def _held(
@@ -205,10 +198,4 @@ def _held(
     holding = make_following_engine(engine, agent, parameterization)
     if mask is not None:
         holding.attach(mask, method.regrowth)
-    return PrunedAgent(
-        **_fields(agent),
-        engine=holding,
-        method=method,
-        parameterization=parameterization,
-        holding=engine,
-    )
+    return _pruned(agent, holding, method, parameterization, None, engine)

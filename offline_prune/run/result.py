@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from d3rlpy.base import LearnableConfigWithShape
 from numpy.typing import NDArray
 from rich.table import Table
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import d3rlpy_device
-from offline_prune.agents.copying import copied, unpacked
+from offline_prune.agents.copying import copied
 from offline_prune.base.atomic import written_aside_directory
 from offline_prune.engines.lasting import keep_zeros, let_go
-from offline_prune.errors import OutputDirectoryError
 from offline_prune.evaluation.evaluation import Evaluation
 from offline_prune.export import ExportedPolicy, export_policy
 from offline_prune.masks.mask import Mask
 from offline_prune.request.settings import RunSettings
-from offline_prune.run.averaging import acting_weights, load_acting_weights
-from offline_prune.run.folder import (
-    CONFIG,
-    FORMAT,
-    HISTORY,
-    LAST,
-    MASK,
-    MODEL,
-    RESULT,
-    check_output_directory,
-    read_evaluation,
-    read_words,
-    saved_directory,
-)
-from offline_prune.run.summary import summary_table
+from offline_prune.run.averaging import LastWeights, load_acting_weights
+from offline_prune.run.folder import FORMAT, check_output_directory, saved_directory
+from offline_prune.run.stored import read_result, write_result
+from offline_prune.run.summary import counts, network_numbers, summary_table
 
-__all__ = ["LastWeights", "PruneResult"]
-
-
-@dataclass(frozen=True)
-class LastWeights:
-    """What training ended with where the agent acts by an average of its weights.
-
-    Attributes:
-        weights: ``field.name`` as in d3rlpy's modules → tensor, of the networks that act.
-        evaluation: What the policy of these weights is worth.
-    """
-
-    weights: Mapping[str, Tensor]
-    evaluation: Evaluation
+__all__ = ["PruneResult"]
 
 
 @dataclass(frozen=True)
@@ -139,11 +106,7 @@ class PruneResult:
         return {
             **settings,
             "requested_sparsity": asked,
-            "sparsity": self.mask.sparsity,
-            "effective_sparsity": self.mask.effective_sparsity,
-            "weights": self.mask.n_weights,
-            "weights_kept": self.mask.n_kept,
-            "weights_connected": self.mask.n_connected,
+            **counts(self.mask),
             "scoring_seconds": self.scoring_seconds,
             "training_seconds": self.training_seconds,
             "steps_per_second": self.steps_per_second,
@@ -157,18 +120,7 @@ class PruneResult:
             "last_std_return": None if last is None else last.std_return,
             "last_normalized_score": None if last is None else last.normalized_score,
             "last_returns": None if last is None or last.returns is None else list(last.returns),
-            "networks": {
-                role: {
-                    "weights": mask.n_weights,
-                    "weights_kept": mask.n_kept,
-                    "weights_connected": mask.n_connected,
-                    "sparsity": mask.sparsity,
-                    "effective_sparsity": mask.effective_sparsity,
-                    "layer_densities": mask.layer_densities,
-                    "layer_units": {n: list(u) for n, u in mask.layer_units.items()},
-                }
-                for role, mask in ((role, self.mask[role]) for role in self.mask)
-            },
+            "networks": network_numbers(self.mask),
         }
 
     def summary(self) -> Table:
@@ -208,24 +160,8 @@ class PruneResult:
             WriteError: If the disk is full or refuses; nothing is left.
         """
         directory = check_output_directory(directory)
-        config = LearnableConfigWithShape(
-            observation_shape=self.algo.impl.observation_shape,
-            action_size=self.algo.impl.action_size,
-            config=self.algo.config,
-        )
         with written_aside_directory(directory) as aside:
-            (aside / RESULT).write_text(json.dumps(self._content(), indent=2) + "\n")
-            (aside / CONFIG).write_text(config.serialize() + "\n")
-            self.algo.save_model(str(aside / MODEL))
-            self.mask.save(aside / MASK)
-            if self.last is not None:
-                tensors = {n: t.cpu().contiguous() for n, t in self.last.weights.items()}
-                save_file(tensors, aside / LAST)
-            columns = list(dict.fromkeys(name for row in self.history for name in row))
-            with (aside / HISTORY).open("w", newline="") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(self.history)
+            write_result(self, self._content(), aside)
         return directory
 
     def export(self, path: str | Path, observations: NDArray[Any] | None = None) -> ExportedPolicy:
@@ -267,90 +203,4 @@ class PruneResult:
             OutputDirectoryError: If the folder is not a whole result.
         """
         with saved_directory(directory) as found:
-            return cls._read(found, d3rlpy_device(device))
-
-    @classmethod
-    def _read(cls, directory: Path, device: str) -> PruneResult:
-        content, settings = read_words(directory)
-        model = (directory / MODEL).read_bytes()
-        # Tensors alone: anything else in the file is refused, whatever the environment says.
-        torch.load(io.BytesIO(model), map_location="cpu", weights_only=True)
-        config = _config(directory / CONFIG)
-        algo = unpacked(
-            config.config,
-            device,
-            config.observation_shape,
-            config.action_size,
-            settings.n_steps,
-            model,
-        )
-        mask = Mask.load(directory / MASK)
-        _check_mask_fits(algo, mask, directory)
-        last = None
-        if content.get("last_evaluation") is not None:
-            weights = load_file(directory / LAST)
-            _check_weights_fit(algo, weights, directory)
-            last = LastWeights(weights, read_evaluation(content["last_evaluation"]))
-        with (directory / HISTORY).open(newline="") as file:
-            history = tuple(
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(file)
-            )
-        return cls(
-            algo=algo,
-            mask=mask,
-            evaluation=read_evaluation(content["evaluation"]),
-            settings=settings,
-            scoring_seconds=float(content["scoring_seconds"]),
-            training_seconds=float(content["training_seconds"]),
-            history=history,
-            last=last,
-        )
-
-
-def _config(path: Path) -> LearnableConfigWithShape:
-    """d3rlpy's config; a part of one's own is known only once it is registered."""
-    text = path.read_text()
-    try:
-        return LearnableConfigWithShape.deserialize(text)
-    except KeyError as error:
-        name = error.args[0]
-        if f'"type": {json.dumps(name)}' not in text:
-            raise
-        raise OutputDirectoryError(
-            f"{path} names a part of the type {name!r}, which d3rlpy does not know here: the file"
-            " is damaged, or the part is of your own. Expected registered ones: before loading,"
-            " import your class and call"
-            " d3rlpy.preprocessing.register_observation_scaler(YourScaler), or the function of"
-            " its kind (register_reward_scaler, d3rlpy.models.register_encoder_factory, …)."
-        ) from error
-
-
-def _check_weights_fit(algo: Any, weights: Mapping[str, Tensor], directory: Path) -> None:
-    """Refuse last weights of another run."""
-    expected = {name: tuple(value.shape) for name, value in acting_weights(algo).items()}
-    if expected != {name: tuple(value.shape) for name, value in weights.items()}:
-        raise OutputDirectoryError(
-            f"{directory}: {LAST} and {MODEL} belong to different runs: their networks have"
-            " other names or shapes."
-        )
-
-
-def _check_mask_fits(algo: Any, mask: Mask, directory: Path) -> None:
-    """Refuse a mask of another run: pruned weights of a result are exactly zero."""
-    weights = Agent.of(algo).weights
-    for name in {*weights, *mask.nominal}:
-        kept = mask.nominal.get(name)
-        weight = weights.get(name)
-        if kept is None or weight is None or kept.shape != weight.shape:
-            where = "the model lacks" if weight is None else "the mask lacks"
-            if kept is not None and weight is not None:
-                where = f"the mask has shape {tuple(kept.shape)}, not {tuple(weight.shape)}, for"
-            raise OutputDirectoryError(
-                f"{directory}: {MASK} and {MODEL} belong to different runs: {where} {name!r}."
-            )
-        if bool(weight.detach().cpu()[~kept].any()):
-            raise OutputDirectoryError(
-                f"{directory}: {MASK} and {MODEL} belong to different runs: {name!r} has"
-                " weights other than 0 where the mask prunes."
-            )
+            return cls(**read_result(found, d3rlpy_device(device)))

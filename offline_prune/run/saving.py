@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from offline_prune.errors import OutputDirectoryError, UnsavedResultError, WriteError
 from offline_prune.request.requests import TrainingRequest
 from offline_prune.run.checkpoint import Checkpoint
@@ -30,19 +28,9 @@ def keep(
         UnsavedResultError: If it could not be saved; the state stays.
         KeyboardInterrupt: The interruption, with the result.
     """
-    if request.output_dir is not None:
-        _save(result, request.output_dir, checkpoint)
-    if interruption is not None:
-        interruption.result = result  # type: ignore[attr-defined]
-        interruption.add_note("Training was done: the trained result is this error's .result.")
-        raise interruption
-    if checkpoint is not None and not request.keep_checkpoint:
-        checkpoint.remove()
-
-
-def _save(result: PruneResult, directory: str | Path, checkpoint: Checkpoint | None) -> None:
     try:
-        result.save(directory)
+        if request.output_dir is not None:
+            result.save(request.output_dir)
     except (OutputDirectoryError, WriteError) as error:
         message = f"Training is done, but its result could not be saved: {error}"
         message += (
@@ -54,3 +42,9 @@ def _save(result: PruneResult, directory: str | Path, checkpoint: Checkpoint | N
                 " directory does not train again."
             )
         raise UnsavedResultError(message, result) from error
+    if interruption is not None:
+        interruption.result = result  # type: ignore[attr-defined]
+        interruption.add_note("Training was done: the trained result is this error's .result.")
+        raise interruption
+    if checkpoint is not None and not request.keep_checkpoint:
+        checkpoint.remove()

@@ -16,6 +16,7 @@ from offline_prune.base.arguments import known
 from offline_prune.base.atomic import written_aside_directory
 from offline_prune.masks.mask import Mask
 from offline_prune.run.folder import check_output_directory
+from offline_prune.run.summary import network_numbers
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["ScoredAgent"]
@@ -44,16 +45,7 @@ class ScoredAgent:
         return {
             **self.settings,
             "seconds": self.seconds,
-            "networks": {
-                role: {
-                    "weights": mask.n_weights,
-                    "weights_kept": mask.n_kept,
-                    "weights_connected": mask.n_connected,
-                    "layer_densities": mask.layer_densities,
-                    "layer_units": {n: list(u) for n, u in mask.layer_units.items()},
-                }
-                for role, mask in ((role, self.mask[role]) for role in self.mask)
-            },
+            "networks": network_numbers(self.mask),
         }
 
     def summary(self) -> Table:

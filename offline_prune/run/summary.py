@@ -1,9 +1,9 @@
-"""A run as a table, made of what its folder says in words and numbers."""
+"""A run in numbers, and as a table made of what its folder says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -11,9 +11,35 @@ from offline_prune.base.arguments import known
 from offline_prune.request.settings import RunSettings
 from offline_prune.run.folder import read_evaluation
 
-__all__ = ["numbers", "summary_table"]
+if TYPE_CHECKING:
+    from offline_prune.masks.mask import Mask
+
+__all__ = ["counts", "network_numbers", "numbers", "summary_table"]
 
 _ONLY_IN_THE_FILE = ("format", "evaluation", "last_evaluation", "settings")
+
+
+def counts(mask: Mask) -> dict[str, Any]:
+    """What a mask keeps, in numbers ready for JSON."""
+    return {
+        "sparsity": mask.sparsity,
+        "effective_sparsity": mask.effective_sparsity,
+        "weights": mask.n_weights,
+        "weights_kept": mask.n_kept,
+        "weights_connected": mask.n_connected,
+    }
+
+
+def network_numbers(mask: Mask) -> dict[str, Any]:
+    """The same of every network, with its layers: role → numbers."""
+    return {
+        role: {
+            **counts(part),
+            "layer_densities": part.layer_densities,
+            "layer_units": {n: list(u) for n, u in part.layer_units.items()},
+        }
+        for role, part in ((role, mask[role]) for role in mask)
+    }
 
 
 def numbers(content: Mapping[str, Any]) -> dict[str, Any]:

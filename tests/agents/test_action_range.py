@@ -45,7 +45,7 @@ def recorded(actions, low, high):
     ]  # fmt: skip
     space = gymnasium.spaces.Box(np.float32(low), np.float32(high), (actions.shape[1],))
     seen_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
-    return collect_episodes(episodes, Origin(None, None, seen_space, space, N))
+    return collect_episodes(episodes, Origin(None, None, seen_space, space, 2, N))
 
 
 def spread(low, high):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from offline_prune.cli.commands import app
+
 SAVED = Path(__file__).parents[1] / "fixtures" / "result-0.1" / "result"
 HEAVY = ("torch", "d3rlpy", "minari", "gymnasium", "scipy", "numba", "pandas")
 
@@ -13,7 +15,8 @@ HEAVY = ("torch", "d3rlpy", "minari", "gymnasium", "scipy", "numba", "pandas")
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["datasets"], ["datasets", "pendulum/mixture-v0"], ["algos"], ["algos", "iql"],
-     ["show", str(SAVED)], ["show", str(SAVED), "--json"]],
+     ["show", str(SAVED)], ["show", str(SAVED), "--json"],
+     *([command.name, "--help"] for command in app.registered_commands)],
     ids=" ".join,
 )  # fmt: skip
 def test_nothing_heavy_is_imported(arguments):

@@ -7,7 +7,7 @@ from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
 from offline_prune.data import load_dataset
-from offline_prune.data.episodes import Origin, collect_episodes
+from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.errors import (
     ActionSpaceError,
     DatasetError,
@@ -115,13 +115,31 @@ def test_broken_discrete_actions(actions, message, tmp_path):
 )
 def test_action_spaces_that_d3rlpy_cannot_train(space):
     with pytest.raises(ActionSpaceError, match="cannot train on the action space"):
-        collect_episodes([], Origin(None, None, BOX, space, 0))
+        collect_episodes([], Origin(None, None, BOX, space, 0, 0))
 
 
 def test_observation_spaces_that_are_no_arrays():
     space = spaces.Dict(a=BOX, b=spaces.Text(3))
     with pytest.raises(DatasetError, match="Text at b"):
-        collect_episodes([], Origin(None, None, space, UNIT, 0))
+        collect_episodes([], Origin(None, None, space, UNIT, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("episodes", "steps", "message"),
+    [(1, 12, "12 steps in 1 episodes, .* hold more"), (2, 11, "11 steps .* hold more"),
+     (2, 13, "13 steps, .* hold 12")],
+)  # fmt: skip
+def test_counts_that_are_not_those_of_the_episodes(episodes, steps, message):
+    found = [RawEpisode(f"episode {i}", **fields()) for i in range(2)]
+    with pytest.raises(DatasetError, match=message):
+        collect_episodes(found, Origin(None, None, BOX, UNIT, episodes, steps))
+
+
+def test_more_episodes_declared_than_there_are():
+    found = collect_episodes(
+        [RawEpisode("episode 0", **fields())], Origin(None, None, BOX, UNIT, 5, 6)
+    )
+    assert found.frames.shape == (7, 3)
 
 
 def test_an_empty_dataset(tmp_path):

@@ -58,7 +58,7 @@ def world(monkeypatch):
         return RawEpisode("", rng.uniform(-1, 1, (n + 1, 5)).astype("f4"), actions, np.ones(n),
                           np.zeros(n, bool), end)  # fmt: skip
 
-    origin = Origin(None, gymnasium.spec("World-v0"), BOX, ACTIONS, sum(LENGTHS))
+    origin = Origin(None, gymnasium.spec("World-v0"), BOX, ACTIONS, len(LENGTHS), sum(LENGTHS))
     return collect_episodes([episode(n) for n in LENGTHS], origin)
 
 

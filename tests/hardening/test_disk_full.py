@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-import offline_prune.cli.run
+import offline_prune.cli
 from offline_prune import PruneResult, prune_then_train
 from offline_prune.base.atomic import refused_write
 from offline_prune.errors import OutputDirectoryError, UnsavedResultError, WriteError
@@ -219,7 +219,7 @@ def test_the_command_line_saves_elsewhere(tmp_path, monkeypatch, capsys):
 
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(offline_prune.cli.run, "prune_then_train", disturbed)
+    monkeypatch.setattr("offline_prune.run.pipeline.prune_then_train", disturbed)
     monkeypatch.setattr(
         sys, "argv",
         ["offline-prune", "run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".5",

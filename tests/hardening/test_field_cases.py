@@ -103,7 +103,7 @@ def test_policies_reach_the_actions_of_the_data(low, width, declared, seed):
     seen = rng.normal(size=(41, 3)).astype("f4")
     episode = RawEpisode("", seen, actions, rng.normal(size=40), np.zeros(40, bool), end)
     unbounded = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
-    data = collect_episodes([episode], Origin(None, None, unbounded, space, 40))
+    data = collect_episodes([episode], Origin(None, None, unbounded, space, 1, 40))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scaler = build_agent(data, "bc", algo_params=SMALL).agent.algo.config.action_scaler
@@ -306,7 +306,7 @@ def test_whatever_an_environment_does_it_is_said(fault, step):
         episode = RawEpisode("", rng.normal(size=(13, 5)).astype("f4"),
                              rng.uniform(-1, 1, (12, 2)).astype("f4"), rng.normal(size=12),
                              np.zeros(12, bool), end)  # fmt: skip
-        origin = Origin(None, spec, Faulty.observation_space, Faulty.action_space, 12)
+        origin = Origin(None, spec, Faulty.observation_space, Faulty.action_space, 1, 12)
         data = collect_episodes([episode], origin)
         algo = build_agent(data, "bc", algo_params=SMALL).agent.algo
         with within(20):

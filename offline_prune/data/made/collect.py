@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -15,11 +14,10 @@ from numpy.typing import NDArray
 from offline_prune.data.environment import make_registered
 from offline_prune.data.made.learned_behaviour import ImageQNetwork, epsilon_greedy
 from offline_prune.data.made.store import write_dataset
-from offline_prune.data.sources.minari_source import open_minari
 from offline_prune.recipes.datasets import DatasetRecipe
 from offline_prune.recipes.shipped_files import shipped
 
-__all__ = ["CONTROLLERS", "collect", "cut_dataset", "measure_references", "play_episode"]
+__all__ = ["CONTROLLERS", "collect", "measure_references", "play_episode"]
 
 Controller = Callable[[NDArray[Any], float, np.random.Generator], Any]
 """(observation, noise level, generator) → action. Noise 0 is the controller's best."""
@@ -194,57 +192,3 @@ def measure_references(recipe: DatasetRecipe, seeds: Sequence[int]) -> tuple[flo
     ]
     environment.close()
     return scores[0], scores[1]
-
-
-def cut_dataset(source: Path, target: Path, dataset_id: str, episodes: int) -> None:
-    """Copy the first episodes of a Minari dataset, in float32 and compressed.
-
-    This is how ``halfcheetah/medium-small-v0`` was made.
-
-    Args:
-        source: Folder of the dataset to cut.
-        target: Folder to write; it must not exist.
-        dataset_id: Id of the cut.
-        episodes: How many, from the first.
-    """
-    import h5py
-
-    whole = open_minari(source)
-    space = whole.observation_space
-    buffers = [
-        EpisodeBuffer(
-            observations=episode.observations.astype(np.float32),
-            actions=episode.actions.astype(np.float32),
-            rewards=episode.rewards.astype(np.float32),
-            terminations=episode.terminations,
-            truncations=episode.truncations,
-        )
-        for episode in whole.iterate_episodes(range(episodes))
-    ]
-    kept = ["algorithm_name", "author", "code_permalink", "ref_max_score"]
-    kept += ["ref_min_score", "requirements"]
-    metadata = {name: whole.storage.metadata[name] for name in kept}
-    write_dataset(
-        dataset_id,
-        buffers,
-        observation_space=gymnasium.spaces.Box(
-            space.low.astype(np.float32),
-            space.high.astype(np.float32),
-            dtype=np.float32,
-        ),
-        action_space=whole.action_space,
-        env_spec=whole.env_spec,
-        metadata={
-            **metadata,
-            "description": f"The first {episodes} episodes of {whole.id}, in float32.",
-        },
-        path=target,
-    )
-    # Minari stores without compression; h5py reads a compressed file just as well.
-    plain, packed = target / "data/main_data.hdf5", target / "data/packed.hdf5"
-    with h5py.File(plain) as a, h5py.File(packed, "w") as b:
-        for name, group in a.items():
-            b.create_group(name).attrs.update(group.attrs)
-            for field, values in group.items():
-                b[name].create_dataset(field, data=values[()], compression=9, shuffle=True)
-    packed.replace(plain)

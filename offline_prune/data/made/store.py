@@ -138,8 +138,7 @@ def _check_room(file: Path, episodes: Sequence[EpisodeBuffer]) -> None:
     """Refuse a disk that is too full beforehand: HDF5 crashes the process when it meets one."""
     size = sum(
         _EPISODE_BYTES
-        + sum(map(_size, (e.observations, e.actions, e.rewards, e.infos)))
-        + sum(map(_size, (e.terminations, e.truncations)))
+        + _size((e.observations, e.actions, e.rewards, e.infos, e.terminations, e.truncations))
         for e in episodes
     )
     with file.open("wb") as stream:

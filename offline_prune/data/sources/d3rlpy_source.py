@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.data.observations import Images, ObservationLayout
+from offline_prune.data.observations import Images, ObservationLayout, array_space
 from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["from_d3rlpy"]
@@ -67,14 +67,10 @@ def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
             "The buffer holds tuple observations, which this package does not prune"
             " for. Concatenate them into one array."
         )
-    dtype = np.dtype(signature.dtype[0])
     shape = tuple(signature.shape[0])
     if frames > 1:
         shape = (frames * shape[0], *shape[1:])
-    if dtype == np.uint8:
-        observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
-    else:
-        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
+    observation_space = array_space(shape, np.dtype(signature.dtype[0]))
     action_space: gymnasium.Space[Any]
     if info.action_space == ActionSpace.DISCRETE:
         action_space = gymnasium.spaces.Discrete(info.action_size)
@@ -85,6 +81,7 @@ def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
         env_spec=None,
         observation_space=observation_space,
         action_space=action_space,
+        episodes=len(episodes),
         steps=sum(max(0, episode.transition_count) for episode in episodes),
         # d3rlpy's images are channels first, whichever axis is the shortest.
         layout=ObservationLayout.of(

@@ -18,6 +18,7 @@ from offline_prune.base.arguments import check_switch, in_one_line, shown, whole
 from offline_prune.data.environment import make_registered
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.data.made.store import check_new_id, write_dataset
+from offline_prune.data.observations import array_space
 from offline_prune.data.sources.self_contained import check_self_contained
 from offline_prune.errors import DatasetError, EnvironmentUnavailableError
 
@@ -93,7 +94,7 @@ def import_file(
         environment.close()
     else:
         spec = None
-        observation_space = _observation_space(observations)
+        observation_space = array_space(observations.shape[1:], observations.dtype)
         action_space = _action_space(path, actions, discrete)
     if (observation_space.dtype or np.dtype(object)).kind == "f":
         observations = _cast(observations, observation_space.dtype)
@@ -102,7 +103,11 @@ def import_file(
     if not buffers:
         raise DatasetError(f"{path} holds no transition whose next observation is known.")
     _check_lengths(path, buffers, spec)
-    _check(path, buffers, observation_space, action_space)
+    # What load_dataset would refuse is not written.
+    episodes = (RawEpisode.of(f"{path}, episode {i}", e) for i, e in enumerate(buffers))
+    steps = sum(len(episode.rewards) for episode in buffers)
+    origin = Origin(None, None, observation_space, action_space, len(buffers), steps)
+    collect_episodes(episodes, origin)
     return write_dataset(
         dataset_id,
         buffers,
@@ -177,28 +182,6 @@ def _check_lengths(path: Path, buffers: list[EpisodeBuffer], spec: EnvSpec | Non
             f" {limit}. Ends are missing: pass episode_length={limit} (--episode-length"
             f" {limit}), or the environment that the data are of."
         )
-
-
-def _check(
-    path: Path,
-    buffers: list[EpisodeBuffer],
-    observation_space: gymnasium.Space[Any],
-    action_space: gymnasium.Space[Any],
-) -> None:
-    """Refuse what :func:`~offline_prune.data.load_dataset` would, before it is written."""
-    episodes = (
-        RawEpisode(
-            f"{path}, episode {i}",
-            episode.observations,
-            episode.actions,
-            episode.rewards,
-            episode.terminations,
-            episode.truncations,
-        )
-        for i, episode in enumerate(buffers)
-    )
-    steps = sum(len(episode.rewards) for episode in buffers)
-    collect_episodes(episodes, Origin(None, None, observation_space, action_space, steps))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -317,13 +300,6 @@ def _flags(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
     )
 
 
-def _observation_space(observations: NDArray[Any]) -> gymnasium.spaces.Box:
-    shape = observations.shape[1:]
-    if observations.dtype == np.uint8:
-        return gymnasium.spaces.Box(0, 255, shape, np.uint8)
-    return gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
-
-
 def _action_space(path: Path, actions: NDArray[Any], discrete: bool) -> gymnasium.Space[Any]:
     if discrete:
         odd = np.flatnonzero((actions < 0) | (actions >= _MOST_ACTIONS))
@@ -334,18 +310,9 @@ def _action_space(path: Path, actions: NDArray[Any], discrete: bool) -> gymnasiu
                 " its actions start elsewhere."
             )
         return gymnasium.spaces.Discrete(int(actions.max()) + 1)
-    _check_finite_rows(path, actions)
-    bound = np.maximum(1.0, np.abs(actions).max(axis=0)).astype(np.float32)
+    # What is not finite is refused with its step.
+    bound = np.abs(actions).max(axis=0, initial=1.0, where=np.isfinite(actions))
     return gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
-
-
-def _check_finite_rows(path: Path, actions: NDArray[Any]) -> None:
-    odd = np.flatnonzero(~np.isfinite(actions).all(axis=1))
-    if len(odd):
-        raise DatasetError(
-            f"{path}, row {odd[0]}: actions hold {actions[odd[0]]}, expected finite float32"
-            " numbers. Repair or drop the episode."
-        )
 
 
 def _split(

@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 from gymnasium import Space
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Dict, Tuple
 from minari import MinariDataset
 from minari.dataset._storages import get_minari_storage
 from minari.dataset.minari_dataset import parse_dataset_id
@@ -22,7 +21,7 @@ from offline_prune.base.arguments import in_one_line
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.environment import make_registered, trusted_spec
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
-from offline_prune.data.observations import Images, ObservationLayout
+from offline_prune.data.observations import Images, ObservationLayout, leaf_spaces
 from offline_prune.data.sources.self_contained import check_self_contained
 from offline_prune.errors import DatasetError, EnvironmentUnavailableError, InputError
 
@@ -55,6 +54,7 @@ def from_minari(source: MinariDataset, images: Images = "auto") -> Dataset:
             env_spec=source._eval_env_spec or source.env_spec,
             observation_space=source.observation_space,
             action_space=source.action_space,
+            episodes=len(source),
             steps=source.total_steps,
             reference_min=_number(metadata, "ref_min_score"),
             reference_max=_number(metadata, "ref_max_score"),
@@ -70,25 +70,17 @@ def from_minari(source: MinariDataset, images: Images = "auto") -> Dataset:
 
 def _episodes(source: MinariDataset) -> Iterator[RawEpisode]:
     """The episodes; what Minari raises of its files is named with the episode."""
-    name = f"{source.id}, episode {source.episode_indices[0] if len(source) else 0}"
-    i = 0
+    where = ""
     try:
-        for i, episode in enumerate(source.iterate_episodes()):
-            name = f"{source.id}, episode {episode.id}"
-            yield RawEpisode(
-                name,
-                episode.observations,
-                episode.actions,
-                episode.rewards,
-                episode.terminations,
-                episode.truncations,
-            )
-            if i + 1 < len(source):
-                name = f"{source.id}, episode {source.episode_indices[i + 1]}"
+        episodes = source.iterate_episodes()
+        for i in source.episode_indices:
+            name = f"{source.id}, episode {i}"
+            where = f" at {name}"
+            yield RawEpisode.of(name, next(episodes))
     except DatasetError:
         raise
     except Exception as error:  # whatever readers of damaged files may raise
-        raise _damaged(source.id, f" at {name}", error) from error
+        raise _damaged(source.id, where, error) from error
 
 
 def _damaged(name: str, where: str, error: Exception) -> DatasetError:
@@ -135,7 +127,8 @@ def _check_files(source: MinariDataset) -> None:
             " would be left out. Correct total_episodes and total_steps in metadata.json, or get"
             " the dataset again."
         )
-    images = _images(source.observation_space) if storage.jpeg_encoding else []
+    leaves = leaf_spaces(source.observation_space) if storage.jpeg_encoding else []
+    images = [keys for keys, space in leaves if is_image_space(space)]
     for i in source.episode_indices if images else ():
         for keys in images:
             _check_images(source, int(i), keys)
@@ -147,18 +140,6 @@ def _stored_episodes(storage: Any) -> int:
         with h5py.File(folder / "main_data.hdf5", "r") as file:
             return sum(name.startswith("episode_") for name in file)
     return sum(path.name.isdecimal() and path.is_dir() for path in folder.iterdir())
-
-
-def _images(space: Space[Any], *keys: str | int) -> list[tuple[str | int, ...]]:
-    """Keys that lead to each image of an observation."""
-    inner: Any = ()
-    if isinstance(space, Dict):
-        inner = space.spaces.items()
-    elif isinstance(space, Tuple):
-        inner = enumerate(space.spaces)
-    elif is_image_space(space):
-        return [keys]
-    return [path for key, child in inner for path in _images(child, *keys, key)]
 
 
 def _check_images(source: MinariDataset, episode: int, keys: tuple[str | int, ...]) -> None:
