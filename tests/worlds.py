@@ -83,19 +83,20 @@ def dataset(kind: str) -> Dataset:
     return load_dataset(source(kind))
 
 
-def params(kind: str, algo: str) -> dict:
-    """Hyperparameters that keep the tests quick."""
+def params(kind: str, algo: str, *, whole: bool = False) -> dict:
+    """Hyperparameters that keep the tests quick; ``whole`` image encoders are d3rlpy's own."""
     chosen = {"batch_size": 16, **PARAMS.get((kind, algo), {})}
     if kind.startswith("pixel"):
         which = ENCODERS[algo] if kind == "pixel-continuous" else ("",)
-        encoders = {f"{network}encoder_factory": PIXELS for network in which}
+        encoders = {} if whole else {f"{network}encoder_factory": PIXELS for network in which}
         return {**chosen, **encoders, "observation_scaler": "pixel"}
     return {**chosen, "hidden_units": [24, 24]}
 
 
-def agent(kind: str, algo: str, seed: int = 0):
+def agent(kind: str, algo: str, seed: int = 0, *, whole: bool = False):
     """A built agent of a case."""
-    return build_agent(dataset(kind), algo, algo_params=params(kind, algo), seed=seed).agent
+    chosen = params(kind, algo, whole=whole)
+    return build_agent(dataset(kind), algo, algo_params=chosen, seed=seed).agent
 
 
 def within_budget(mask, sparsity: float) -> bool:

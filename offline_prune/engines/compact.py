@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change, change
+from offline_prune.engines.changes import Change
+from offline_prune.engines.engine import Engine
 from offline_prune.engines.forms import Kernels, choose_form
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
-from offline_prune.engines.step_factors import StepFactors
-from offline_prune.engines.zeros import check_fits, hold_at_zero, impose, pruned_entries, zero
-from offline_prune.errors import EngineError, MaskError
+from offline_prune.engines.zeros import impose, pruned_entries, zero
+from offline_prune.errors import EngineError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
-from offline_prune.ofenet.sharing import find_ofenet
 
 __all__ = ["CompactEngine"]
 
 
-@dataclass(frozen=True)
-class _Held:
-    """A dense parameter with pruned entries inside; of a network or of its target."""
-
-    name: str
-    parameter: nn.Parameter
-    pruned: Tensor
-    is_trained: bool
-
-
-class CompactEngine:
+class CompactEngine(Engine):
     """Replace networks by small ones that compute the same, while d3rlpy trains.
 
-    :meth:`attach` takes dead units out of every layer of the networks, of their targets
+    ``attach`` takes dead units out of every layer of the networks, of their targets
     and of the optimizers. What is left is trained in one of two forms:
 
     - dense layers of the live size, in which a gradient hook holds the pruned entries at
@@ -51,8 +38,8 @@ class CompactEngine:
     The modules that d3rlpy calls, the optimizers and the losses are d3rlpy's own, and
     the trajectory is the masked engine's up to rounding. State dicts, and with them
     every file that d3rlpy writes, have the original shapes all the time. Meanwhile
-    ``agent.weights`` are the values at :meth:`attach`: :meth:`weights` has the current
-    ones, and :meth:`detach` writes them back.
+    ``agent.weights`` are the values at that time: ``weights()`` has the current ones, and
+    ``detach`` writes them back.
 
     Detach before parameters are copied between agents (``copy_policy_from``): the shapes
     differ. A network that fits neither form (:func:`~offline_prune.engines.forms.choose_form`),
@@ -67,7 +54,7 @@ class CompactEngine:
         keep_units: bool = False,
         parameterization: Parameterization = STANDARD,
     ) -> None:
-        """Prepare an engine; nothing changes before :meth:`attach`.
+        """Prepare an engine; nothing changes before ``attach``.
 
         Args:
             agent: The agent to hold.
@@ -86,37 +73,14 @@ class CompactEngine:
                 'The sparse kernels need numba: pip install "offline-prune[fast]", or'
                 ' take engine="compact", which trains dense layers of the live size.'
             )
-        self._agent = agent
-        self._parameterization = parameterization
-        self._steps = StepFactors()
+        super().__init__(agent, parameterization)
         self._kernels = kernels
         self._keep_units = keep_units
-        self._mask: Mask | None = None
         self._surgery = Surgery()
-        self._optimizers: list[SwappedOptimizer] = []
-        self._handles: list[RemovableHandle] = []
-        self._held: list[_Held] = []
-        self._changes: list[Change] = []
 
-    @property
-    def mask(self) -> Mask | None:
-        """The mask being held; None while detached."""
-        return self._mask
-
-    def attach(self, mask: Mask) -> None:
-        """Shrink the agent to what the mask keeps.
-
-        Args:
-            mask: A mask of this agent.
-
-        Raises:
-            MaskError: If the mask belongs to other networks or one is attached.
-        """
-        if self._mask is not None:
-            raise MaskError("A mask is attached already: call update(mask) or detach().")
+    def _hold(self, mask: Mask) -> list[Change]:
         agent = self._agent
         if self._keep_units:
-            check_fits(agent, mask)
             kept = mask.nominal
             zero(agent, pruned_entries(agent, kept))
             live = {n: torch.ones(len(m), dtype=torch.bool) for n, m in kept.items()}
@@ -140,86 +104,19 @@ class CompactEngine:
                     self._surgery.make_sparse(twin, live, kept, trained=trained)
                 elif form == "dense":
                     self._surgery.shrink(twin, live, trained=trained)
-        if self._surgery.replacements:
+        replacements = self._surgery.replacements
+        optimizers = []
+        if replacements:
             for owner, names, keys in owners.values():
-                hooked = OriginalStateDict(owner, names, keys, self._surgery.replacements)
+                hooked = OriginalStateDict(owner, names, keys, replacements)
                 self._handles.extend(hooked.handles)
-            self._optimizers = [
-                SwappedOptimizer(wrapper, self._surgery.replacements)
-                for wrapper in find_optimizers(agent.algo)
-            ]
-        self._hold(pruned)
-        self._steps = StepFactors.of(
-            agent.algo,
-            agent.weights,
-            self._parameterization.step_factors(kept, mask.roles),
-            self._surgery.replacements,
-        )
-        self._changes = change(agent.algo)
-        self._mask = mask
+            wrappers = find_optimizers(agent.algo)
+            optimizers = [SwappedOptimizer(wrapper, replacements) for wrapper in wrappers]
+        self._keep_small(pruned)
+        return [self._longer_steps(mask, kept, replacements), *optimizers, self._surgery]
 
-    def update(self, mask: Mask) -> None:
-        """Hold another mask from now on.
-
-        Args:
-            mask: A mask of this agent. Weights that return start at zero.
-
-        Raises:
-            MaskError: If the mask belongs to other networks.
-        """
-        check_fits(self._agent, mask)
-        self.detach()
-        self.attach(mask)
-
-    def detach(self) -> None:
-        """Write what was trained into the original layers, and put those back."""
-        for handle in self._handles:
-            handle.remove()
-        self._steps.undo()
-        for made in (*self._optimizers, *self._changes):
-            made.undo()
-        self._surgery.undo()
-        self._handles.clear()
-        self._optimizers.clear()
-        self._held.clear()
-        self._changes.clear()
-        self._mask = None
-
-    def verify(self) -> None:
-        """Check that the mask is being held.
-
-        Raises:
-            MaskError: If nothing is attached, the networks were replaced, a pruned
-                entry of a dense layer is not zero, or its hook is gone.
-        """
-        if self._mask is None:
-            raise MaskError("No mask is attached: call attach(mask) first.")
-        modules = self._agent.algo.impl.modules.get_torch_modules().values()
-        present = {id(p) for module in modules for p in module.parameters()}
-        if (ofenet := find_ofenet(self._agent.algo)) is not None:
-            present |= {id(p) for p in ofenet.parameters()}
-        trained = [r.small for r in self._surgery.replacements]
-        if any(id(p) not in present for p in (*trained, *(h.parameter for h in self._held))):
-            raise MaskError(
-                "The networks were built anew or replaced after the mask was attached."
-                " Make a new Agent and attach its mask again."
-            )
-        for held in self._held:
-            if held.is_trained and not held.parameter._post_accumulate_grad_hooks:
-                raise MaskError(f"The hook of {held.name!r} is gone: attach the mask again.")
-            if bool((held.parameter[held.pruned] != 0).any()):
-                raise MaskError(
-                    f"Pruned entries of {held.name!r} or its target are not zero: something"
-                    " overwrote the weights after the mask was attached. Attach it again."
-                )
-
-    def weights(self) -> dict[str, Tensor]:
-        """Weight name → its value now, of the original shape."""
-        return self._current(self._agent.weights)
-
-    def targets(self) -> dict[str, Tensor]:
-        """Name of the online weight → value of its twin in the target network now."""
-        return self._current(self._agent.targets)
+    def _in_place(self) -> Iterable[nn.Parameter]:
+        return (*super()._in_place(), *(r.small for r in self._surgery.replacements))
 
     def _current(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
         expanded = {
@@ -229,8 +126,8 @@ class CompactEngine:
         }
         return {n: expanded.get(id(p), p.detach()) for n, p in parameters.items()}
 
-    def _hold(self, pruned: Mapping[str, Tensor]) -> None:
-        """Hook every dense parameter that has pruned entries; note their twins too."""
+    def _keep_small(self, pruned: Mapping[str, Tensor]) -> None:
+        """Keep the pruned entries of every dense parameter, small or not, and of its twin."""
         weights, targets = self._agent.weights, self._agent.targets
         small = {
             id(r.packing.originals[0]): r
@@ -250,7 +147,4 @@ class CompactEngine:
                 else:
                     parameter, inside = original, entries
                 if bool(inside.any()):
-                    is_trained = original is weights[name]
-                    self._held.append(_Held(name, parameter, inside, is_trained))
-                    if is_trained:
-                        self._handles.append(hold_at_zero(parameter, inside))
+                    self._keep(name, parameter, inside, is_target=original is not weights[name])

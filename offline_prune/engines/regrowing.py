@@ -7,20 +7,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change, change
+from offline_prune.engines.changes import Change
+from offline_prune.engines.engine import Engine
 from offline_prune.engines.optimizers import find_optimizers
-from offline_prune.engines.step_factors import StepFactors
-from offline_prune.engines.zeros import (
-    check_fits,
-    hold_at_zero,
-    hook_gradient,
-    pruned_entries,
-    zero,
-)
-from offline_prune.errors import MaskError
+from offline_prune.engines.zeros import check_fits, hook_gradient, pruned_entries, zero
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
 
@@ -36,7 +28,7 @@ with the value they got.
 """
 
 
-class RegrowingEngine:
+class RegrowingEngine(Engine):
     """Hold the nominal mask in layers of the original shape; no unit is given up.
 
     Weights off every path from input to output are kept, unlike by the other engines: a
@@ -57,21 +49,10 @@ class RegrowingEngine:
             agent: The agent to hold.
             parameterization: How far the optimizers step.
         """
-        self._agent = agent
-        self._parameterization = parameterization
-        self._steps = StepFactors()
-        self._mask: Mask | None = None
+        super().__init__(agent, parameterization)
         self._regrowth: Regrowth = "at_updates"
-        self._pruned: dict[str, Tensor] = {}
-        self._handles: list[RemovableHandle] = []
         self._gradients: dict[str, Tensor] = {}
         self._unmasked: dict[str, Tensor] = {}
-        self._changes: list[Change] = []
-
-    @property
-    def mask(self) -> Mask | None:
-        """The mask being held; None while detached."""
-        return self._mask
 
     def attach(self, mask: Mask, regrowth: Regrowth = "at_updates") -> None:
         """Zero what the mask prunes and keep it zero after every step.
@@ -83,30 +64,9 @@ class RegrowingEngine:
         Raises:
             MaskError: If the mask belongs to other networks or one is attached.
         """
-        if self._mask is not None:
-            raise MaskError("A mask is attached already: call update(mask) or detach().")
-        check_fits(self._agent, mask)
-        self._regrowth = regrowth
-        self._hold(mask)
-        weights = self._agent.weights
-        if regrowth == "any_step":
-            # Hooks run in the order of registration: the longer step first, then the mask.
-            self._lengthen_steps()
-            for wrapper in find_optimizers(self._agent.algo):
-                stepped = {id(p) for group in wrapper.optim.param_groups for p in group["params"]}
-                named = {n: w for n, w in weights.items() if id(w) in stepped}
-                if named:
-                    hook = self._mask_after_step(named)
-                    self._handles.append(wrapper.optim.register_step_post_hook(hook))
-        else:
-            for name, weight in weights.items():
-                # Hooks run in the order of registration: noted first, then masked.
-                hook = self._note_gradient(name)
-                self._handles.append(hook_gradient(weight, hook))
-                if name in self._pruned:
-                    self._handles.append(hold_at_zero(weight, self._pruned[name]))
-            self._lengthen_steps()
-        self._changes = change(self._agent.algo)
+        if self._mask is None:
+            self._regrowth = regrowth
+        super().attach(mask)
 
     def update(self, mask: Mask) -> None:
         """Hold another mask from now on.
@@ -129,47 +89,8 @@ class RegrowingEngine:
 
     def detach(self) -> None:
         """Let go: plain dense weights, the pruned ones exactly zero, no hooks left."""
-        for handle in self._handles:
-            handle.remove()
-        self._steps.undo()
-        for made in self._changes:
-            made.undo()
-        self._handles.clear()
-        self._pruned, self._gradients, self._unmasked = {}, {}, {}
-        self._changes.clear()
-        self._mask = None
-
-    def verify(self) -> None:
-        """Check that the mask is being held.
-
-        Raises:
-            MaskError: If nothing is attached, the networks were built anew, or a pruned
-                weight or its target's twin is not zero.
-        """
-        if self._mask is None:
-            raise MaskError("No mask is attached: call attach(mask) first.")
-        current = Agent.of(self._agent.algo).weights
-        for name, pruned in self._pruned.items():
-            weight = self._agent.weights[name]
-            if current.get(name) is not weight:
-                raise MaskError(
-                    f"The networks were built anew: {name!r} is another tensor now."
-                    " Make a new Agent and attach its mask again."
-                )
-            for tensor in (weight, self._agent.targets.get(name)):
-                if tensor is not None and bool((tensor[pruned] != 0).any()):
-                    raise MaskError(
-                        f"Pruned entries of {name!r} or its target are not zero: something"
-                        " overwrote the weights after the mask was attached. Attach it again."
-                    )
-
-    def weights(self) -> dict[str, Tensor]:
-        """Weight name → its value now."""
-        return {name: weight.detach() for name, weight in self._agent.weights.items()}
-
-    def targets(self) -> dict[str, Tensor]:
-        """Name of the online weight → value of its twin in the target network now."""
-        return {name: weight.detach() for name, weight in self._agent.targets.items()}
+        super().detach()
+        self._gradients, self._unmasked = {}, {}
 
     def unmasked(self) -> dict[str, Tensor]:
         """Weight name → what the last optimizer step made of it, before it was masked."""
@@ -179,27 +100,38 @@ class RegrowingEngine:
         """Weight name → the last step's gradient, dense; empty before the first step."""
         return dict(self._gradients)
 
-    def _hold(self, mask: Mask) -> None:
-        """Zero what a mask prunes; moments too, unless the optimizer goes on with them."""
-        self._pruned = pruned_entries(self._agent, mask.nominal)
-        zero(self._agent, self._pruned, moments=self._regrowth != "any_step")
-        self._unmasked.clear()
-        self._mask = mask
+    def _hold(self, mask: Mask) -> list[Change]:
+        weights, targets = self._agent.weights, self._agent.targets
+        any_step = self._regrowth == "any_step"
+        pruned = pruned_entries(self._agent, mask.nominal)
+        zero(self._agent, pruned, moments=not any_step)  # else the optimizer goes on with them
+        # Hooks run in the order of registration. Gradients are noted first, then masked; the
+        # longer step comes first, then the mask.
+        if not any_step:
+            for name, weight in weights.items():
+                self._handles.append(hook_gradient(weight, self._note_gradient(name)))
+        for name, entries in pruned.items():
+            self._keep(name, weights[name], entries, hook=not any_step)
+            if name in targets:
+                self._keep(name, targets[name], entries, is_target=True)
+        steps = self._longer_steps(mask, mask.nominal)
+        if any_step:
+            for wrapper in find_optimizers(self._agent.algo):
+                stepped = {id(p) for group in wrapper.optim.param_groups for p in group["params"]}
+                named = {n: (weights[n], p) for n, p in pruned.items() if id(weights[n]) in stepped}
+                if named:
+                    hook = self._mask_after_step(named)
+                    self._handles.append(wrapper.optim.register_step_post_hook(hook))
+        return [steps]
 
-    def _lengthen_steps(self) -> None:
-        mask, weights = self._mask, self._agent.weights
-        if mask is None:
-            return
-        factors = self._parameterization.step_factors(mask.nominal, mask.roles)
-        self._steps = StepFactors.of(self._agent.algo, weights, factors)
-
-    def _mask_after_step(self, weights: dict[str, nn.Parameter]) -> Callable[..., None]:
+    def _mask_after_step(
+        self, pruned: dict[str, tuple[nn.Parameter, Tensor]]
+    ) -> Callable[..., None]:
         @torch.no_grad()
         def mask_weights(*_: Any) -> None:
-            for name, weight in weights.items():
-                if name in self._pruned:
-                    self._unmasked[name] = weight.detach().clone()
-                    weight.masked_fill_(self._pruned[name], 0.0)
+            for name, (weight, entries) in pruned.items():
+                self._unmasked[name] = weight.detach().clone()
+                weight.masked_fill_(entries, 0.0)
 
         return mask_weights
 

@@ -91,7 +91,7 @@ def test_overlap_by_hand():
 
 
 def test_random_masks_overlap_by_chance():
-    subject = agent("pixel-continuous", "bc")
+    subject = agent("pixel-continuous", "bc", whole=True)
     masks = {}
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)

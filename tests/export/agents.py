@@ -36,7 +36,7 @@ CONFIGS = {
 
 def pruned(kind, algo, density=0.3):
     """An algorithm of tests.worlds, pruned at random."""
-    subject = agent(kind, algo)
+    subject = agent(kind, algo, whole=True)
     prune(subject, density)
     return subject.algo
 

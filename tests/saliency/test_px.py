@@ -190,7 +190,7 @@ def test_where_no_path_is_open_all_outputs_count_alike():
 
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_nothing_collapses_at_99_percent(kind, algo):
-    options = params(kind, algo)
+    options = params(kind, algo, whole=True)
     if kind.startswith("vector"):
         options["hidden_units"] = [64, 64]
     subject = build_agent(dataset(kind), algo, algo_params=options).agent

@@ -1,5 +1,7 @@
 """Bernoulli gates around d3rlpy's training."""
 
+import functools
+
 import d3rlpy
 import gymnasium
 import numpy as np
@@ -71,21 +73,25 @@ def test_whole_units_leave_and_the_budget_holds(kind, algo):
             assert not subject.targets[name][~final.nominal[name]].any()
 
 
-@pytest.mark.parametrize("algo", ["bc", "iql", "cql", "bcq", "td3_plus_bc"])
+@functools.cache
+def sixty_steps(algo, engine):
+    """The final mask, the agent and how many parameters it had after each step."""
+    subject = begun("vector-continuous", algo, 60, engine=engine)
+    sizes = []
+
+    def check(step):
+        modules = subject.algo.impl.modules.get_torch_modules().values()
+        sizes.append(sum(p.numel() for module in modules for p in module.parameters()))
+
+    fit(subject, "vector-continuous", 60, check)
+    return subject.finish(), subject, sizes
+
+
 @pytest.mark.parametrize("engine", ["auto", "compact"])
+@pytest.mark.parametrize("algo", ["bc", "iql", "cql", "bcq", "td3_plus_bc"])
 def test_the_compact_engine_takes_units_out_and_keeps_the_trajectory(algo, engine):
-    def run(engine):
-        subject = begun("vector-continuous", algo, 60, engine=engine)
-        sizes = []
-
-        def check(step):
-            modules = subject.algo.impl.modules.get_torch_modules().values()
-            sizes.append(sum(p.numel() for module in modules for p in module.parameters()))
-
-        fit(subject, "vector-continuous", 60, check)
-        return subject.finish(), subject, sizes
-
-    (mask, one, masked_sizes), (same, other, sizes) = run("masked"), run(engine)
+    mask, one, masked_sizes = sixty_steps(algo, "masked")
+    same, other, sizes = sixty_steps(algo, engine)
     assert len(set(masked_sizes)) == 1
     assert len(set(sizes)) > 3  # units leave one after another, not only at the end
     assert sizes == sorted(sizes, reverse=True)
