@@ -8,8 +8,6 @@ from offline_prune.agents.agent import Agent
 from offline_prune.base.expression import Expression
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
-from offline_prune.masks.build import all_kept, mask_from_kept
-from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.pops.loop import check_possible, shrink
 from offline_prune.pops.options import ShrinkOptions
@@ -79,11 +77,6 @@ class PoPS(PruningMethod):
         if self.options.final_sparsity > 0.0:
             check_possible(agent, data, self.options)
         return agent
-
-    def before_training(self, agent: Agent, data: Dataset) -> Mask:
-        """Keep everything."""
-        self.mask = mask_from_kept(agent, all_kept(agent))
-        return self.mask
 
     def after_training(self, agent: Agent, data: Dataset) -> Agent:
         """Prune and shrink.
