@@ -109,9 +109,9 @@ class PruningMethod:
             settings: What the user asked for.
 
         Raises:
-            InputError: If ``refill`` is asked of a method that prunes while training.
+            InputError: If ``refill`` is asked of a method that prunes while training or after.
         """
-        if self.while_training and settings.refill:
+        if (self.while_training or self.replaces_agent) and settings.refill:
             raise InputError("refill serves masks that are made before training.")
         if settings.allocation is None:
             settings = replace(settings, allocation=self.default_allocation)
