@@ -8,15 +8,14 @@ from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
 from offline_prune.masks.allocation import Allocation, final_densities, fixes_densities
-from offline_prune.masks.build import all_kept, build_mask, mask_from_kept
+from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
-from offline_prune.masks.schedules import check_window, cubic_sparsity, update_interval
-from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.gradual import GradualPruning
 
 __all__ = ["GradualMagnitude"]
 
 
-class GradualMagnitude(PruningMethod):
+class GradualMagnitude(GradualPruning):
     """Keep the largest weights of every layer, ever fewer of them.
 
     Training starts dense. From ``begin`` to ``end`` (fractions of the run) the sparsity of
@@ -35,32 +34,7 @@ class GradualMagnitude(PruningMethod):
     """
 
     default_allocation: ClassVar[Allocation] = "erk"
-    while_training: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        settings: PruningSettings,
-        begin: float = 0.2,
-        end: float = 0.8,
-        interval: int | None = None,
-    ) -> None:
-        """Prepare.
-
-        Args:
-            settings: Sparsities, allocation and length of the run.
-            begin: When the first weights leave, as a fraction of the run.
-            end: When the last ones do.
-            interval: Steps between two masks; None for 1 000, or a twentieth of the time
-                between ``begin`` and ``end`` where that is less.
-
-        Raises:
-            InputError: If a number is out of range, or ``refill`` is asked for.
-        """
-        super().__init__(settings)
-        check_window(begin, end)
-        self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
-        self.interval = update_interval(self.end - self.begin, interval, 1000)
-        self._densities: dict[str, float] | None = None
+    _densities: dict[str, float] | None = None
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Keep everything."""
@@ -73,18 +47,15 @@ class GradualMagnitude(PruningMethod):
                 self.settings.sparsity,
                 self.settings.allocation or "erk",
             )
-        self.mask = mask_from_kept(agent, all_kept(agent))
         self.regrowth = "any_step"
-        return self.mask
+        return super().before_training(agent, data)
 
     def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
         """Keep the largest weights at the schedule's sparsity."""
-        if self.regrowth == "never" or step < self.begin:
+        if not self.is_due(step):
             return None
-        if step >= self.end:
+        if self.is_over:
             self.regrowth = "never"
-        elif (step - self.begin) % self.interval:
-            return None
         values = engine.unmasked()
         self.mask = build_mask(
             agent,
@@ -92,10 +63,7 @@ class GradualMagnitude(PruningMethod):
                 network.role: {name: values[name].abs() for name in network.weights}
                 for network in agent.networks
             },
-            {
-                role: cubic_sparsity(step, final, self.begin, self.end)
-                for role, final in self.settings.sparsity.items()
-            },
+            {role: self.sparsity_at(step, final) for role, final in self.settings.sparsity.items()},
             self._allocation(step),
             share_critics=self.settings.share_critics,
         )
@@ -104,5 +72,5 @@ class GradualMagnitude(PruningMethod):
     def _allocation(self, step: int) -> Allocation:
         if self._densities is None:
             return self.settings.allocation or "global"
-        progress = cubic_sparsity(step, 1.0, self.begin, self.end)
+        progress = self.sparsity_at(step, 1.0)
         return {name: 1.0 - (1.0 - final) * progress for name, final in self._densities.items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,10 +18,16 @@ from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.snip import snip
 from offline_prune.saliency.synflow import synflow
 
-__all__ = ["Force", "IterativePruning", "IterativeSnip", "SynFlow", "without_return"]
+__all__ = ["Force", "IterativePruning", "IterativeSnip", "Kept", "Scorer", "SynFlow"]
 
 NEVER = -1.0
 """Score of a weight that may not return; all others are at least 0."""
+
+Kept: TypeAlias = Mapping[str, Tensor]
+"""Weight name → boolean, the mask of the round before."""
+
+Scorer: TypeAlias = Callable[[Kept], dict[str, Scores]]
+"""Role → weight name → score of the agent as it is, pruned weights at zero; higher = keep."""
 
 
 class IterativePruning(PruningMethod):
@@ -28,8 +35,12 @@ class IterativePruning(PruningMethod):
 
     After round k of n a network of final density d keeps ``d^(k/n)`` of its weights, the
     exponential schedule. Scores are taken with the weights pruned so far at zero, in
-    all networks and targets; the agent comes back untouched.
+    all networks and targets; the agent comes back untouched. What is pruned stays pruned,
+    unless a subclass says otherwise.
     """
+
+    weights_return: ClassVar[bool] = False
+    """Whether a pruned weight may come back in a later round; if not, scores are from 0 on."""
 
     def __init__(self, settings: PruningSettings, rounds: int) -> None:
         """Prepare.
@@ -47,37 +58,32 @@ class IterativePruning(PruningMethod):
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Prune round by round."""
         final = self.settings.sparsity
-        original = {name: weight.detach().clone() for name, weight in agent.weights.items()}
-        kept: Mapping[str, Tensor] = {
-            name: torch.ones_like(weight, dtype=torch.bool) for name, weight in original.items()
+        kept: Kept = {
+            name: torch.ones_like(weight, dtype=torch.bool)
+            for name, weight in agent.weights.items()
         }
+        score = self.scorer(agent, data)
         for k in range(1, self.rounds + 1):
             with _masked(agent, kept):
-                self.scores = self.score(agent, data, original, kept)
+                self.scores = score(kept)
+            if not self.weights_return:
+                self.scores = _without_return(self.scores, kept)
             last = k == self.rounds  # the sparsity asked for, not rounded by a power
             asked = {
                 role: s if last else 1.0 - (1.0 - s) ** (k / self.rounds)
                 for role, s in final.items()
             }
             self.mask = self.settings.at(asked).build(agent, self.scores)
-            kept = {n: m.to(original[n].device) for n, m in self.mask.nominal.items()}
+            kept = {n: self.mask.nominal[n].to(w.device) for n, w in agent.weights.items()}
         assert self.mask is not None
         return self.mask
 
-    def score(
-        self,
-        agent: Agent,
-        data: Dataset,
-        original: Mapping[str, Tensor],
-        kept: Mapping[str, Tensor],
-    ) -> dict[str, Scores]:
-        """Role → weight name → score of the masked agent; higher = keep.
+    def scorer(self, agent: Agent, data: Dataset) -> Scorer:
+        """What scores the masked agent in every round.
 
         Args:
-            agent: The agent, its pruned weights at zero.
+            agent: The agent, dense as yet; in the rounds its pruned weights are at zero.
             data: The fixed dataset.
-            original: Weight name → unmasked weight.
-            kept: Weight name → boolean, the mask of the round before.
         """
         raise NotImplementedError
 
@@ -95,15 +101,9 @@ class IterativeSnip(IterativePruning):
         """Prepare; ten rounds are this package's choice."""
         super().__init__(settings, rounds)
 
-    def score(
-        self,
-        agent: Agent,
-        data: Dataset,
-        original: Mapping[str, Tensor],
-        kept: Mapping[str, Tensor],
-    ) -> dict[str, Scores]:
+    def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """SNIP of the masked agent."""
-        return without_return(self.settings.score(agent, data, snip), kept)
+        return lambda _: self.settings.score(agent, data, snip)
 
 
 class Force(IterativePruning):
@@ -116,24 +116,21 @@ class Force(IterativePruning):
         de Jorge et al. 2021, arXiv 2006.09081.
     """
 
+    weights_return: ClassVar[bool] = True
+
     def __init__(self, settings: PruningSettings, rounds: int = 10) -> None:
         """Prepare; ten rounds are this package's choice."""
         super().__init__(settings, rounds)
 
-    def score(
-        self,
-        agent: Agent,
-        data: Dataset,
-        original: Mapping[str, Tensor],
-        kept: Mapping[str, Tensor],
-    ) -> dict[str, Scores]:
+    def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """Sensitivity to the original weights at the masked agent."""
+        original = {name: weight.detach().clone() for name, weight in agent.weights.items()}
 
         def sensitivity(objective: Objective) -> Scores:
             gradient = mean_gradient(objective)
             return {name: (original[name] * g).abs() for name, g in gradient.items()}
 
-        return self.settings.score(agent, data, sensitivity)
+        return lambda _: self.settings.score(agent, data, sensitivity)
 
 
 class SynFlow(IterativePruning):
@@ -160,27 +157,13 @@ class SynFlow(IterativePruning):
         synflow(agent)
         return agent
 
-    def score(
-        self,
-        agent: Agent,
-        data: Dataset,
-        original: Mapping[str, Tensor],
-        kept: Mapping[str, Tensor],
-    ) -> dict[str, Scores]:
+    def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """Flow of the masked agent."""
-        return without_return(synflow(agent), kept)
+        return lambda _: synflow(agent)
 
 
-def without_return(scores: Mapping[str, Scores], kept: Mapping[str, Tensor]) -> dict[str, Scores]:
-    """Scores below all others for pruned weights, so that none returns.
-
-    Args:
-        scores: Role → weight name → score, from 0 on.
-        kept: Weight name → boolean, the mask of the round before.
-
-    Returns:
-        The same scores, :data:`NEVER` where a weight is pruned.
-    """
+def _without_return(scores: Mapping[str, Scores], kept: Kept) -> dict[str, Scores]:
+    """Scores below all others for pruned weights, so that none returns."""
     return {
         role: {n: torch.where(kept[n], s, NEVER) for n, s in found.items()}
         for role, found in scores.items()
@@ -188,7 +171,7 @@ def without_return(scores: Mapping[str, Scores], kept: Mapping[str, Tensor]) -> 
 
 
 @contextmanager
-def _masked(agent: Agent, kept: Mapping[str, Tensor]) -> Iterator[None]:
+def _masked(agent: Agent, kept: Kept) -> Iterator[None]:
     """Pruned weights at zero for a while, in targets too."""
     targets = agent.targets
     tensors = [(w, kept[n]) for n, w in agent.weights.items()]

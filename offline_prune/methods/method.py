@@ -14,7 +14,7 @@ from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, Regrowth
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation, kept_count
-from offline_prune.masks.build import build_mask
+from offline_prune.masks.build import all_kept, build_mask, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.ties import zeros_at_random
 from offline_prune.request.options import ScoringOptions
@@ -79,8 +79,8 @@ class PruningSettings(ScoringOptions):
 class PruningMethod:
     """Decides when connections go. One file a method.
 
-    A method says at least which mask training starts with; every other moment has a
-    default that does nothing.
+    Training starts with a mask that keeps everything, unless a method says otherwise; every
+    other moment has a default that does nothing.
 
     Attributes:
         settings: What the user asked for.
@@ -109,9 +109,9 @@ class PruningMethod:
             settings: What the user asked for.
 
         Raises:
-            InputError: If ``refill`` is asked of a method that prunes while training.
+            InputError: If ``refill`` is asked of a method that prunes while training or after.
         """
-        if self.while_training and settings.refill:
+        if (self.while_training or self.replaces_agent) and settings.refill:
             raise InputError("refill serves masks that are made before training.")
         if settings.allocation is None:
             settings = replace(settings, allocation=self.default_allocation)
@@ -126,7 +126,8 @@ class PruningMethod:
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Return the mask that training starts with; leave the agent as it is."""
-        raise NotImplementedError
+        self.mask = mask_from_kept(agent, all_kept(agent))
+        return self.mask
 
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Change initial weights before the mask is held; nothing by default."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
-from offline_prune.masks.mask import Mask
-from offline_prune.methods.iterative import IterativePruning, without_return
+from offline_prune.methods.iterative import IterativePruning, Scorer
 from offline_prune.methods.method import PruningSettings
-from offline_prune.saliency.objective import Scores
 from offline_prune.saliency.px import check_paths, px
 from offline_prune.saliency.scoring import draw_batches
 
@@ -43,20 +37,8 @@ class PathExclusion(IterativePruning):
         check_paths(agent)
         return agent
 
-    def before_training(self, agent: Agent, data: Dataset) -> Mask:
-        """Prune round by round, all on the same mini-batches."""
-        self._batches = draw_batches(agent, data, self.settings.n_batches, self.settings.seed)
-        try:
-            return super().before_training(agent, data)
-        finally:
-            del self._batches
-
-    def score(
-        self,
-        agent: Agent,
-        data: Dataset,
-        original: Mapping[str, Tensor],
-        kept: Mapping[str, Tensor],
-    ) -> dict[str, Scores]:
-        """PX of the masked agent."""
-        return without_return(px(agent, self._batches, self.settings.seed), kept)
+    def scorer(self, agent: Agent, data: Dataset) -> Scorer:
+        """PX of the masked agent, in every round on the same mini-batches."""
+        seed = self.settings.seed
+        batches = draw_batches(agent, data, self.settings.n_batches, seed)
+        return lambda _: px(agent, batches, seed)

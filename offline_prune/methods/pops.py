@@ -7,12 +7,9 @@ from typing import Any, ClassVar
 from offline_prune.agents.agent import Agent
 from offline_prune.base.expression import Expression
 from offline_prune.data import Dataset
-from offline_prune.errors import InputError
-from offline_prune.masks.build import all_kept, mask_from_kept
-from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.pops.loop import check_possible, shrink
-from offline_prune.pops.options import ShrinkOptions
+from offline_prune.pops.options import ShrinkOptions, check_options
 from offline_prune.pops.result import ShrinkResult
 
 __all__ = ["PoPS"]
@@ -56,16 +53,16 @@ class PoPS(PruningMethod):
                 asked for.
         """
         super().__init__(settings)
-        if settings.refill:
-            raise InputError("refill serves masks that are made before training.")
         acting = "actor" if "actor" in settings.sparsity else "critic[0]"
         self.shrunken: ShrinkResult | None = None
-        self.options = ShrinkOptions(
-            n_steps=steps,
-            gate=gate.name if isinstance(gate, Expression) and gate.is_name else gate,
-            final_sparsity=settings.sparsity[acting],
-            seed=settings.seed,
-            **options,
+        self.options = check_options(
+            ShrinkOptions(
+                n_steps=steps,
+                gate=gate.name if isinstance(gate, Expression) and gate.is_name else gate,
+                final_sparsity=settings.sparsity[acting],
+                seed=settings.seed,
+                **options,
+            )
         )
 
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
@@ -79,11 +76,6 @@ class PoPS(PruningMethod):
         if self.options.final_sparsity > 0.0:
             check_possible(agent, data, self.options)
         return agent
-
-    def before_training(self, agent: Agent, data: Dataset) -> Mask:
-        """Keep everything."""
-        self.mask = mask_from_kept(agent, all_kept(agent))
-        return self.mask
 
     def after_training(self, agent: Agent, data: Dataset) -> Agent:
         """Prune and shrink.

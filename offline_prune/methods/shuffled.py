@@ -7,7 +7,6 @@ import torch
 from offline_prune.agents.agent import Agent
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.mask import Mask
-from offline_prune.methods.method import PruningMethod
 from offline_prune.methods.wrapped import WrappedMethod
 
 __all__ = ["Shuffled"]
@@ -22,15 +21,11 @@ class Shuffled(WrappedMethod):
         Frankle et al. 2021, arXiv 2009.08576; Su et al. 2020, arXiv 2009.11094.
     """
 
-    def __init__(self, inner: PruningMethod) -> None:
-        """Wrap a method."""
-        super().__init__(inner)
-        self._generator = torch.Generator().manual_seed(self.settings.seed)
-
     def change(self, agent: Agent, mask: Mask) -> Mask:
         """Draw a random order of every layer's entries."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
         shuffled = {}
         for name, kept in mask.nominal.items():
-            order = torch.randperm(kept.numel(), generator=self._generator)
+            order = torch.randperm(kept.numel(), generator=generator)
             shuffled[name] = kept.flatten()[order].view(kept.shape)
         return mask_from_kept(agent, shuffled)

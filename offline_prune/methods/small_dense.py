@@ -13,8 +13,6 @@ from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.encoders import ImpalaEncoderFactory, plain_factory, widths_of, with_widths
 from offline_prune.errors import AlgorithmError
-from offline_prune.masks.build import all_kept, mask_from_kept
-from offline_prune.masks.mask import Mask
 from offline_prune.methods.method import PruningMethod
 from offline_prune.ofenet import find_ofenet
 
@@ -63,11 +61,6 @@ class SmallDense(PruningMethod):
             config = self._narrowed(agent, config, field, roles, budget)
         d3rlpy.seed(self.settings.seed)
         return _build(agent, config)
-
-    def before_training(self, agent: Agent, data: Dataset) -> Mask:
-        """Keep everything."""
-        self.mask = mask_from_kept(agent, all_kept(agent))
-        return self.mask
 
     @staticmethod
     def _narrowed(agent: Agent, config: Any, field: str, roles: list[str], budget: int) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -11,8 +9,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import finite_number
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
-from offline_prune.masks.mask import Mask
-from offline_prune.methods.iterative import SynFlow, without_return
+from offline_prune.methods.iterative import Kept, Scorer, SynFlow
 from offline_prune.methods.method import PruningSettings
 from offline_prune.saliency.flow import flow_shares
 from offline_prune.saliency.objective import Scores
@@ -50,29 +47,18 @@ class SnipFlow(SynFlow):
         if not 0.0 <= self.power <= 4.0:
             raise InputError(f"power must be from 0 to 4, not {power!r}")
 
-    def before_training(self, agent: Agent, data: Dataset) -> Mask:
-        """Prune round by round, all by the same sensitivities."""
-        sensitivities = self.settings.score(agent, data, snip)
-        self._strength = {
+    def scorer(self, agent: Agent, data: Dataset) -> Scorer:
+        """Flow through the sensitivities of the weights that are left, in all rounds the same."""
+        strength = {
             name: _strength(score, self.power)
-            for found in sensitivities.values()
+            for found in self.settings.score(agent, data, snip).values()
             for name, score in found.items()
         }
-        try:
-            return super().before_training(agent, data)
-        finally:
-            del self._strength
 
-    def score(
-        self,
-        agent: Agent,
-        data: Dataset,
-        original: Mapping[str, Tensor],
-        kept: Mapping[str, Tensor],
-    ) -> dict[str, Scores]:
-        """Flow through the sensitivities of the weights that are left."""
-        strength = {name: value * kept[name] for name, value in self._strength.items()}
-        return without_return(flow_shares(agent, strength, "SNIP-Flow"), kept)
+        def left(kept: Kept) -> dict[str, Scores]:
+            return flow_shares(agent, {n: s * kept[n] for n, s in strength.items()}, "SNIP-Flow")
+
+        return left
 
 
 def _strength(score: Tensor, power: float) -> Tensor:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.unit_groups import UnitGroup, unit_groups
+from offline_prune.agents.unit_groups import UnitGroup
 from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
 from offline_prune.errors import UnknownNameError
-from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
-from offline_prune.masks.schedules import check_window, cubic_sparsity, update_interval
 from offline_prune.masks.unit_choice import choose_units
-from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.gradual import GradualUnitPruning
+from offline_prune.methods.method import PruningSettings
 
 __all__ = ["Norm", "Structured"]
 
 Norm = Literal["l1", "l2"]
 
 
-class Structured(PruningMethod):
+class Structured(GradualUnitPruning):
     """Prune units and channels for good, by the norm of all weights that they own.
 
     A unit is scored by the norm of its rows and of the columns that read it; channels
@@ -45,8 +44,6 @@ class Structured(PruningMethod):
         structured pruning of image encoders. The groups are Torch-Pruning's where the
         wiring is not a stack of layers: Fang et al. 2023, arXiv 2301.12900.
     """
-
-    while_training: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -74,16 +71,12 @@ class Structured(PruningMethod):
             UnknownNameError: If there is no such norm.
             InputError: If a number is out of range, or ``refill`` is asked for.
         """
-        super().__init__(settings)
-        check_window(begin, end)
+        super().__init__(settings, begin, end, interval)
         if norm not in get_args(Norm):
             raise UnknownNameError("norm", str(norm), get_args(Norm))
         self.norm, self.multiple = norm, whole_number("multiple", multiple, 1)
-        self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
-        self.interval = update_interval(self.end - self.begin, interval, 1000)
         self._groups: list[tuple[UnitGroup, float]] = []
         self._alive: list[list[Tensor]] = []
-        self._is_done = False
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Keep everything.
@@ -91,39 +84,26 @@ class Structured(PruningMethod):
         Raises:
             AlgorithmError: If it is not known which units a network's weights belong to.
         """
-        for group in unit_groups(agent):
-            kept = self.settings.kept_count(group.networks(agent))
-            if kept < group.graph.n_weights:
-                self._groups.append((group, 1.0 - kept / group.graph.n_weights))
-                self._alive.append(
-                    [torch.ones(layer.size, dtype=torch.bool) for layer in group.graph.layers]
-                )
-        return self._masked(agent)
+        self._groups = self.groups_to_prune(agent)
+        self._alive = [
+            [torch.ones(layer.size, dtype=torch.bool) for layer in group.graph.layers]
+            for group, _ in self._groups
+        ]
+        return super().before_training(agent, data)
 
     def after_step(self, agent: Agent, engine: FollowingEngine, step: int) -> Mask | None:
         """Let the weakest units go, down to the schedule's number of weights."""
-        if self._is_done or step < self.begin:
-            return None
-        self._is_done = step >= self.end
-        if not self._is_done and (step - self.begin) % self.interval:
+        if not self.is_due(step):
             return None
         values = engine.weights()
         for number, (group, sparsity) in enumerate(self._groups):
-            now = cubic_sparsity(step, sparsity, self.begin, self.end)
             scores = group.graph.norms(values, 1 if self.norm == "l1" else 2)
             alive = self._alive[number]
             compared = [
                 score.cpu() / score.cpu()[there].mean().clamp_min(1e-30)
                 for score, there in zip(scores, alive, strict=True)
             ]
-            budget = group.graph.n_weights * (1.0 - now)
+            budget = self.budget(group, sparsity, step)
             self._alive[number] = choose_units(group.graph, compared, alive, budget, self.multiple)
-        return self._masked(agent)
-
-    def _masked(self, agent: Agent) -> Mask:
-        kept = all_kept(agent)
-        for (group, _), alive in zip(self._groups, self._alive, strict=True):
-            for name, mask in group.kept_weights(alive).items():
-                kept[name] &= mask
-        self.mask = mask_from_kept(agent, kept)
-        return self.mask
+        groups = (group for group, _ in self._groups)
+        return self.keep_units(agent, zip(groups, self._alive, strict=True))

@@ -19,8 +19,9 @@ from d3rlpy.models.encoders import EncoderFactory, register_encoder_factory
 from d3rlpy.models.torch.encoders import Encoder, EncoderWithAction
 from torch import Tensor, nn
 
+from offline_prune.base.arguments import whole_number
 from offline_prune.errors import AlgorithmError, InputError, UnknownNameError
-from offline_prune.ofenet.network import OFENet, check_sizes
+from offline_prune.ofenet.network import OFENet, without_actions
 
 __all__ = [
     "OFENetEncoder",
@@ -135,7 +136,7 @@ class OFENetReader(nn.Module):
         """
         sizes, tensors = state["sizes"], state["state"]
         if sizes != self.ofenet.sizes:
-            if _without_actions(sizes) != _without_actions(self.ofenet.sizes):
+            if without_actions(sizes) != without_actions(self.ofenet.sizes):
                 raise AlgorithmError(
                     f"The file holds an OFENet of {sizes}; this algorithm's has"
                     f" {self.ofenet.sizes}. Load it into an algorithm of the same"
@@ -193,10 +194,6 @@ class OFENetEncoderWithAction(OFENetReader, EncoderWithAction):  # type: ignore[
         return found
 
 
-def _without_actions(sizes: dict[str, Any]) -> dict[str, Any]:
-    return {n: s for n, s in sizes.items() if n not in ("action_size", "discrete_action")}
-
-
 @dataclass()
 class OFENetEncoderFactory(EncoderFactory):  # type: ignore[misc]
     """d3rlpy's encoder factory for OFENet, of type ``"ofenet"``.
@@ -221,14 +218,14 @@ class OFENetEncoderFactory(EncoderFactory):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_sizes(n_layers=self.n_layers, units=self.units)
+        self.n_layers = whole_number("n_layers", self.n_layers, 1)
+        self.units = whole_number("units", self.units, 1)
         if not self.hidden_units:
             raise InputError(
                 "hidden_units is empty: d3rlpy's networks need one layer of their own at"
                 " least between the features and the outputs, e.g. [256, 256]."
             )
-        for width in self.hidden_units:
-            check_sizes(hidden_units=width)
+        self.hidden_units = [whole_number("hidden_units", w, 1) for w in self.hidden_units]
 
     @classmethod
     def for_environment(
@@ -286,7 +283,7 @@ class OFENetEncoderFactory(EncoderFactory):  # type: ignore[misc]
         """
         ofenet = initial_ofenet(
             observation_size=_length(observation_shape),
-            action_size=int(action_size),  # an environment's may be numpy's
+            action_size=action_size,
             discrete_action=discrete_action,
             **self._sizes(),
         )

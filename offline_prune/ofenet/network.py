@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.optim import Optimizer
 
-from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.base.arguments import whole_number
+from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet.dense_net import DenseNet, dense_net_parameters
 
-__all__ = ["OFENet", "ofenet_parameters"]
+__all__ = ["OFENet", "ofenet_parameters", "without_actions"]
 
 
 class OFENet(nn.Module):
@@ -56,6 +57,10 @@ class OFENet(nn.Module):
         """Draw the network from torch's random state: φ first, then ψ and the head."""
         super().__init__()
         self.optimizer: Optimizer | None = None
+        observation_size = whole_number("observation_size", observation_size, 1)
+        n_layers, units = whole_number("n_layers", n_layers, 1), whole_number("units", units, 1)
+        if action_size is not None:
+            action_size = whole_number("action_size", action_size, 1)
         self.sizes: dict[str, Any] = {
             "observation_size": observation_size,
             "action_size": action_size,
@@ -63,12 +68,10 @@ class OFENet(nn.Module):
             "units": units,
             "discrete_action": discrete_action,
         }
-        check_sizes(observation_size=observation_size, n_layers=n_layers, units=units)
         self.state_branch = DenseNet(observation_size, n_layers, units)
         self.state_action_branch: DenseNet | None = None
         self.prediction: nn.Linear | None = None
         if action_size is not None:
-            check_sizes(action_size=action_size)
             branch = DenseNet(self.state_branch.out_features + action_size, n_layers, units)
             self.state_action_branch = branch
             self.prediction = nn.Linear(branch.out_features, observation_size)
@@ -150,18 +153,9 @@ class OFENet(nn.Module):
         return found
 
 
-def check_sizes(**sizes: Any) -> None:
-    """Check numbers of layers and units.
-
-    Args:
-        **sizes: What each number counts, and the number.
-
-    Raises:
-        InputError: If one is not a whole number from 1 on.
-    """
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InputError(f"{name} is a whole number from 1 on, not {size!r}.")
+def without_actions(sizes: dict[str, Any]) -> dict[str, Any]:
+    """Sizes that the state branch has too."""
+    return {n: s for n, s in sizes.items() if n not in ("action_size", "discrete_action")}
 
 
 def ofenet_parameters(

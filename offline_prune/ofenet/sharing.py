@@ -8,7 +8,7 @@ from d3rlpy.constants import ActionSpace
 
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet.encoder import OFENetReader, initial_ofenet
-from offline_prune.ofenet.network import OFENet
+from offline_prune.ofenet.network import OFENet, without_actions
 
 __all__ = ["find_ofenet", "find_readers", "share_ofenet"]
 
@@ -79,9 +79,10 @@ def share_ofenet(algo: Any) -> OFENet:
         "discrete_action": algo.get_action_type() == ActionSpace.DISCRETE,
     }
     for reader in readers:
-        sizes = reader.ofenet.sizes
-        fitting = wanted if sizes["action_size"] is not None else {**wanted, "action_size": None}
-        if _compared(sizes) != _compared(fitting):
+        sizes, fitting = reader.ofenet.sizes, wanted
+        if sizes["action_size"] is None:  # actions count of an OFENet alone that reads some
+            fitting = {**sizes, **without_actions(wanted)}
+        if sizes != fitting:
             raise AlgorithmError(
                 "All encoders of an algorithm share one OFENet, so theirs must have the"
                 f" same sizes: {sizes} does not go with {fitting}. Give all networks the"
@@ -99,9 +100,3 @@ def share_ofenet(algo: Any) -> OFENet:
     for reader in readers:
         reader.hold(ofenet)
     return ofenet
-
-
-def _compared(sizes: dict[str, Any]) -> dict[str, Any]:
-    """The sizes that must agree; actions only of an OFENet that reads some."""
-    ignored = () if sizes["action_size"] is not None else ("action_size", "discrete_action")
-    return {name: size for name, size in sizes.items() if name not in ignored}

@@ -152,14 +152,14 @@ class OFENetTrainer:
         drawn = self._transitions.draw(self._rng, self._batch_size)
         if drawn is None:
             return None
-        observations = self._scaled_observations(drawn.observations)
-        next_observations = self._scaled_observations(drawn.next_observations)
+        states, following = (
+            self._scaled(array, self._algo.observation_scaler)
+            for array in (drawn.observations, drawn.next_observations)
+        )
         actions = self._scaled(drawn.actions, self._algo.action_scaler)
         self.optimizer.zero_grad()
         with trainable(self.ofenet):
-            loss = auxiliary_loss(
-                self.ofenet, observations, actions, next_observations, update_statistics=True
-            )
+            loss = auxiliary_loss(self.ofenet, states, actions, following, update_statistics=True)
             loss.backward()
         value = loss.item()
         if not np.isfinite(value):
@@ -171,9 +171,6 @@ class OFENetTrainer:
         self.optimizer.step()
         self.losses.append(value)
         return value
-
-    def _scaled_observations(self, observations: Any) -> Tensor:
-        return self._scaled(observations, self._algo.observation_scaler)
 
     def _scaled(self, array: Any, scaler: Any) -> Tensor:
         tensor: Tensor = convert_to_torch(array, self._impl.device)

@@ -8,24 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import d3rlpy
-from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.base.arguments import check_switch
 from offline_prune.base.progress import ProgressBar
 from offline_prune.data import Dataset, load_dataset, make_environment
 from offline_prune.errors import EnvironmentUnavailableError, ObjectiveNotReachedError
 from offline_prune.evaluation.evaluation import Evaluation
-from offline_prune.evaluation.rollouts import check_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.pops.gate import AgreementGate, EnvironmentGate, Gate
 from offline_prune.pops.held_out import split_episodes
-from offline_prune.pops.options import LEARNING_RATE, ShrinkOptions
-from offline_prune.pops.pruning import PruningPhase, SparseStudent, prune_student
-from offline_prune.pops.result import Iteration, ShrinkResult
+from offline_prune.pops.options import (
+    LEARNING_RATE,
+    ShrinkOptions,
+    ShrinkRequest,
+    check_options,
+)
+from offline_prune.pops.pruning import PruningPhase, prune_student
+from offline_prune.pops.result import Iteration, ShrinkResult, in_words
 from offline_prune.pops.shrink import redundancy, shrunken_widths
 from offline_prune.pops.student import Workshop, weights_of, widths
 from offline_prune.pops.teacher import Teacher
+from offline_prune.request.asked import asked_by
 
 __all__ = ["check_possible", "prune_and_shrink", "shrink"]
 
@@ -33,28 +36,8 @@ _CONVERGED = 0.0005  # of the teacher's weights
 _HELD_OUT = 0.1  # of the episodes
 
 
-def prune_and_shrink(
-    teacher: Any,
-    dataset: Any,
-    *,
-    objective: float | None = None,
-    lower_bound: float | None = None,
-    gate: str | Gate = "auto",
-    gate_interval: int = 1_000,
-    gate_episodes: int = 20,
-    n_steps: int = 50_000,
-    distil_steps: int = 50_000,
-    final_sparsity: float = 0.99,
-    temperature: float = 0.01,
-    patience: int = 5,
-    minimum_width: int = 4,
-    max_iterations: int = 10,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    evaluate: int = 10,
-    seed: int = 0,
-    progress: bool = True,
-) -> ShrinkResult:
+@asked_by(ShrinkRequest)
+def prune_and_shrink(request: ShrinkRequest) -> ShrinkResult:
     """Make a small dense network that acts as a trained agent does, offline.
 
     Only the acting network is compressed. A student, at first a copy of it, is pruned by
@@ -65,41 +48,6 @@ def prune_and_shrink(
     teacher's, or when a smaller student no longer reaches the objective. The result is
     the smallest dense student that did; where none did, the sparsest pruned student of
     the first round, of the teacher's widths.
-
-    Args:
-        teacher: A trained d3rlpy algorithm, or what has one as ``.algo``: a result of
-            :func:`~offline_prune.run.pipeline.prune_then_train`. BC, CQL, IQL, TD3(+BC), SAC,
-            DQN, DoubleDQN, discrete BC, CQL and BCQ, on d3rlpy's vector or pixel encoders.
-            It stays as it is.
-        dataset: As in :func:`~offline_prune.run.pipeline.prune_then_train`; for its states.
-        objective: The gate's score from which on a student is good. None: by returns,
-            the teacher's mean T over the final evaluation's episodes less
-            ``.05 · |T − floor|``, floor being the mean return of a random policy; by
-            agreement .95.
-        lower_bound: Score below which pruning pauses until the student has recovered.
-            None: by returns ``objective − .10 · |T − floor|``; by agreement
-            ``objective − .10``.
-        gate: What judges students. ``"environment"``: the mean return of rollouts, with
-            new seeds each time; ``"agreement"``: the same actions as the teacher, on a
-            tenth of the episodes, which students then do not learn on; ``"auto"``: the
-            environment where it can be made here. Or a :class:`Gate` of your own.
-        gate_interval: Gradient steps between two scores.
-        gate_episodes: Episodes of one rollout score.
-        n_steps: Gradient steps of one pruning schedule, pauses not counted.
-        distil_steps: Most gradient steps to distil a shrunken student; it is done as soon
-            as it reaches the objective.
-        final_sparsity: Of every weight tensor at the end of a schedule, in [0, 1).
-        temperature: τ of :func:`~offline_prune.pops.distillation.kullback_leibler`, in
-            the units of the teacher's scores; for discrete actions.
-        patience: Failures of the gate in a row that end a pruning phase; scores in a row
-            without a new best that end a distillation.
-        minimum_width: Smallest width of a shrunken layer.
-        max_iterations: Most rounds.
-        batch_size: States a gradient step; None for the teacher's.
-        learning_rate: Of Adam; None for :data:`~offline_prune.pops.options.LEARNING_RATE`.
-        evaluate: Evaluation episodes of teacher and result; 0 for none.
-        seed: Of everything random; the same seed gives the same student.
-        progress: Whether to show progress bars.
 
     Returns:
         The student, and how it came about.
@@ -116,32 +64,17 @@ def prune_and_shrink(
         Livne, Cohen 2020, arXiv 2001.05012. Theirs draws states by acting; here they are
         the dataset's.
     """
-    options = ShrinkOptions(
-        objective=objective,
-        lower_bound=lower_bound,
-        gate=gate,
-        gate_interval=gate_interval,
-        gate_episodes=gate_episodes,
-        n_steps=n_steps,
-        distil_steps=distil_steps,
-        final_sparsity=final_sparsity,
-        temperature=temperature,
-        patience=patience,
-        minimum_width=minimum_width,
-        max_iterations=max_iterations,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
+    request = check_options(request)
+    data = load_dataset(request.dataset)
+    return shrink(
+        request.teacher, data, request, evaluate=request.evaluate, progress=request.progress
     )
-    evaluate, progress = check_episodes(evaluate), check_switch("progress", progress)
-    data = load_dataset(dataset)
-    return shrink(teacher, data, options, evaluate=evaluate, progress=progress)
 
 
 def shrink(
     trained: Any, data: Dataset, options: ShrinkOptions, *, evaluate: int, progress: bool
 ) -> ShrinkResult:
-    """:func:`prune_and_shrink` with its options in one."""
+    """:func:`prune_and_shrink` with its options, checked, in one."""
     start = time.perf_counter()
     check_possible(trained, data, options)
     teacher = Teacher.of(trained, data)
@@ -162,7 +95,7 @@ def shrink(
     return ShrinkResult(
         algo=found.student,
         hidden_units=widths(found.student),
-        n_weights=sum(weight.numel() for weight in weights),
+        n_weights=_n_weights(found.student),
         n_parameters=sum(parameter.numel() for parameter in parameters),
         n_nonzero=sum(int(weight.count_nonzero()) for weight in weights),
         teacher_hidden_units=teacher.hidden_units,
@@ -261,6 +194,7 @@ class _Search:
     ) -> None:
         self._workshop, self._gate, self._options = workshop, gate, options
         self._progress = progress
+        self._best: _Judged | None = None
         self.iterations: list[Iteration] = []
         self.history: list[dict[str, float]] = []
 
@@ -270,102 +204,45 @@ class _Search:
         Raises:
             ObjectiveNotReachedError: If none did.
         """
-        workshop = self._workshop
-        best: _Judged | None = None
-        student = workshop.copy_of_teacher()
+        student = self._workshop.copy_of_teacher()
         for number in range(1, self._options.max_iterations + 1):
-            phase = self._prune(number, student)
-            sparse = phase.sparsest
-            if sparse is None:
-                self._note(student, phase)
+            phase = self._round(number, student)
+            if not self.iterations[-1].accepted or self._best is None:
                 break
-            weights = Agent.of(student).weights
-            kept = {name: int(sparse.state[_own(name)].count_nonzero()) for name in weights}
-            shapes = [tuple(weight.shape) for weight in weights.values()]
-            small = shrunken_widths(shapes, list(kept.values()), self._options.minimum_width)
-            if best is None:
-                best = _Judged(workshop.copy_of(student, sparse.state), sparse.score, sparse.step)
-            candidate = workshop.build(small)
-            change = _n_weights(student) - _n_weights(candidate)
-            judged = None
-            if change >= _CONVERGED * workshop.teacher.n_weights:
-                judged = self._distil(number, candidate)
-            accepted = judged is not None and judged.score >= self._gate.objective
-            self._note(student, phase, kept, small, judged, accepted)
-            if judged is None or not accepted:
-                break
-            best = judged
-            student = workshop.copy_of(judged.student)
-        if best is None:
+            student = self._workshop.copy_of(self._best.student)
+        if self._best is None:
             raise ObjectiveNotReachedError(
                 f"No student reached the objective {self._gate.objective:.6g}"
                 f" ({self._gate.description}); the best score was {phase.best_score:.6g}. Lower"
                 " objective=, or distil longer at low sparsity: more n_steps, more patience."
             )
-        return best
+        return self._best
 
-    def _prune(self, number: int, student: Any) -> PruningPhase:
-        title = f"Round {number}: pruning {_shape(student)}"
-        options = self._options
-        with ProgressBar(title, options.n_steps, "steps", show=self._progress) as bar:
-            phase = prune_student(
-                self._workshop,
-                student,
-                self._gate,
-                final_sparsity=options.final_sparsity,
-                n_steps=options.n_steps,
-                gate_interval=options.gate_interval,
-                patience=options.patience,
-                after_step=bar.advance,
-            )
-        self.history += [{"iteration": number, "shrunken": 0, **row} for row in phase.history]
-        return phase
-
-    def _distil(self, number: int, student: Any) -> _Judged:
-        """Distil until the objective is reached, or it gets no better."""
-        best, best_score, since_best, step = weights_of(student), -math.inf, 0, 0
-        title = f"Round {number}: distilling {_shape(student)}"
-        budget, interval = self._options.distil_steps, self._options.gate_interval
-        with ProgressBar(title, budget, "steps", show=self._progress) as bar:
-            for step, loss in self._workshop.train(student, budget, interval, bar.advance):
-                score = self._gate.score(student)
-                self.history.append(
-                    {
-                        "iteration": number,
-                        "shrunken": 1,
-                        "step": step,
-                        "loss": loss,
-                        "sparsity": 0.0,
-                        "gate_score": score,
-                    }
-                )
-                since_best += 1
-                if score > best_score:
-                    best, best_score, since_best = weights_of(student), score, 0
-                if score >= self._gate.objective or since_best >= self._options.patience:
-                    break
-        student.impl.modules.imitator.load_state_dict(best)
-        return _Judged(student, best_score, step)
-
-    def _note(
-        self,
-        student: Any,
-        phase: PruningPhase,
-        kept: dict[str, int] | None = None,
-        small: tuple[int, ...] | None = None,
-        judged: _Judged | None = None,
-        accepted: bool = False,
-    ) -> None:
-        sparse: SparseStudent | None = phase.sparsest
-        sizes: dict[str, Tensor] = dict(Agent.of(student).weights)
+    def _round(self, number: int, student: Any) -> PruningPhase:
+        """Prune a student, shrink it, distil the small one if it is smaller indeed."""
+        workshop, phase = self._workshop, self._prune(number, student)
+        sparse = phase.sparsest
+        without: dict[str, float] = {}
+        small, judged = None, None
+        if sparse is not None:
+            weights = Agent.of(student).weights
+            kept = {name: int(sparse.state[_own(name)].count_nonzero()) for name in weights}
+            without = {name: redundancy(kept[name], w.numel()) for name, w in weights.items()}
+            shapes = [tuple(weight.shape) for weight in weights.values()]
+            small = shrunken_widths(shapes, list(kept.values()), self._options.minimum_width)
+            if self._best is None:
+                made = workshop.copy_of(student, sparse.state)
+                self._best = _Judged(made, sparse.score, sparse.step)
+            candidate = workshop.build(small)
+            change = _n_weights(student) - _n_weights(candidate)
+            if change >= _CONVERGED * workshop.teacher.n_weights:
+                judged = self._distil(number, candidate)
+        accepted = judged is not None and judged.score >= self._gate.objective
         self.iterations.append(
             Iteration(
                 hidden_units=widths(student),
                 sparsity=None if sparse is None else sparse.mask.sparsity,
-                redundancy={
-                    name: redundancy(count, sizes[name].numel())
-                    for name, count in (kept or {}).items()
-                },
+                redundancy=without,
                 pruning_score=None if sparse is None else sparse.score,
                 pruning_steps=phase.steps,
                 shrunken_units=small,
@@ -374,6 +251,34 @@ class _Search:
                 accepted=accepted,
             )
         )
+        self._best = judged if accepted else self._best
+        return phase
+
+    def _prune(self, number: int, student: Any) -> PruningPhase:
+        title = f"Round {number}: pruning {in_words(widths(student))}"
+        options = self._options
+        with ProgressBar(title, options.n_steps, "steps", show=self._progress) as bar:
+            phase = prune_student(self._workshop, student, self._gate, options, bar.advance)
+        self.history += [{"iteration": number, "shrunken": 0, **row} for row in phase.history]
+        return phase
+
+    def _distil(self, number: int, student: Any) -> _Judged:
+        """Distil until the objective is reached, or it gets no better."""
+        best, best_score, since_best, step = weights_of(student), -math.inf, 0, 0
+        title = f"Round {number}: distilling {in_words(widths(student))}"
+        budget, interval = self._options.distil_steps, self._options.gate_interval
+        with ProgressBar(title, budget, "steps", show=self._progress) as bar:
+            for step, loss in self._workshop.train(student, budget, interval, bar.advance):
+                score = self._gate.score(student)
+                row = {"step": step, "loss": loss, "sparsity": 0.0, "gate_score": score}
+                self.history.append({"iteration": number, "shrunken": 1, **row})
+                since_best += 1
+                if score > best_score:
+                    best, best_score, since_best = weights_of(student), score, 0
+                if score >= self._gate.objective or since_best >= self._options.patience:
+                    break
+        student.impl.modules.imitator.load_state_dict(best)
+        return _Judged(student, best_score, step)
 
 
 def _own(name: str) -> str:
@@ -383,7 +288,3 @@ def _own(name: str) -> str:
 
 def _n_weights(student: Any) -> int:
     return sum(weight.numel() for weight in Agent.of(student).weights.values())
-
-
-def _shape(student: Any) -> str:
-    return "-".join(map(str, widths(student)))

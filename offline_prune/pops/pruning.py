@@ -15,6 +15,7 @@ from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.schedules import cubic_sparsity, update_interval
 from offline_prune.pops.gate import Gate
+from offline_prune.pops.options import ShrinkOptions
 from offline_prune.pops.student import Workshop, weights_of
 
 __all__ = ["MagnitudeSchedule", "PruningPhase", "SparseStudent", "prune_student"]
@@ -121,11 +122,7 @@ def prune_student(
     workshop: Workshop,
     student: Any,
     gate: Gate,
-    *,
-    final_sparsity: float,
-    n_steps: int,
-    gate_interval: int,
-    patience: int,
+    options: ShrinkOptions,
     after_step: Callable[[], None] = lambda: None,
 ) -> PruningPhase:
     """Prune a student while it is distilled, up to the sparsest one that is good enough.
@@ -144,10 +141,7 @@ def prune_student(
         workshop: Trains the student.
         student: The student to prune; it is changed.
         gate: Scores it.
-        final_sparsity: Of every weight tensor at the schedule's end.
-        n_steps: Gradient steps of the schedule, pauses not counted.
-        gate_interval: Gradient steps between two evaluations.
-        patience: Failures in a row that end the phase.
+        options: Length and final sparsity of the schedule, ``gate_interval`` and ``patience``.
         after_step: Called after every gradient step.
 
     Returns:
@@ -156,8 +150,9 @@ def prune_student(
     Raises:
         NonFiniteError: If a weight is NaN or infinite at an evaluation.
     """
+    n_steps, gate_interval, patience = options.n_steps, options.gate_interval, options.patience
     interval = update_interval(n_steps, None, min(_MASK_INTERVAL, gate_interval))
-    schedule = MagnitudeSchedule(Agent.of(student), final_sparsity, n_steps, interval)
+    schedule = MagnitudeSchedule(Agent.of(student), options.final_sparsity, n_steps, interval)
     sparsest: SparseStudent | None = None
     history: list[dict[str, float]] = []
     failures, step, best_score = 0, 0, -float("inf")

@@ -15,7 +15,7 @@ from offline_prune.evaluation.evaluation import Evaluation
 if TYPE_CHECKING:
     from offline_prune.export import ExportedPolicy
 
-__all__ = ["Iteration", "ShrinkResult"]
+__all__ = ["Iteration", "ShrinkResult", "in_words"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ShrinkResult:
     def __str__(self) -> str:
         """One line: from which size to which, and how good."""
         return (
-            f"{_widths(self.teacher_hidden_units)} → {_widths(self.hidden_units)}:"
+            f"{in_words(self.teacher_hidden_units)} → {in_words(self.hidden_units)}:"
             f" {self.n_weights:,} of {self.teacher_weights:,} weights ({self.fraction:.2%}),"
             f" return {self.evaluation}; the teacher's {self.teacher_evaluation}"
         )
@@ -124,7 +124,7 @@ class ShrinkResult:
             A rich table: ``rich.print(result.summary())``.
         """
         table = Table(
-            title=f"{_widths(self.teacher_hidden_units)} → {_widths(self.hidden_units)}:"
+            title=f"{in_words(self.teacher_hidden_units)} → {in_words(self.hidden_units)}:"
             f" {self.fraction:.2%} of {self.teacher_weights:,} weights",
             caption=f"return {self.evaluation}; the teacher's {self.teacher_evaluation}\n"
             f"gate: {self.gate}, objective {self.objective:.4g}, passed with"
@@ -136,10 +136,10 @@ class ShrinkResult:
             table.add_column(heading, justify="right")
         for i in self.iterations:
             table.add_row(
-                _widths(i.hidden_units),
+                in_words(i.hidden_units),
                 "no student" if i.sparsity is None else f"{i.sparsity:.1%}",
                 " ".join(f"{r:.1%}" for r in i.redundancy.values()),
-                "" if i.shrunken_units is None else _widths(i.shrunken_units),
+                "" if i.shrunken_units is None else in_words(i.shrunken_units),
                 "" if i.shrunken_score is None else f"{i.shrunken_score:.4g}",
                 f"{i.pruning_steps + i.distillation_steps:,}",
             )
@@ -171,5 +171,6 @@ class ShrinkResult:
         return export_policy(self.algo, path, observations, dataset=self.dataset)
 
 
-def _widths(units: tuple[int, ...]) -> str:
+def in_words(units: tuple[int, ...]) -> str:
+    """Widths of hidden layers: ``"64-32"``."""
     return "-".join(map(str, units))

@@ -53,7 +53,7 @@ def asked_by(
 
 
 def signature_of(request: Any) -> inspect.Signature:
-    """The signature of a request: what it is of first, then the options.
+    """The signature of a request: what is given by place, what it is of, then the options.
 
     Args:
         request: Its class.
@@ -62,7 +62,7 @@ def signature_of(request: Any) -> inspect.Signature:
         The signature, without annotation of what is returned.
     """
     found = list(inspect.signature(request).parameters.values())
-    found.sort(key=lambda p: (p.kind, p.name not in AXES))
+    found.sort(key=lambda p: (p.kind, p.kind == p.KEYWORD_ONLY and p.name not in AXES))
     return inspect.Signature(found)
 
 

@@ -16,19 +16,29 @@ from tests.worlds import CASES, agent, dataset, params
 VECTOR = "vector-continuous"
 
 
+def noting(name, settings):
+    """A method, and the masks that it scores under."""
+    method, seen = make_method(name, settings), []
+    scorer = method.scorer
+
+    def remember(agent, data):
+        scoring = scorer(agent, data)
+
+        def score(kept):
+            seen.append({n: m.clone() for n, m in kept.items()})
+            return scoring(kept)
+
+        return score
+
+    method.scorer = remember
+    return seen, method
+
+
 def rounds_of(name, algo="iql", rounds=5, sparsity=0.9, allocation=None):
     """The nominal masks of every round, and the agent before and after."""
     subject, data = agent(VECTOR, algo), dataset(VECTOR)
     settings = PruningSettings(subject.per_network(sparsity), allocation=allocation)
-    method = make_method(f"{name}(rounds={rounds})", settings)
-    seen = []
-    scoring = method.score
-
-    def remember(agent, data, original, kept):
-        seen.append({n: m.clone() for n, m in kept.items()})
-        return scoring(agent, data, original, kept)
-
-    method.score = remember
+    seen, method = noting(f"{name}(rounds={rounds})", settings)
     mask = method.before_training(subject, data)
     return [*seen[1:], dict(mask.nominal)], mask, subject
 
@@ -74,8 +84,9 @@ def test_force_scores_with_the_original_weights():
     kept = {n: torch.rand(w.shape) < 0.5 for n, w in original.items()}
     settings = PruningSettings(subject.per_network(0.5))
     method = make_method("force", settings)
+    score = method.scorer(subject, data)
     with _masked(subject, kept):
-        scores = method.score(subject, data, original, kept)
+        scores = score(kept)
     for name, found in scores["actor"].items():
         assert (found[~kept[name]] > 0).any()
 
@@ -116,14 +127,14 @@ def test_rounds_are_positive_whole_numbers(rounds):
 @pytest.mark.parametrize("name", ["iterative_snip", "synflow"])
 def test_a_pruned_weight_ranks_below_a_kept_one_of_score_zero(name):
     """Dead ReLUs give kept weights a score of zero; a pruned weight must not tie with them."""
-    subject, data = agent(VECTOR, "bc"), dataset(VECTOR)
-    original = {n: w.detach().clone() for n, w in subject.weights.items()}
-    kept = {n: torch.rand(w.shape) < 0.5 for n, w in original.items()}
-    method = make_method(name, PruningSettings(subject.per_network(0.5)))
+    subject = agent(VECTOR, "bc")
     with torch.no_grad():
         next(iter(subject.weights.values()))[:8] = 0.0
-    with _masked(subject, kept):
-        scores = method.score(subject, data, original, kept)
-    for weight, found in scores["actor"].items():
-        assert (found[kept[weight]] >= 0).all()
-        assert (found[~kept[weight]] < 0).all()
+    seen, method = noting(f"{name}(rounds=2)", PruningSettings(subject.per_network(0.5)))
+    method.before_training(subject, dataset(VECTOR))
+    for weight, kept in seen[1].items():
+        found = method.scores["actor"][weight]
+        assert (found[kept] >= 0).all()
+        assert (found[~kept] < 0).all()
+    assert any((method.scores["actor"][n][kept] == 0).any() for n, kept in seen[1].items())
+    assert any((~kept).any() for kept in seen[1].values())

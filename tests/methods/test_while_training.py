@@ -517,3 +517,10 @@ def test_cuda_graphs_are_refused(monkeypatch):
     with pytest.raises(InputError, match="compile_graph"):
         prune_then_train(dataset("vector-continuous"), built, 0.5, method="gmp", n_steps=5,
                          evaluate=0, progress=False)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["gmp", "structured"])
+def test_the_last_mask_comes_at_the_end_whatever_the_interval(method):
+    """Of 20 steps the window is 4 to 16; masks are due at 4, 9, 14 and 16."""
+    subject, _ = begun("vector-continuous", "bc", f"{method}(interval=5)", 20)
+    assert [step for step in range(1, 21) if subject.method.is_due(step)] == [4, 9, 14, 16]

@@ -336,3 +336,8 @@ def test_an_agent_that_cannot_teach_is_refused_before_training():
             algo="bcq",
             callback=lambda *_: pytest.fail("it was trained"),
         )
+
+
+def test_the_method_has_no_mask_to_refill():
+    with pytest.raises(InputError, match="refill serves masks"):
+        run(refill=True, callback=lambda *_: pytest.fail("it was trained"))

@@ -9,6 +9,7 @@ import torch
 from offline_prune.agents import Agent
 from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.schedules import cubic_sparsity
+from offline_prune.pops.options import ShrinkOptions
 from offline_prune.pops.pruning import prune_student
 from tests.pops.worlds import ScriptedGate, workshop
 
@@ -17,8 +18,10 @@ def phase(gate, n_steps=40, final=0.9, patience=5, kind="vector-discrete"):
     shop = workshop(kind)
     d3rlpy.seed(0)
     student = shop.copy_of_teacher()
-    options = {"final_sparsity": final, "n_steps": n_steps, "gate_interval": 10}
-    return student, prune_student(shop, student, gate, patience=patience, **options)
+    options = ShrinkOptions(
+        final_sparsity=final, n_steps=n_steps, gate_interval=10, patience=patience
+    )
+    return student, prune_student(shop, student, gate, options)
 
 
 def zeros(algo):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import typer
 
-from offline_prune import prune, prune_online, prune_then_train, score
+from offline_prune import prune, prune_and_shrink, prune_online, prune_then_train, score
 from offline_prune.cli.options import options_of
 from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.pops.options import ShrinkRequest
 from offline_prune.request.asked import asked_by, signature_of
 from offline_prune.request.options import RunOptions
 from offline_prune.request.requests import (
@@ -25,7 +26,7 @@ from offline_prune.study import Cell
 
 CALLS = {
     score: ScoringRequest, prune: PruningRequest, prune_then_train: TrainingRequest,
-    prune_online: OnlineRequest,
+    prune_online: OnlineRequest, prune_and_shrink: ShrinkRequest,
 }  # fmt: skip
 pairs = pytest.mark.parametrize(("call", "request_"), CALLS.items(), ids=lambda x: x.__name__)
 
@@ -72,13 +73,22 @@ def test_a_new_setting_has_its_option():
 @pairs
 def test_calls_tell_their_settings(call, request_):
     parameters = inspect.signature(call).parameters
-    if call is not prune_online:
+    if call not in (prune_online, prune_and_shrink):
         assert list(parameters)[:5] == list(AXES)
     assert list(parameters) == list(signature_of(request_).parameters)
     for name in parameters:
         assert f"\n    {name}: " in call.__doc__
     assert inspect.signature(call).return_annotation != inspect.Signature.empty
     assert call.__doc__.index("\nArgs:\n") < call.__doc__.index("\nReturns:\n")
+
+
+@pairs
+def test_what_is_given_by_place_is_shown_in_the_order_in_which_it_is_taken(call, request_):
+    def by_place(function):
+        found = inspect.signature(function).parameters.values()
+        return [p.name for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    assert by_place(call) == by_place(request_)
 
 
 @pairs

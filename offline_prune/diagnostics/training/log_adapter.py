@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from d3rlpy.logging import LoggerAdapter, LoggerAdapterFactory
+from d3rlpy.logging import CombineAdapter, LoggerAdapter, LoggerAdapterFactory
 
 __all__ = ["DiagnosticsAdapterFactory"]
 
@@ -49,29 +49,14 @@ class DiagnosticsAdapterFactory(LoggerAdapterFactory):  # type: ignore[misc]
         return _DiagnosticsAdapter(inner, algo, self._diagnostics)
 
 
-class _DiagnosticsAdapter(LoggerAdapter):  # type: ignore[misc]
+class _DiagnosticsAdapter(CombineAdapter):  # type: ignore[misc]
+    """The logger alone, as d3rlpy passes calls on to several; it measures before a commit."""
+
     def __init__(self, inner: LoggerAdapter, algo: Any, diagnostics: Measure) -> None:
-        self._inner, self._algo, self._diagnostics = inner, algo, diagnostics
-
-    def write_params(self, params: dict[str, Any]) -> None:
-        self._inner.write_params(params)
-
-    def before_write_metric(self, epoch: int, step: int) -> None:
-        self._inner.before_write_metric(epoch, step)
-
-    def write_metric(self, epoch: int, step: int, name: str, value: float) -> None:
-        self._inner.write_metric(epoch, step, name, value)
+        super().__init__([inner])
+        self._algo, self._diagnostics = algo, diagnostics
 
     def after_write_metric(self, epoch: int, step: int) -> None:
         for name, value in self._diagnostics(self._algo).items():
-            self._inner.write_metric(epoch, step, name, value)
-        self._inner.after_write_metric(epoch, step)
-
-    def save_model(self, epoch: int, algo: Any) -> None:
-        self._inner.save_model(epoch, algo)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def watch_model(self, epoch: int, step: int) -> None:
-        self._inner.watch_model(epoch, step)
+            self.write_metric(epoch, step, name, value)
+        super().after_write_metric(epoch, step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,19 +12,19 @@ from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.feature_units import feature_blocks
-from offline_prune.agents.unit_groups import UnitGroup, unit_groups
+from offline_prune.agents.unit_groups import UnitGroup
 from offline_prune.agents.units import UnitGraph
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
 from offline_prune.engines.optimizers import find_optimizers, is_moment
 from offline_prune.errors import AlgorithmError, InputError
-from offline_prune.masks.build import all_kept, mask_from_kept
 from offline_prune.masks.mask import Mask
-from offline_prune.masks.schedules import check_window, cubic_sparsity, update_interval
+from offline_prune.masks.schedules import update_interval
 from offline_prune.masks.unit_choice import choose_units
 from offline_prune.methods.gates.budget import step_probabilities
 from offline_prune.methods.gates.layer import GatedLayer
-from offline_prune.methods.method import PruningMethod, PruningSettings
+from offline_prune.methods.gradual import GradualUnitPruning
+from offline_prune.methods.method import PruningSettings
 from offline_prune.ofenet import DenseBlock
 
 __all__ = ["BernoulliGates"]
@@ -93,7 +93,7 @@ class _Group:
                     tensor[~there] = 0.0
 
 
-class BernoulliGates(PruningMethod):
+class BernoulliGates(GradualUnitPruning):
     """Put a 0/1 gate on every hidden unit and learn the gates' probabilities.
 
     Weights and probabilities are trained together on ``E_ξ[L(W, ξ)]``, ξ_j ~ Bernoulli(θ_j)
@@ -117,8 +117,6 @@ class BernoulliGates(PruningMethod):
         Guenter, Sideris 2025, arXiv 2507.11975, whose constants are not public; schedule,
         estimator and the search for ν are this package's own.
     """
-
-    while_training: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -146,19 +144,16 @@ class BernoulliGates(PruningMethod):
         Raises:
             InputError: If a number is out of range, or ``refill`` is asked for.
         """
-        super().__init__(settings)
-        check_window(begin, end)
+        super().__init__(settings, begin, end)
         if not 0.0 < tolerance < 0.5 or (cost is not None and cost < 0.0):
             raise InputError(
                 f"tolerance is a probability in (0, .5) and cost at least 0, not {tolerance!r}"
                 f" and {cost!r}."
             )
         self.cost, self.tolerance = cost, tolerance
-        self.begin, self.end = round(begin * settings.n_steps), round(end * settings.n_steps)
         self.interval = update_interval(settings.n_steps, interval, interval)
         n_updates = max(1, (self.end - self.begin) // self.interval)
         self.learning_rate = learning_rate or min(0.1, 10.0 / n_updates)
-        self._mask_interval = update_interval(self.end - self.begin, None, 1000)
         self._groups: list[_Group] = []
         self._handles: list[RemovableHandle] = []
 
@@ -183,8 +178,7 @@ class BernoulliGates(PruningMethod):
             AlgorithmError: If it is not known which units a network's weights belong to.
         """
         self._groups = self._find_groups(agent)
-        self.mask = mask_from_kept(agent, all_kept(agent))
-        return self.mask
+        return super().before_training(agent, data)
 
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Put the gates between units and who reads them."""
@@ -211,14 +205,13 @@ class BernoulliGates(PruningMethod):
         """Move θ, if it is time; take dead units out, now and then; decide, at the end."""
         if not self._handles or step < self.begin:
             return None
-        if step >= self.end:
+        is_due = self.is_due(step)
+        if self.is_over:
             return self._decide(agent, engine)
         if step % self.interval == 0:
             for group in self._groups:
                 self._step(group, step)
-        if (step - self.begin) % self._mask_interval:
-            return None
-        return self._prune(agent)
+        return self._prune(agent) if is_due else None
 
     def release(self, agent: Agent) -> None:
         """Take the gates away."""
@@ -238,10 +231,7 @@ class BernoulliGates(PruningMethod):
     def _find_groups(self, agent: Agent) -> list[_Group]:
         generator = torch.Generator().manual_seed(self.settings.seed)
         groups = []
-        for found in unit_groups(agent):
-            kept = self.settings.kept_count(found.networks(agent))
-            if kept >= found.graph.n_weights:
-                continue
+        for found, sparsity in self.groups_to_prune(agent):
             if not found.chains and found.ofenet is None:
                 raise AlgorithmError(
                     f"It is not known where the units of {', '.join(found.roles)} are read:"
@@ -253,7 +243,7 @@ class BernoulliGates(PruningMethod):
             blocks: list[DenseBlock] = []
             if found.ofenet is not None:
                 blocks = [b for own in feature_blocks(found.ofenet).values() for b in own]
-            groups.append(_Group(found, layers, 1.0 - kept / found.graph.n_weights, blocks))
+            groups.append(_Group(found, layers, sparsity, blocks))
         return groups
 
     def _receive(self, own: list[tuple[_Group, int]]) -> Any:
@@ -289,17 +279,12 @@ class BernoulliGates(PruningMethod):
             group.momentum,
             group.alive,
             self.learning_rate,
-            budget=self._budget(group, step),
+            budget=self.budget(group.units, group.sparsity, step),
             cost=self.cost,
         )
         with torch.no_grad():
             for layer, probability in zip(group.layers, found, strict=True):
                 layer.probability.copy_(probability)
-
-    def _budget(self, group: _Group, step: int) -> float:
-        """Weights that may be expected now."""
-        now = cubic_sparsity(step, group.sparsity, self.begin, self.end)
-        return group.graph.n_weights * (1.0 - now)
 
     def _prune(self, agent: Agent) -> Mask | None:
         """Let units go whose probability is next to nothing; the likeliest one stays."""
@@ -322,7 +307,7 @@ class BernoulliGates(PruningMethod):
                 group.graph,
                 group.probabilities,
                 group.alive,
-                group.graph.n_weights * (1.0 - group.sparsity)
+                self.budget(group.units, group.sparsity, self.end)
                 if self.cost is None
                 else float(group.graph.expected_weights(group.probabilities)),
             )
@@ -335,11 +320,8 @@ class BernoulliGates(PruningMethod):
         return self._masked(agent, chosen)
 
     def _masked(self, agent: Agent, units: Iterable[list[Tensor]]) -> Mask:
-        kept = all_kept(agent)
         optimizers = find_optimizers(agent.algo)
-        for group, there in zip(self._groups, units, strict=True):
+        found = list(zip(self._groups, units, strict=True))
+        for group, there in found:
             group.silence(there, optimizers)
-            for name, mask in group.units.kept_weights(there).items():
-                kept[name] &= mask
-        self.mask = mask_from_kept(agent, kept)
-        return self.mask
+        return self.keep_units(agent, [(group.units, there) for group, there in found])
