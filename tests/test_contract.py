@@ -56,7 +56,9 @@ STOCK = [(*case, "snip") for case in HELD] + [
 
 # Magnitude at initialisation and extreme sparsities empty whole layers; the zeros must
 # hold all the same.
-may_collapse = pytest.mark.filterwarnings("ignore::offline_prune.masks.build.LayerCollapseWarning")
+may_collapse = pytest.mark.filterwarnings(
+    "ignore::offline_prune.masks.collapse.LayerCollapseWarning"
+)
 
 
 def state(algo):

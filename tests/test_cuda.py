@@ -10,7 +10,7 @@ from tests.worlds import CASES, ROUNDS, dataset, params
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-    pytest.mark.filterwarnings("ignore::offline_prune.masks.build.LayerCollapseWarning"),
+    pytest.mark.filterwarnings("ignore::offline_prune.masks.collapse.LayerCollapseWarning"),
 ]
 STEPS = 6
 ALLOCATIONS = ["global", "uniform", "erk", "floor", "constant_fan_in"]

@@ -128,7 +128,13 @@ def _whole_counts(
     return counts
 
 
-def _per_layer(scores: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, Tensor]:
+def _by_densities(
+    scores: Mapping[str, Tensor], densities: Mapping[str, float], sparsity: float
+) -> dict[str, Tensor]:
+    """The best of every layer, as many as its density says."""
+    sizes = {name: score.numel() for name, score in scores.items()}
+    wanted = {name: size * densities[name] for name, size in sizes.items()}
+    counts = _whole_counts(wanted, sizes, kept_count(sum(sizes.values()), sparsity))
     return {name: keep_highest(score, counts[name]) for name, score in scores.items()}
 
 
@@ -143,19 +149,12 @@ def _global(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
 
 
 def _uniform(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
-    sizes = {name: score.numel() for name, score in scores.items()}
-    wanted = {name: size * (1.0 - sparsity) for name, size in sizes.items()}
-    total = kept_count(sum(sizes.values()), sparsity)
-    return _per_layer(scores, _whole_counts(wanted, sizes, total))
+    return _by_densities(scores, dict.fromkeys(scores, 1.0 - sparsity), sparsity)
 
 
 def _erk(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
-    sizes = {name: score.numel() for name, score in scores.items()}
     shapes = {name: tuple(score.shape) for name, score in scores.items()}
-    densities = erk_densities(shapes, sparsity)
-    wanted = {name: size * densities[name] for name, size in sizes.items()}
-    total = kept_count(sum(sizes.values()), sparsity)
-    return _per_layer(scores, _whole_counts(wanted, sizes, total))
+    return _by_densities(scores, erk_densities(shapes, sparsity), sparsity)
 
 
 Rule: TypeAlias = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
@@ -271,12 +270,13 @@ def _given(
             "Given densities are one number in [0, 1] for every layer;"
             f" {missing or dict(densities)} is missing or outside."
         )
-    wanted = {name: size * densities[name] for name, size in sizes.items()}
-    total = kept_count(sum(sizes.values()), sparsity)
-    if abs(sum(wanted.values()) - total) > len(sizes) + 1:  # a rounding a layer and one more
-        amounts_to = 1.0 - sum(wanted.values()) / sum(sizes.values())
+    total = sum(sizes.values())
+    wanted = sum(size * densities[name] for name, size in sizes.items())
+    # A rounding a layer and one more.
+    if abs(wanted - kept_count(total, sparsity)) > len(sizes) + 1:
+        amounts_to = 1.0 - wanted / total
         raise SparsityError(
             f"The given densities amount to sparsity {amounts_to:.4f}, not to the"
             f" {sparsity} asked for. Ask for {amounts_to:.4f}, or change them."
         )
-    return _per_layer(scores, _whole_counts(wanted, sizes, total))
+    return _by_densities(scores, densities, sparsity)

@@ -69,7 +69,7 @@ class ScoringOptions:
         " every layer by weight name. None for the method's own: ERK for those that prune while"
         " training, else global.",
         None,
-        check=by("masks.build.check_allocation"),
+        check=by("masks.checks.check_allocation"),
         option=Option(
             "--allocation",
             str,

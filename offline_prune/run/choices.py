@@ -11,7 +11,7 @@ from offline_prune.base.arguments import shown
 from offline_prune.base.memory import check_room
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
-from offline_prune.masks.build import check_request
+from offline_prune.masks.checks import check_request
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.methods import (
     MethodLike,

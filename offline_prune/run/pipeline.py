@@ -8,7 +8,8 @@ import time
 from offline_prune.agents.agent import Agent
 from offline_prune.diagnostics import NetworkDiagnostics
 from offline_prune.errors import InputError
-from offline_prune.masks.build import all_kept, mask_from_kept, warn_of_collapse
+from offline_prune.masks.build import all_kept, mask_from_kept
+from offline_prune.masks.collapse import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import make_parameterization
 from offline_prune.methods import refuse_replacement

@@ -11,7 +11,7 @@ from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, check_engine, make_following_engine
 from offline_prune.engines.lasting import let_go
 from offline_prune.errors import InputError
-from offline_prune.masks.build import warn_of_collapse
+from offline_prune.masks.collapse import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
 from offline_prune.methods.initial_weights import scale_weights

@@ -20,7 +20,7 @@ from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
-from offline_prune.masks.build import LayerCollapseWarning
+from offline_prune.masks.collapse import LayerCollapseWarning
 from offline_prune.recipes.algorithms import find_recipe
 from offline_prune.run.fit_checks import epoch_length
 from offline_prune.run.pipeline import run_request

@@ -192,7 +192,7 @@ def test_zeros_hold_while_they_train(kind, algo, params, engine):
     assert {role for role in mask if moved & set(mask[role].nominal)} == set(agent.roles)
 
 
-@pytest.mark.filterwarnings("ignore::offline_prune.masks.build.LayerCollapseWarning")
+@pytest.mark.filterwarnings("ignore::offline_prune.masks.collapse.LayerCollapseWarning")
 @pytest.mark.parametrize(("kind", "algo", "params"), CASES)
 def test_results_are_saved_and_loaded(kind, algo, params, tmp_path):
     data = dataset(kind)

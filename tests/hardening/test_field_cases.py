@@ -212,7 +212,7 @@ def zeros_hold(algo, mask):
     return all(not weights[name][~kept].any() for name, kept in mask.items())
 
 
-@pytest.mark.filterwarnings("ignore::offline_prune.masks.build.LayerCollapseWarning")
+@pytest.mark.filterwarnings("ignore::offline_prune.masks.collapse.LayerCollapseWarning")
 @cases(30)
 @given(
     st.sampled_from(CONTINUOUS), st.sampled_from(["snip", "gmp(interval=2)", "rigl(interval=3)",

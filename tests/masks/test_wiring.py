@@ -9,7 +9,8 @@ import torch
 
 from offline_prune import prune_then_train, score
 from offline_prune.agents import build_agent
-from offline_prune.masks.build import LayerCollapseWarning, mask_from_kept, warn_of_collapse
+from offline_prune.masks.build import mask_from_kept
+from offline_prune.masks.collapse import LayerCollapseWarning, warn_of_collapse
 from offline_prune.masks.mask import Mask
 from tests.worlds import dataset
 

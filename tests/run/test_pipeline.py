@@ -17,7 +17,7 @@ from offline_prune.errors import (
     UnknownNameError,
 )
 from offline_prune.masks import kept_count
-from offline_prune.masks.build import LayerCollapseWarning
+from offline_prune.masks.collapse import LayerCollapseWarning
 from offline_prune.study.cell import Cell
 from offline_prune.study.run import failure
 from tests.worlds import dataset, params, source

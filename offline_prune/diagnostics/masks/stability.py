@@ -15,7 +15,8 @@ from offline_prune.data import Dataset
 from offline_prune.diagnostics.axes import axes_or_new
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation
-from offline_prune.masks.build import build_mask, check_request
+from offline_prune.masks.build import build_mask
+from offline_prune.masks.checks import check_request
 from offline_prune.saliency.objective import Saliency
 from offline_prune.saliency.scoring import Average, score_networks
 
