@@ -17,7 +17,13 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):
-    """The longest tests come first, so that no worker is left with them at the end."""
+    """Whole folders and kinds are slow; and the longest tests come first.
+
+    No worker is left with notebooks at the end that way.
+    """
+    for item in items:
+        if "hardening/" in item.nodeid or "pixel-" in item.nodeid:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
 
 

@@ -224,6 +224,7 @@ def test_sparsity_zero_is_stock_d3rlpy_bit_for_bit(kind, algo, engine, method):
     assert_identical(state(ours.algo), state(stock))
 
 
+@pytest.mark.slow
 def test_sparsity_zero_is_stock_on_truncated_episodes_with_scalers_that_d3rlpy_fits():
     rng = np.random.default_rng(0)
     episodes = [
@@ -361,6 +362,7 @@ def two_hundred_steps(kind, algo, engine, parameterization):
     return result.mask, state(result.algo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["compact", "sparse"])
 @pytest.mark.parametrize("parameterization", ["standard", "sparse(critic_exponent=0.5)"])
 @pytest.mark.parametrize(("kind", "algo"), [case for case in CASES if "vector" in case[0]])
@@ -481,6 +483,7 @@ def test_d3_files_keep_the_zeros(kind, algo, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x), expected)
 
 
+@pytest.mark.slow
 def test_d3_files_open_without_this_package(tmp_path):
     result = prune_then_train(
         dataset("vector-continuous"),

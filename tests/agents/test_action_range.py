@@ -82,6 +82,7 @@ def test_who_gives_bounds_is_not_told_of_others():
     assert bounds(load_dataset(arrays(spread(30, 70))), action_scaler=own) == ([0, 0], [90, 90])
 
 
+@pytest.mark.slow
 def test_a_policy_learns_such_actions():
     with pytest.warns(ActionRangeWarning):
         result = prune_then_train(arrays(spread(30, 70)), "bc", 0.5, n_steps=300, evaluate=0,

@@ -41,6 +41,7 @@ def scaler(name, data):
     return config.observation_scaler
 
 
+@pytest.mark.slow
 def test_standardising_is_that_of_the_whole_array(large):
     x = large.observations
     found = scaler("standard", large)

@@ -35,6 +35,7 @@ def at_the_end(value):
     return rewards
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rewards", [at_the_end(1), at_the_end(0), np.full(N, 4.0)], ids=["1", "0", "40"]
 )

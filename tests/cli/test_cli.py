@@ -13,6 +13,7 @@ from offline_prune import load_dataset
 QUICK = ("--steps", 4, "--episodes", 0, "--quiet")
 
 
+@pytest.mark.slow
 def test_run_and_show(run, tmp_path):
     out = tmp_path / "run"
     code, printed, _ = run(
@@ -33,6 +34,7 @@ def test_run_and_show(run, tmp_path):
     assert "critic[1]" in table
 
 
+@pytest.mark.slow
 def test_features_diagnostics_and_a_method_that_prunes_while_training(run, tmp_path):
     out = tmp_path / "run"
     code, _, _ = run(
@@ -48,6 +50,7 @@ def test_features_diagnostics_and_a_method_that_prunes_while_training(run, tmp_p
     assert result["networks"]["features"]["sparsity"] >= 0.5
 
 
+@pytest.mark.slow
 def test_sparsity_by_network(run):
     code, printed, _ = run(
         "run", "cartpole/mixture-v0", "--algo", "bcq", "--sparsity", "critic=.9", *QUICK, "--json"
@@ -95,6 +98,7 @@ def test_lists(run):
         assert name in printed
 
 
+@pytest.mark.slow
 def test_import_then_run(run, tmp_path):
     rng = np.random.default_rng(0)
     n = 60
@@ -125,6 +129,7 @@ def test_an_existing_output_directory_is_refused(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_prints_json_and_nothing_else(minari_root):
     done = subprocess.run(
         [
@@ -151,6 +156,7 @@ def test_a_fresh_process_prints_json_and_nothing_else(minari_root):
     assert json.loads(done.stdout)["n_steps"] == 4
 
 
+@pytest.mark.slow
 def test_score_saves_a_mask_that_run_takes(run, tmp_path):
     out = tmp_path / "grasp"
     code, printed, _ = run(

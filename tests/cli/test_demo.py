@@ -3,12 +3,14 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from offline_prune import prune_then_train
 from offline_prune.cli.demo import ALGORITHMS, demo_table
 
 
+@pytest.mark.slow
 def test_the_table_fits_eighty_columns_and_shows_every_number():
     results = [
         prune_then_train(

@@ -1,6 +1,9 @@
 """The command ``export``, as a user runs it."""
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_saved_run_is_exported(run, tmp_path):
     out = tmp_path / "run"
     code, _, _ = run(

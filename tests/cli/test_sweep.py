@@ -37,6 +37,7 @@ def run(run):
     return functools.partial(run, "sweep")
 
 
+@pytest.mark.slow
 def test_a_grid_runs_and_is_done(run, grid, tmp_path):
     out = tmp_path / "out"
     code, printed, error = run(grid, "--out", out)
@@ -70,6 +71,7 @@ def test_a_wrong_cell_is_named(run, grid, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_and_says_how_to_go_on(grid, tmp_path):
     """With two workers; the first line of progress says that it is under way."""
     grid.write_text(GRID.replace("seeds = 1", "seeds = 60"))

@@ -42,6 +42,7 @@ def write(path, episodes, **options):
     return write_dataset("test/made-v0", episodes, path=path, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.sampled_from(list(ENDS))), min_size=1, max_size=6),

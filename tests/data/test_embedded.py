@@ -19,6 +19,7 @@ GENERATED = [
 BUNDLED = [n for n, r in list_dataset_recipes().items() if r.kind == "bundled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_sets_are_the_same_everywhere(name, tmp_path, monkeypatch):
     first = load_dataset(name)
@@ -29,6 +30,7 @@ def test_generated_sets_are_the_same_everywhere(name, tmp_path, monkeypatch):
     assert 29_000 <= len(first) <= 31_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATED)
 def test_reference_scores_measure_again(name):
     recipe = list_dataset_recipes()[name]
@@ -43,12 +45,14 @@ def test_reference_scores_measure_again(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATED)
 def test_there_is_something_to_learn(name):
     metadata = load_dataset(name).metadata
     assert 0 < metadata.normalized_score(metadata.mean_return) < 0.9
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_set_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     script = (

@@ -92,6 +92,7 @@ def test_more_noise_earns_less(data):
     assert returns[0] > 2 * returns[-1]
 
 
+@pytest.mark.slow
 def test_reference_scores_measure_again():
     assert "seeds 0 to 99" in RECIPE.reference_source
     low, high = measure_references(RECIPE, range(100))
@@ -164,6 +165,7 @@ def test_natures_network_is_refused(data):
         build_agent(data, "cql", algo_params={"encoder": "nature"})
 
 
+@pytest.mark.slow
 def test_from_the_dataset_to_a_score(data):
     result = prune_then_train(
         data,

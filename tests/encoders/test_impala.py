@@ -192,6 +192,7 @@ def test_adam_eps_sets_every_optimizer():
     assert config.actor_optim_factory.lr_scheduler_factory.get_type() == "cosine_annealing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["impala", "impoola"])
 def test_it_is_pruned_and_trained(name):
     params = {"encoder": name, "batch_size": 8, "observation_scaler": "pixel"}

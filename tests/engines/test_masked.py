@@ -125,6 +125,7 @@ def test_a_mask_of_other_networks_is_refused():
         engine.attach(mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -145,6 +146,7 @@ def test_zeros_hold_under_any_optimizer(optimizer):
         subject.engine.verify()
 
 
+@pytest.mark.slow
 def test_clipping_sees_the_masked_gradient():
     """The norm that is clipped must not count gradients of pruned weights."""
     config = d3rlpy.algos.BCConfig(

@@ -39,6 +39,7 @@ def inputs(sizes, n_actions, batch, dtype=torch.float64):
     return x, action
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5),
     density=st.sampled_from([0.0, 0.1, 0.4, 1.0]),

@@ -19,6 +19,7 @@ def share(hits):
     return sum(hits) / len(hits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "tasks"), [(3, 1), (5, 1), (10, 1), (5, 4)])
 @pytest.mark.parametrize("spread", [0.02, 0.06])
 def test_the_ratio_s_interval_covers(seeds, tasks, spread):
@@ -50,6 +51,7 @@ def test_the_probability_s_interval_covers():
     assert share([e.low <= 0.7602 <= e.high for e in found]) > 0.925
 
 
+@pytest.mark.slow
 def test_the_power_is_how_often_an_equal_method_is_called_retained():
     rng = np.random.default_rng(3)
     found = []

@@ -60,6 +60,7 @@ def test_returns_are_those_of_episodes_run_one_by_one(pendulum):
     assert found.seeds == (5, 6, 7)
 
 
+@pytest.mark.slow
 def test_episodes_that_ended_are_not_stepped_on(cartpole):
     policy = Constant(np.int64(1))
     found = evaluate(policy, cartpole, 40, seed=0)

@@ -64,6 +64,7 @@ def test_the_interval_of_two_runs_is_known():
     )
 
 
+@pytest.mark.slow
 def test_the_interval_agrees_with_a_bootstrap_written_out():
     rng = np.random.default_rng(3)
     scores = {task: rng.normal(size=6) for task in "abc"}

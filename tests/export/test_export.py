@@ -46,6 +46,7 @@ def wrong(monkeypatch):
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("name", "amount"), [("td3", 1e-4), ("dqn", 2.0)])
 def test_a_file_that_acts_otherwise_is_not_left(name, amount, suffix, wrong, tmp_path):
@@ -167,6 +168,7 @@ def test_a_large_dataset_is_sampled(tmp_path):
     assert written.n_checked == 256
 
 
+@pytest.mark.slow
 def test_nothing_is_printed(tmp_path):
     """In a process of its own: torch's loggers keep the stderr they began with."""
     script = (
@@ -194,6 +196,7 @@ def result():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_results_are_exported(result, suffix, tmp_path):
     written = result.export(tmp_path / f"policy{suffix}", dataset(VECTOR).observations)
@@ -222,6 +225,7 @@ def test_an_algorithm_that_is_not_known_is_refused(tmp_path):
         export_policy(algo, tmp_path / "policy.pt", dataset(VECTOR).observations)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".c", ".onnx", ".pt"])
 def test_actions_that_start_elsewhere_are_said(tmp_path, suffix):
     """Stored actions count from 0; this environment's from 5."""

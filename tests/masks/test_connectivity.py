@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 import torch
 from d3rlpy.models.torch import NormalPolicy
 from d3rlpy.models.torch.encoders import PixelEncoderWithAction, VectorEncoder
@@ -34,6 +35,7 @@ def paths(chain, mask, head):
             yield list(zip(layers, itertools.pairwise(path), strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(1, 4), min_size=2, max_size=5),

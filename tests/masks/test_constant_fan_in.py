@@ -43,6 +43,7 @@ def test_few_weights_go_to_the_best_units():
     assert mask.tolist() == [[False, False], [True, False], [False, True]]
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.sampled_from(LAYERS), shapes, sparsities, st.integers(0, 2**31), st.booleans())
 def test_units_differ_by_at_most_one_within_the_budgets(layers, sizes, sparsity, seed, ties):

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ def random_scores(subject, seed):
     }
 
 
+@pytest.mark.slow
 @given(
     case=st.sampled_from(sorted(AGENTS)),
     seed=st.integers(0, 2**31),
@@ -78,6 +80,7 @@ def connected_and_possible(subject, mask):
     return {name: (mask.connected[name], possible[name]) for name in mask.connected}
 
 
+@pytest.mark.slow
 @given(
     case=st.sampled_from(sorted(AGENTS)),
     seed=st.integers(0, 2**31),
@@ -103,6 +106,7 @@ def test_floors_hold_for_connected_weights(case, seed, sparsity, floor):
             assert connected >= min(least[name], possible), name
 
 
+@pytest.mark.slow
 @given(
     case=st.sampled_from(sorted(AGENTS)),
     seed=st.integers(0, 2**31),

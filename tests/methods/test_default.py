@@ -69,6 +69,7 @@ def test_what_was_chosen_is_said_and_the_same_everywhere():
         assert all(bool((mask.nominal[n] == kept).all()) for n, kept in result.mask.nominal.items())
 
 
+@pytest.mark.slow
 def test_refill_comes_with_the_advised_method_alone():
     assert trained("bcq").settings.refill
     assert not trained("bcq", method="snip").settings.refill

@@ -145,6 +145,7 @@ def test_wrong_requests_are_refused():
         run("vector-continuous", "bc", "structured", refill=True)
 
 
+@pytest.mark.slow
 def test_channels_stay_in_multiples():
     factory = ImpalaEncoderFactory(filters=[16, 16], feature_size=16)
     result = run(

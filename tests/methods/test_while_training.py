@@ -162,6 +162,7 @@ def test_gmp_leaves_moments_alone_until_the_mask_is_fixed():
     assert not state[weight]["exp_avg"][gone].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MAGNITUDE_AND_DYNAMIC)
 @pytest.mark.parametrize("algo", ["bc", "iql", "bcq"])
 def test_the_compact_engine_follows_and_keeps_the_trajectory(method, algo):
@@ -208,6 +209,7 @@ def test_only_steps_whose_gradient_is_wanted_are_dense(method, dense_after):
     subject.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", WHILE_TRAINING)
 def test_the_same_seed_gives_the_same_run(method):
     def run(seed):
@@ -305,6 +307,7 @@ def test_rigl_grows_where_the_gradient_is_steepest():
     assert mask != first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [2, 3])
 def test_rigl_waits_for_the_gradient_of_a_delayed_actor(interval):
     """TD3's actor takes every second step: at an even interval never the exchange's own."""
@@ -409,6 +412,7 @@ def test_floors_and_fan_ins_hold_at_every_mask(method, allocation, kind):
         assert mask[network.role].n_kept == kept_count(network.n_weights, 0.8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MAGNITUDE_AND_DYNAMIC)
 @pytest.mark.parametrize("config", [d3rlpy.algos.DQNConfig, d3rlpy.algos.DoubleDQNConfig])
 def test_online_value_networks(method, config):
@@ -429,6 +433,7 @@ def test_online_value_networks(method, config):
         assert not weight[~mask.connected[name]].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [d3rlpy.algos.SACConfig, d3rlpy.algos.TD3Config])
 def test_online_actor_critics(config):
     env = gymnasium.make("Pendulum-v1")
@@ -446,6 +451,7 @@ def test_online_actor_critics(config):
     assert mask["critic[0]"].sparsity == 0.0
 
 
+@pytest.mark.slow
 def test_images_online():
     env = gymnasium.make("offline_prune/MinAtar-Breakout-v0")
     config = d3rlpy.algos.DQNConfig(

@@ -53,6 +53,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algo", "method", "engine"), PAIRS)
 def test_features_are_pruned_with_the_rest(algo, method, engine):
     result = run(algo, method, engine=engine, feature_steps=5)
@@ -67,6 +68,7 @@ def test_features_are_pruned_with_the_rest(algo, method, engine):
     assert ofenet.optimizer is None
 
 
+@pytest.mark.slow
 def test_features_learn_while_pruned():
     subject, mask = prune(dataset(DATA), "iql", 0.7, algo_params=params("iql"))
     before = {n: w.clone() for n, w in subject.weights.items() if n.startswith("ofenet")}
@@ -120,6 +122,7 @@ def test_units_of_an_ofenet():
         assert sum(s.columns for s in weight.segments) == weight.shape[1]
 
 
+@pytest.mark.slow
 def test_units_that_left_put_out_nothing_to_anybody():
     result = run("td3_plus_bc", "gates(interval=1)", sparsity={"features": 0.8})
     ofenet = find_ofenet(result.algo)
@@ -143,6 +146,7 @@ def test_units_that_left_put_out_nothing_to_anybody():
     assert result.mask["critic"].sparsity < 0.5
 
 
+@pytest.mark.slow
 def test_the_decision_keeps_the_expected_features():
     """θ of features moves into the weights that read them, in targets too."""
     subject, _ = prune(
@@ -174,6 +178,7 @@ def test_the_decision_keeps_the_expected_features():
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_saved_result_brings_its_features_along(tmp_path):
     result = run("iql", "snip", feature_steps=5)
     result.save(tmp_path / "result")
@@ -184,6 +189,7 @@ def test_a_saved_result_brings_its_features_along(tmp_path):
     assert find_ofenet(loaded.algo) is not None
 
 
+@pytest.mark.slow
 def test_sac_with_an_ofenet_and_gates_online():
     env = gymnasium.make("Pendulum-v1")
     factory = OFENetEncoderFactory(n_layers=2, units=6, hidden_units=[16, 16])

@@ -90,6 +90,7 @@ def test_a_step_is_adams_on_the_scaled_batch():
             assert torch.allclose(found[name], tensor, atol=2e-5), name
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_pendulum():
     data = load_dataset("pendulum/mixture-v0")
     factory = OFENetEncoderFactory(n_layers=3, units=10, hidden_units=[8])

@@ -33,6 +33,7 @@ def test_every_algorithm_trains_on_features_that_are_trained_meanwhile(name):
     assert {id(p) for p in own} & set().union(*steps)
 
 
+@pytest.mark.slow
 def test_sac_online():
     torch.manual_seed(0)
     env = gymnasium.make("Pendulum-v1")

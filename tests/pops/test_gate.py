@@ -31,6 +31,7 @@ def cartpole(minari_root):
         return load_dataset("cartpole/mixture-v0")
 
 
+@pytest.mark.slow
 def test_bounds_by_the_teachers_distance_from_a_random_policy(cartpole):
     gate = EnvironmentGate(cartpole.metadata, teacher_return=123.68)
     assert gate.objective == pytest.approx(118.68)  # the floor is 23.68, 100 below
@@ -126,6 +127,7 @@ def test_anything_with_a_score_and_bounds_is_a_gate():
     assert not isinstance(object(), Gate)
 
 
+@pytest.mark.slow
 def test_episodes_are_held_out_whole():
     data = load_dataset("cartpole/mixture-v0")
     rest, held = split_episodes(data, 0.1, seed=3)

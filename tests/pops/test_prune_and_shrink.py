@@ -188,6 +188,7 @@ def test_bounds_that_are_refused():
         prune_and_shrink(None, data, **QUICK)
 
 
+@pytest.mark.slow
 def test_cartpole_end_to_end(tmp_path):
     """A teacher on the bundled dataset, judged in the environment."""
     teacher = prune_then_train(
@@ -227,6 +228,7 @@ def test_cartpole_end_to_end(tmp_path):
     rich.print(result.summary())
 
 
+@pytest.mark.slow
 def test_pendulum_end_to_end():
     """Continuous actions with scalers, judged by agreement."""
     teacher = prune_then_train(

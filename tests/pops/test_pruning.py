@@ -86,6 +86,7 @@ def test_the_end_is_patient_too():
     assert done.sparsest.mask.sparsity == pytest.approx(0.9, abs=0.01)
 
 
+@pytest.mark.slow
 def test_it_ends_where_nothing_shrinks_any_more():
     assert phase(ScriptedGate(1.0), final=0.0)[1].steps == 10
     # Of 120, 576 and 72 weights 1, 6 and 1 leave, the last one at a sparsity of 5.5 / 576 = .955 %.
@@ -94,6 +95,7 @@ def test_it_ends_where_nothing_shrinks_any_more():
     assert done.sparsest.mask.n_kept == 119 + 570 + 71
 
 
+@pytest.mark.slow
 def test_a_small_student_goes_on_where_counts_stand_still_for_a_while():
     gate = ScriptedGate(1.0, look=zeros)
     _, done = phase(gate, n_steps=400)

@@ -72,6 +72,7 @@ def test_widths_never_grow_and_stay_above_the_minimum(network, minimum):
     assert all(min(minimum, n) <= width <= n for width, n in zip(found, old, strict=True))
 
 
+@pytest.mark.slow
 @given(networks())
 def test_nothing_shrinks_where_everything_is_kept(network):
     shapes, _ = network

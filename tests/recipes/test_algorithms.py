@@ -18,6 +18,7 @@ from tests.worlds import dataset
 DATASETS = {"continuous": "pendulum/mixture-v0", "discrete": "cartpole/mixture-v0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", algorithm_recipes())
 def test_every_recipe_builds_and_names_its_source(name):
     recipe = algorithm_recipes()[name]

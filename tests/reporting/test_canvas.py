@@ -1,5 +1,6 @@
 """Figures are drawn once a file, and are what matplotlib itself would save."""
 
+import pytest
 from matplotlib.lines import Line2D
 
 from offline_prune.reporting.analysis import analyse
@@ -33,6 +34,7 @@ def figure():
     return made, line
 
 
+@pytest.mark.slow
 def test_a_file_is_what_matplotlib_saves(tmp_path):
     with styled():
         save(figure()[0], tmp_path / "ours")

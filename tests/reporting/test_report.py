@@ -76,6 +76,7 @@ def written(real, tmp_path_factory):
     return report(real, tmp_path_factory.mktemp("report") / "out")
 
 
+@pytest.mark.slow
 def test_a_real_sweep_has_every_figure_and_table(real, written):
     assert {p.stem for p in written.figures} == EVERYTHING
     assert {p.suffix for p in written.figures} == {".png", ".svg"}
@@ -118,11 +119,13 @@ def test_the_page_needs_nothing_else_and_runs_nothing(written):
     assert not re.search(r"@import|url\(|https?://", re.sub(r"base64,[\w+/=]+", "", text))
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(real, written, tmp_path):
     again = report(real, tmp_path / "again")
     assert digest(again.directory) == digest(written.directory)
 
 
+@pytest.mark.slow
 def test_a_report_stands_in_the_study_and_is_replaced(tmp_path):
     write_study(tmp_path, grid(["snip"], [0.0, 0.5], 2))
     first = report(tmp_path)
@@ -163,6 +166,7 @@ def test_a_study_in_which_everything_failed_says_so(tmp_path):
     assert page.count("RuntimeError: boom") == 4
 
 
+@pytest.mark.slow
 def test_a_hostile_record_is_text_everywhere(tmp_path, capsys, monkeypatch):
     study = tmp_path / "<img src=x onerror=alert(2)>"
     fields = {"dataset": HOSTILE, "algo": HOSTILE, "algo_params": {HOSTILE: HOSTILE}}

@@ -94,6 +94,7 @@ def test_refusals(text, error, said):
         make_averaging(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_training_does_not_notice_and_zeros_hold(kind, algo, tmp_path):
     plain, result = run(kind, algo, averaging="none"), run(kind, algo, averaging="tail(1)")
@@ -130,6 +131,7 @@ def test_while_training_the_average_is_of_the_final_mask():
             assert not value[~result.mask.connected[name]].any()
 
 
+@pytest.mark.slow
 def test_last_weights_of_another_run_are_refused(tmp_path):
     run(VECTOR, "bc").save(tmp_path / "bc")
     run(VECTOR, "iql").save(tmp_path / "iql")

@@ -198,6 +198,7 @@ def test_a_run_killed_after_training_does_not_train_again(tmp_path):
     assert_same(resumed, whole)
 
 
+@pytest.mark.slow
 def test_parameters_without_a_gradient_stay_without(tmp_path):
     """Adam steps on a gradient of zero, and leaves a parameter without one alone."""
 

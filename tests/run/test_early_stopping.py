@@ -76,6 +76,7 @@ def test_a_callback_ends_a_run_in_the_middle_of_an_epoch():
     assert not any(weights[n][~kept].any() for n, kept in result.mask.connected.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_steps", "rows"), [(1009, [1000, 1009]), (2003, [1000, 2000, 2003])])
 def test_a_prime_number_of_steps_has_a_curve_too(n_steps, rows):
     counted = []
@@ -86,6 +87,7 @@ def test_a_prime_number_of_steps_has_a_curve_too(n_steps, rows):
     assert result.algo.grad_step == n_steps
 
 
+@pytest.mark.slow
 def test_a_prime_run_that_was_killed_ends_as_an_undisturbed_one(tmp_path):
     undisturbed = run(1009)
 

@@ -25,6 +25,7 @@ from tests.worlds import dataset, params, source
 QUICK = {"n_steps": 4, "evaluate": 0, "progress": False}
 
 
+@pytest.mark.slow
 def test_end_to_end_on_a_real_dataset(tmp_path):
     result = prune_then_train(
         "pendulum/mixture-v0",
@@ -59,6 +60,7 @@ def test_end_to_end_on_a_real_dataset(tmp_path):
     np.testing.assert_array_equal(loaded.algo.predict(x), result.algo.predict(x))
 
 
+@pytest.mark.slow
 def test_a_run_on_d3rlpys_own_transitions():
     data = load_dataset("pendulum/mixture-v0").with_semantics("d3rlpy")
     assert data.buffer.transition_count == len(data) - data.metadata.episodes
@@ -66,6 +68,7 @@ def test_a_run_on_d3rlpys_own_transitions():
     assert result.mask.sparsity == pytest.approx(0.9, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_mapping_prunes_only_the_networks_it_names():
     result = prune_then_train(
         dataset("vector-continuous"), "iql", {"actor": 0.9, "critic": 0.5}, **QUICK
@@ -75,6 +78,7 @@ def test_a_mapping_prunes_only_the_networks_it_names():
     assert result.mask["value"].sparsity == 0
 
 
+@pytest.mark.slow
 def test_critics_can_share_a_threshold():
     apart = prune(dataset("vector-continuous"), "iql", 0.9)[1]
     shared = prune(dataset("vector-continuous"), "iql", 0.9, share_critics=True)[1]
@@ -91,6 +95,7 @@ def test_critics_can_share_a_threshold():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share_critics", [False, True])
 @pytest.mark.parametrize("case", [("vector-continuous", "iql"), ("pixel-discrete", "cql")])
 @pytest.mark.parametrize(
@@ -111,6 +116,7 @@ def test_allocations(allocation, case, share_critics):
             assert kept.sum() >= 0.05 * kept.numel()
 
 
+@pytest.mark.slow
 def test_a_d3rlpy_config_and_a_built_algorithm_may_be_passed():
     config = d3rlpy.algos.IQLConfig(batch_size=16, weight_temp=7.0)
     result = prune_then_train(dataset("vector-continuous"), config, 0.9, **QUICK)
@@ -125,6 +131,7 @@ def test_a_d3rlpy_config_and_a_built_algorithm_may_be_passed():
     assert torch.equal(first[kept], before[kept])  # it went on from its own weights
 
 
+@pytest.mark.slow
 def test_hyperparameters_of_a_config_can_be_replaced():
     config = d3rlpy.algos.IQLConfig(batch_size=16, weight_temp=7.0)
     result = prune_then_train(
@@ -134,6 +141,7 @@ def test_hyperparameters_of_a_config_can_be_replaced():
     assert config.expectile != 0.8
 
 
+@pytest.mark.slow
 def test_options_of_fit_pass_through():
     steps, epochs, scores = [], [], []
 
@@ -160,6 +168,7 @@ def test_options_of_fit_pass_through():
     assert [row["step"] for row in result.history] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_networks_are_measured_while_they_train_if_asked():
     def run(**options):
         return prune_then_train(
@@ -187,6 +196,7 @@ def test_networks_are_measured_while_they_train_if_asked():
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_any_number_of_steps_is_trained():
     """d3rlpy trains whole epochs only; 1 013 is prime."""
     seen = []
@@ -295,6 +305,7 @@ def test_an_algorithm_built_for_other_shapes_is_refused():
         prune_then_train(dataset("vector-continuous"), built, 0.5, **QUICK)
 
 
+@pytest.mark.slow
 def test_the_output_directory_of_another_run_is_not_touched(tmp_path):
     out = tmp_path / "run"
     prune_then_train(dataset("vector-continuous"), "bc", 0.5, output_dir=out, **QUICK)
@@ -326,6 +337,7 @@ def test_divergence_is_named_with_its_step():
         )
 
 
+@pytest.mark.slow
 def test_nothing_is_written_or_printed_unless_asked(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     prune_then_train(dataset("vector-continuous"), "bc", 0.9, **QUICK)
@@ -333,6 +345,7 @@ def test_nothing_is_written_or_printed_unless_asked(tmp_path, monkeypatch, capfd
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_actions_beyond_one_are_scaled_by_the_space():
     result = prune_then_train("pendulum/mixture-v0", "bc", 0.5, **QUICK)
     scaler = result.algo.action_scaler
@@ -357,6 +370,7 @@ def test_a_package_that_is_on_the_path_but_not_installed_loses_nothing(monkeypat
     assert record["versions"]["offline-prune"] == "not installed"
 
 
+@pytest.mark.slow
 def test_episodes_are_cut_where_asked(tmp_path):
     asked = {"max_episode_steps": 7, "evaluate": 2, "n_steps": 4, "progress": False}
     result = prune_then_train("pendulum/mixture-v0", "bc", 0.5, method="random", **asked)

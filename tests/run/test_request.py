@@ -287,6 +287,7 @@ def test_features_that_are_not_there_cannot_be_trained(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_study_trains_features_where_there_are_any(tmp_path):
     result = sweep(
         "pendulum/mixture-v0", ["bc", "iql"], 0.5, "random", 1, out=tmp_path / "out",
@@ -306,6 +307,7 @@ def test_features_that_somebody_else_trains():
     prune_then_train(DATA, agent.algo, 0.5, **QUICK)
 
 
+@pytest.mark.slow
 def test_an_algorithm_is_not_moved():
     config = d3rlpy.algos.IQLConfig(batch_size=16)
     made, built = config.create(), config.create()

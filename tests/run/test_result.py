@@ -125,6 +125,7 @@ class OwnScaler(MinMaxObservationScaler):
         return "somebody_s_own"
 
 
+@pytest.mark.slow
 def test_parts_of_ones_own_load_once_they_are_registered(tmp_path):
     config = d3rlpy.algos.BCConfig(observation_scaler=OwnScaler(), batch_size=8)
     data = dataset("vector-continuous")

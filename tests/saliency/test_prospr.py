@@ -175,6 +175,7 @@ def test_a_loss_that_was_not_finite_is_no_fault_of_the_steps():
         prospr(Objective({"w": w}, [broken]))
 
 
+@pytest.mark.slow
 def test_options_in_an_expression():
     data, options = dataset("vector-continuous"), {"n_batches": 2}
     options["algo_params"] = params("vector-continuous", "iql")

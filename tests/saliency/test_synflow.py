@@ -53,6 +53,7 @@ def test_two_layers_by_hand():
     torch.testing.assert_close(found[1], v * u.sum(dim=1)[None, :] / total)
 
 
+@pytest.mark.slow
 def test_neither_half_of_a_vae_is_emptied():
     """Encoder and decoder share a threshold; they have the same flow, whatever its size."""
     subject = build_agent(dataset("vector-continuous"), "bcq", algo_params=WIDE).agent

@@ -141,6 +141,7 @@ def test_a_name_says_everything_and_never_changes():
     assert len(names | {cell.id}) == len(changed) + 1
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.text(), max_size=4))
 @settings(max_examples=50)
 def test_a_cell_survives_json_whatever_the_order(params):

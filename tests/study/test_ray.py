@@ -12,6 +12,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_table(tmp_path, capfd):
     import ray
 
@@ -31,6 +32,7 @@ def test_ray_gives_the_same_table(tmp_path, capfd):
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_worker_leaves_no_state_on_its_machine(tmp_path):
     (cell,) = plan(**{**GRID, "seeds": 1, "sparsities": 0})
     (record,) = run_on_ray([cell], 1, tmp_path / "theirs", {})

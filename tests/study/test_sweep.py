@@ -58,6 +58,7 @@ def undisturbed(tmp_path_factory, minari_root):
         return sweep(**GRID, out=directory, progress=False)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_cell(undisturbed):
     assert (undisturbed.n_run, undisturbed.n_skipped, undisturbed.n_failed) == (6, 0, 0)
     rows = undisturbed.rows
@@ -82,6 +83,7 @@ def test_the_table_has_a_row_for_each_cell(undisturbed):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_cell_is_the_run_that_its_fields_say(undisturbed):
     (record,) = [
         r
@@ -113,6 +115,7 @@ def test_a_cell_is_the_run_that_its_fields_say(undisturbed):
     assert json.loads(json.dumps(record)) == record
 
 
+@pytest.mark.slow
 def test_points_on_the_way_change_nothing(tmp_path):
     few, many = (
         sweep(**{**GRID, "seeds": 1, "evaluations": n}, out=tmp_path / str(n), progress=False)
@@ -122,6 +125,7 @@ def test_points_on_the_way_change_nothing(tmp_path):
         assert one["mean_return"] == other["mean_return"]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_a_study_may_grow(undisturbed, tmp_path):
     small = sweep(**{**GRID, "seeds": 1}, out=tmp_path, progress=False)
     assert (small.n_run, len(small.rows)) == (3, 3)
@@ -130,6 +134,7 @@ def test_what_is_done_is_not_done_again_and_a_study_may_grow(undisturbed, tmp_pa
     assert contents(tmp_path) == contents(undisturbed.directory)
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_made_anew(undisturbed, tmp_path):
     sweep(**{**GRID, "seeds": 1}, out=tmp_path, progress=False)
     damaged = next((tmp_path / "cells").iterdir())
@@ -139,6 +144,7 @@ def test_a_damaged_record_is_made_anew(undisturbed, tmp_path):
     assert contents(tmp_path) == contents(undisturbed.directory)
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_wrote_aside_is_removed_and_nothing_else(tmp_path):
     names = (".table.csv", ".table.parquet", ".timings.csv", "cells/.0123456789ab.json")
     leftovers = [tmp_path / f"{name}-0123abcd.partial" for name in names]
@@ -153,6 +159,7 @@ def test_what_a_killed_process_wrote_aside_is_removed_and_nothing_else(tmp_path)
     assert [file for file in theirs if not file.exists()] == []
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_its_last_evaluation_does_not_train_again(tmp_path, monkeypatch):
     (cell,) = plan(**{**GRID, "seeds": 1, "sparsities": 0.5, "methods": "snip"})
     epochs = []
@@ -174,6 +181,7 @@ def test_a_run_killed_in_its_last_evaluation_does_not_train_again(tmp_path, monk
     assert len(epochs) == trained
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_recorded_and_stops_nobody(tmp_path):
     cells = [
         *plan(**{**GRID, "seeds": 1, "sparsities": 0, "algo_params": DIVERGING}),
@@ -210,6 +218,7 @@ def test_a_folder_without_cells_has_no_table(tmp_path):
         read_table(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_cell_is_reported(undisturbed, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     sweep(**{**GRID, "seeds": 1, "methods": "snip"}, out=tmp_path)
@@ -220,6 +229,7 @@ def test_every_cell_is_reported(undisturbed, tmp_path, capsys, monkeypatch):
     assert lines[1].endswith("0 running, 0 failed, 0:00:00 left")
 
 
+@pytest.mark.slow
 def test_what_ran_when_its_worker_was_killed_runs_again(undisturbed, tmp_path, monkeypatch):
     pools = []
 

@@ -1,6 +1,7 @@
 import d3rlpy
 import gymnasium
 import numpy as np
+import pytest
 import torch
 from d3rlpy.dataset import create_fifo_replay_buffer
 from d3rlpy.logging import (
@@ -57,6 +58,7 @@ def train_online(make_logger):
     return algo
 
 
+@pytest.mark.slow
 def test_fit_online_writes_them_and_trains_the_same(tmp_path):
     made = []
 

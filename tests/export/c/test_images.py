@@ -111,6 +111,7 @@ def test_agents_export_and_agree(kind, pooled, tmp_path):
     assert (written.n_weights, written.n_exported) == (again.n_weights, again.n_exported)
 
 
+@pytest.mark.slow
 def test_the_source_is_clean_and_has_one_loop_of_a_kind(tmp_path):
     policy = acting_policy(agent_of("pixel-discrete", pooled=True))
     source = c_source(policy, {})

@@ -154,6 +154,7 @@ def test_what_an_exporter_notes_is_left_out():
     assert "a line" in str(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(256, 256), (300, 300, 300)])
 def test_a_sparse_file_is_small(hidden, tmp_path):
     """95 % of a policy's weights are zero: less than 8 % of the dense file."""

@@ -47,6 +47,7 @@ def test_a_squared_loss_by_the_formula_and_by_enumeration():
     torch.testing.assert_close(found, formula)
 
 
+@pytest.mark.slow
 def test_relu_networks_within_the_trapezoid_rule():
     """Not quadratic in a gate: the estimate is off by some per cent, half of what the
     straight-through estimate (the plain derivative) is."""

@@ -49,6 +49,7 @@ def units_of(mask):
     return {name: kept.flatten(1).any(dim=1) for name, kept in mask.nominal.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_whole_units_leave_and_the_budget_holds(kind, algo):
     subject = begun(kind, algo)
@@ -87,6 +88,7 @@ def sixty_steps(algo, engine):
     return subject.finish(), subject, sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", "compact"])
 @pytest.mark.parametrize("algo", ["bc", "iql", "cql", "bcq", "td3_plus_bc"])
 def test_the_compact_engine_takes_units_out_and_keeps_the_trajectory(algo, engine):
@@ -101,6 +103,7 @@ def test_the_compact_engine_takes_units_out_and_keeps_the_trajectory(algo, engin
         torch.testing.assert_close(other.weights[name], weight, atol=2e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_nothing_is_sampled_outside_a_training_forward_pass():
     """predict and bootstrap targets see the expected network: the same every time."""
     subject = begun("vector-continuous", "iql", 200)
@@ -119,6 +122,7 @@ def test_nothing_is_sampled_outside_a_training_forward_pass():
         assert torch.equal(value(x), value(x))
 
 
+@pytest.mark.slow
 def test_the_decision_keeps_the_expected_network():
     """θ moves into the weights: before and after, the same function on the units kept."""
     subject = begun("vector-continuous", "iql", 100, engine="masked", method="gates(end=0.9)")
@@ -140,6 +144,7 @@ def test_the_decision_keeps_the_expected_network():
     assert all(torch.equal(units[name], there) for name, there in keep.items())
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_early_is_decided_then():
     subject = begun("vector-continuous", "iql", 100)
     fit(subject, "vector-continuous", 50)
@@ -172,6 +177,7 @@ def test_a_critics_gates_learn_from_the_critics_loss_alone():
     assert impl.modules.q_funcs[0]._fc.weight.requires_grad
 
 
+@pytest.mark.slow
 def test_useless_units_leave_first():
     """Units whose outgoing weights are zero and stay so carry nothing."""
     subject = begun("vector-continuous", "bc", 300, engine="masked", sparsity=0.4)
@@ -220,6 +226,7 @@ def test_only_the_networks_asked_for_are_gated():
     assert final["critic"].sparsity == final["value"].sparsity == 0.0
 
 
+@pytest.mark.slow
 def test_a_file_saved_after_the_run_opens_and_predicts_the_same(tmp_path):
     subject = begun("vector-continuous", "cql")
     fit(subject, "vector-continuous", 40)
@@ -245,6 +252,7 @@ def test_an_interrupted_run_takes_the_gates_away():
             assert not part._forward_pre_hooks
 
 
+@pytest.mark.slow
 def test_online_actor_critic():
     env = gymnasium.make("Pendulum-v1")
     config = d3rlpy.algos.SACConfig(batch_size=16)
