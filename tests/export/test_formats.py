@@ -18,6 +18,8 @@ from tests.export.agents import CONFIGS, VECTOR, built, named, prune, pruned
 from tests.ofenet.algorithms import make as make_with_ofenet
 from tests.worlds import dataset
 
+pytestmark = pytest.mark.slow  # every file is written, compiled and run
+
 SUFFIXES = tuple(FORMATS)
 
 
@@ -131,7 +133,6 @@ def test_networks_of_unknown_wiring(name, suffix, tmp_path):
         assert export_policy(UNKNOWN[name](), path, observations).n_checked == 20
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
 def test_files_open_without_this_package(suffix, tmp_path):
     algo, observations = named("discrete bcq of two critics")
@@ -159,7 +160,6 @@ def test_files_open_without_this_package(suffix, tmp_path):
     assert done.stdout.strip() == str(algo.predict(observations[:9]).tolist())
 
 
-@pytest.mark.slow
 def test_onnx_says_where_it_comes_from(tmp_path):
     import onnxruntime
 
@@ -176,7 +176,6 @@ def test_onnx_says_where_it_comes_from(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["policy.onnx"]  # weights are inside
 
 
-@pytest.mark.slow
 def test_parameters_of_the_algorithm_go_on_training(tmp_path):
     """Unlike after d3rlpy's own export, which leaves the policy frozen."""
     from offline_prune.agents import Agent

@@ -94,6 +94,7 @@ def test_a_real_sweep_has_every_figure_and_table(real, written):
         assert text in page
 
 
+@pytest.mark.slow
 def test_the_summary_says_what_the_table_of_the_sweep_says(real, written):
     with (written.directory / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -271,6 +271,7 @@ def _die_after(calls, directory, root, report):
     report.put(count)
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_ten_random_moments_ends_with_the_same_table(
     undisturbed, tmp_path, minari_root
 ):
