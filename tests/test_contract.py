@@ -19,7 +19,7 @@ from offline_prune.errors import AlgorithmError
 from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.methods import METHODS, MODIFIERS
-from tests.worlds import CASES, ROUNDS, agent, dataset, params, source
+from tests.worlds import CASES, FURTHER, ROUNDS, agent, dataset, params, source
 
 STEPS = 6
 
@@ -27,7 +27,7 @@ STEPS = 6
 # not take convolutions.
 HELD = [
     (kind, algo, engine)
-    for kind, algo in CASES
+    for kind, algo in (*CASES, *FURTHER)
     for engine in ENGINES
     if engine != "auto" and not (engine == "sparse" and kind.startswith("pixel"))
 ]
@@ -35,7 +35,7 @@ REPLACING = [name for name, made in METHODS.items() if getattr(made, "replaces_a
 # Every engine with one method, every method with one engine.
 RUNS = [(*case, "snip") for case in HELD] + [
     (*case, "auto", ROUNDS.get(method, method))
-    for case in CASES
+    for case in (*CASES, *FURTHER)
     for method in (*METHODS, *MODIFIERS)
     # The others have a contract of their own: tests/methods/test_while_training.py, and
     # the next test of replaced agents.
@@ -365,7 +365,9 @@ def two_hundred_steps(kind, algo, engine, parameterization):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["compact", "sparse"])
 @pytest.mark.parametrize("parameterization", ["standard", "sparse(critic_exponent=0.5)"])
-@pytest.mark.parametrize(("kind", "algo"), [case for case in CASES if "vector" in case[0]])
+@pytest.mark.parametrize(
+    ("kind", "algo"), [case for case in (*CASES, *FURTHER) if "vector" in case[0]]
+)
 def test_every_engine_follows_the_same_trajectory(kind, algo, engine, parameterization):
     mask, expected = two_hundred_steps(kind, algo, "masked", parameterization)
     same_mask, found = two_hundred_steps(kind, algo, engine, parameterization)

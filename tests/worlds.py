@@ -18,6 +18,13 @@ KINDS = {
     "pixel-discrete": DISCRETE,
 }
 CASES = [(kind, algo) for kind, algos in KINDS.items() for algo in algos]
+# What users bring besides; on vectors alone, their images are read as those of the others.
+FURTHER = [
+    *(("vector-continuous", algo) for algo in (
+        "awac", "bear", "cal_ql", "crr", "ddpg", "plas", "plas_with_perturbation", "rebrac",
+        "sac", "td3")),
+    *(("vector-discrete", algo) for algo in ("double_dqn", "dqn", "nfq", "sac")),
+]  # fmt: skip
 
 # Small networks and few sampled actions: the tests are about exactness, not learning.
 # The layers of d3rlpy's own image encoder with a quarter of its channels and fewer units.
@@ -28,6 +35,10 @@ ENCODERS = {"iql": ("actor_", "critic_", "value_"), "td3_plus_bc": ("actor_", "c
 PARAMS = {
     ("vector-continuous", "cql"): {"n_action_samples": 3},
     ("vector-continuous", "bcq"): {"n_action_samples": 5},
+    ("vector-continuous", "cal_ql"): {"n_action_samples": 3},
+    ("vector-continuous", "bear"): {"n_action_samples": 5, "warmup_steps": 2},
+    ("vector-continuous", "plas"): {"warmup_steps": 2},
+    ("vector-continuous", "plas_with_perturbation"): {"warmup_steps": 2},
     ("pixel-continuous", "cql"): {"n_action_samples": 2},
     ("pixel-continuous", "bcq"): {"n_action_samples": 2},
 }

@@ -209,6 +209,7 @@ def build_agent(
         made = algo
     _check_fits(made, data)
     check_config(made.config)
+    _check_warmup(made.config, n_steps)
     d3rlpy.seed(seed)
     build_scalers_with_transition_picker(made, data.buffer)
     check_scalers(made, data)
@@ -237,6 +238,17 @@ def _build(algo: Any, data: Dataset) -> None:
             f" {metadata.action_kind} actions ({said}). Expected encoders that fit: images"
             " take 'encoder', vectors 'hidden_units'."
         ) from error
+
+
+def _check_warmup(config: Any, n_steps: int) -> None:
+    """Refuse a run that ends while d3rlpy still trains the imitator (PLAS, BEAR)."""
+    warmup = getattr(config, "warmup_steps", 0)
+    if warmup >= n_steps:
+        raise InputError(
+            f"{type(config).__name__.removesuffix('Config')} begins to learn from rewards after"
+            f" warmup_steps={warmup}, and n_steps is {n_steps}: its policy would stay what it is."
+            f" Pass more n_steps, or algo_params={{'warmup_steps': {n_steps // 2}}}."
+        )
 
 
 def _check_fits(algo: Any, data: Dataset) -> None:

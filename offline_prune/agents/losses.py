@@ -22,15 +22,18 @@ from offline_prune.agents.network import Loss
 
 __all__ = [
     "actor_loss",
+    "bear_vae_loss",
     "behavior_cloning_loss",
     "continuous_critic_loss",
+    "discrete_actor_loss",
     "discrete_critic_loss",
     "residual_actor_loss",
+    "soft_critic_loss",
     "vae_loss",
     "without_side_effects",
 ]
 
-# Dual variables that CQL and SAC step inside their loss functions. Without their
+# Dual variables that CQL, SAC and BEAR step inside their loss functions. Without their
 # optimizers the same functions return the same losses and step nothing.
 _DUAL_OPTIMIZERS = ("temp_optim", "alpha_optim")
 
@@ -109,10 +112,23 @@ def discrete_critic_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
 
 
 def actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
-    """Policy loss of TD3+BC, CQL and IQL; the critics are in evaluation mode."""
+    """Policy loss of algorithms with continuous actions; critics are in evaluation mode."""
     impl.modules.q_funcs.eval()
     action = impl.modules.policy(batch.observations)
     loss: Tensor = impl.compute_actor_loss(batch, action).actor_loss
+    return loss
+
+
+def discrete_actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """Discrete SAC: expected entropy-regularised loss; critics are in evaluation mode."""
+    impl.modules.q_funcs.eval()
+    loss: Tensor = impl.compute_actor_loss(batch)["loss"]
+    return loss
+
+
+def soft_critic_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """Discrete SAC: TD loss summed over the critics against the frozen soft target."""
+    loss: Tensor = impl.compute_critic_loss(batch, impl.compute_target(batch))
     return loss
 
 
@@ -133,7 +149,7 @@ def residual_actor_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
 
 
 def vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
-    """BCQ's imitator: reconstruction error of the action plus β times the KL term."""
+    """BCQ's and PLAS's imitator: reconstruction error of the action plus β times the KL term."""
     modules: Any = impl.modules
     loss: Tensor = compute_vae_error(
         vae_encoder=modules.vae_encoder,
@@ -142,4 +158,10 @@ def vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
         action=batch.actions,
         beta=impl._beta,
     )
+    return loss
+
+
+def bear_vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
+    """BEAR's imitator: the same as BCQ's, with its own weight of the KL term."""
+    loss: Tensor = impl.compute_imitator_loss(batch)
     return loss

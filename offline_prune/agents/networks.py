@@ -52,6 +52,12 @@ def _actor_critic(*, policy_target: bool) -> tuple[Part, ...]:
     )
 
 
+_VAE = ("vae_encoder", "vae_decoder")
+_LATENT_ACTOR = (
+    Part("actor", ("policy",), ("targ_policy",), losses.actor_loss),
+    Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss, acts=False),
+    Part("imitator", _VAE, (), losses.vae_loss),
+)
 _IMITATION = (Part("actor", ("imitator",), (), losses.behavior_cloning_loss),)
 _DISCRETE_CRITIC = (Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.discrete_critic_loss),)
 
@@ -60,8 +66,16 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     "DiscreteBCConfig": _IMITATION,
     "TD3PlusBCConfig": _actor_critic(policy_target=True),
     "TD3Config": _actor_critic(policy_target=True),
+    "ReBRACConfig": _actor_critic(policy_target=True),
+    "DDPGConfig": _actor_critic(policy_target=True),
     "SACConfig": _actor_critic(policy_target=False),
+    "AWACConfig": _actor_critic(policy_target=False),
     "CQLConfig": _actor_critic(policy_target=False),
+    "CalQLConfig": _actor_critic(policy_target=False),
+    "CRRConfig": (  # draws actions and takes one by its critic's odds
+        Part("actor", ("policy",), ("targ_policy",), losses.actor_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
+    ),
     "IQLConfig": (
         *_actor_critic(policy_target=False),
         Part("value", ("value_func",), (), losses.continuous_critic_loss, acts=False),
@@ -69,8 +83,23 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     "BCQConfig": (
         Part("actor", ("policy",), ("targ_policy",), losses.residual_actor_loss),
         Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
-        Part("imitator", ("vae_encoder", "vae_decoder"), (), losses.vae_loss),
+        Part("imitator", _VAE, (), losses.vae_loss),
     ),
+    "PLASConfig": _LATENT_ACTOR,
+    "PLASWithPerturbationConfig": (
+        *_LATENT_ACTOR,
+        Part("perturbation", ("perturbation",), ("targ_perturbation",), losses.actor_loss),
+    ),
+    "BEARConfig": (
+        Part("actor", ("policy",), (), losses.actor_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
+        Part("imitator", _VAE, (), losses.bear_vae_loss, acts=False),
+    ),
+    "DiscreteSACConfig": (
+        Part("actor", ("policy",), (), losses.discrete_actor_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.soft_critic_loss, acts=False),
+    ),
+    "NFQConfig": _DISCRETE_CRITIC,
     "DQNConfig": _DISCRETE_CRITIC,
     "DoubleDQNConfig": _DISCRETE_CRITIC,
     "DiscreteCQLConfig": _DISCRETE_CRITIC,
@@ -80,6 +109,13 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     ),
 }
 """Name of the d3rlpy config class → the networks of the algorithm."""
+
+_REFUSED = {
+    "PRDC": "its actor's loss asks for the nearest action in the data, in an index that d3rlpy"
+    " makes when training starts, one for all PRDC agents of a process: there is nothing to"
+    " score with before. TD3+BC and ReBRAC are close to it",
+}
+"""Algorithm of d3rlpy that cannot be pruned before training → why."""
 
 
 def _prunable(modules: Mapping[str, nn.Module], seen: set[int]) -> dict[str, nn.Parameter]:
@@ -141,11 +177,13 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
         whose features they share, as ``"features"``.
 
     Raises:
-        AlgorithmError: If the algorithm is not built or not one of :data:`LAYOUTS`, or
-            a network has no prunable weights.
+        AlgorithmError: If the algorithm is not built, not one of :data:`LAYOUTS` or one that
+            cannot be pruned before training, or a network has no prunable weights.
     """
     parts = LAYOUTS.get(type(algo.config).__name__)
     if parts is None:
+        if reason := _REFUSED.get(type(algo).__name__):
+            raise AlgorithmError(f"{type(algo).__name__} cannot be pruned here: {reason}.")
         known = ", ".join(sorted(name.removesuffix("Config") for name in LAYOUTS))
         raise AlgorithmError(
             f"{type(algo).__name__} is not an algorithm whose networks and losses this"

@@ -54,7 +54,9 @@ class SmallDense(PruningMethod):
         served: dict[str, list[str]] = {}
         for role in agent.roles:
             own = f"{role.partition('[')[0]}_encoder_factory"
-            served.setdefault(own if own in fields else "encoder_factory", []).append(role)
+            # One for every network; or the actor's, which PLAS's perturbation takes too.
+            choices = (own, "encoder_factory", "actor_encoder_factory")
+            served.setdefault(next(f for f in choices if f in fields), []).append(role)
         for field, roles in served.items():
             served_networks = [net for net in agent.networks if net.role in roles]
             budget = self.settings.kept_count(served_networks)

@@ -10,7 +10,7 @@ import torch
 from offline_prune.agents import Agent
 from offline_prune.saliency import SALIENCIES, score_networks
 from offline_prune.saliency.scoring import draw_batches
-from tests.worlds import CASES, agent, dataset
+from tests.worlds import CASES, FURTHER, agent, dataset
 
 
 def snapshot(algo):
@@ -64,7 +64,7 @@ def trained(kind, algo, steps=3):
 
 
 @pytest.mark.parametrize("saliency", SALIENCIES)
-@pytest.mark.parametrize(("kind", "algo"), CASES)
+@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER])
 def test_scoring_changes_nothing(kind, algo, saliency):
     subject = trained(kind, algo)
     before = snapshot(subject.algo)
@@ -78,10 +78,11 @@ GRADIENTS = {
     "critic": ("compute_critic_grad", "compute_grad"),
     "value": ("compute_critic_grad",),
     "imitator": ("compute_imitator_grad", "compute_grad"),
+    "perturbation": ("compute_actor_grad",),
 }
 
 
-@pytest.mark.parametrize(("kind", "algo"), CASES)
+@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER])
 def test_gradients_are_those_of_d3rlpy(kind, algo):
     subject = trained(kind, algo)
     impl = subject.algo.impl
@@ -111,7 +112,7 @@ def test_gradients_are_those_of_d3rlpy(kind, algo):
             assert torch.equal(gradient, twins[name].grad), (network.role, name)
 
 
-@pytest.mark.parametrize(("kind", "algo"), CASES)
+@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER])
 def test_the_same_random_state_gives_the_same_loss(kind, algo):
     subject = agent(kind, algo)
     (batch,) = draw_batches(subject, dataset(kind), 1, seed=0)
