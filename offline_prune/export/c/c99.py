@@ -13,7 +13,6 @@ from torch import Tensor
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ArgmaxRule, ConstrainedArgmaxRule, Rescale
 from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
-from offline_prune.export.c.images import image_functions
 from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
 from offline_prune.export.c.library import open_c
 from offline_prune.export.c.slices import SLICE
@@ -46,22 +45,25 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     networks = [
         c_network(f"network_{i}", network, shape) for i, network in enumerate(policy.networks)
     ]
-    in_lanes = all(network.flat for network in networks)
-    names = [name for network in networks for name in network.names]
-    used = names if in_lanes else [name for name in names if not name.endswith("_lanes")]
-    arrays = [array for network in networks for array in network.arrays]
+    lanes = _lanes(networks) if all(network.flat for network in networks) else None
+    bodies = [_network(network.name, network.calls, network, "") for network in networks]
+    calls = [call for network in networks for call in network.calls]
+    if lanes is not None:
+        bodies += [
+            _network(f"{network.name}_lanes", network.lanes, network, " * POLICY_LANES")
+            for network in networks
+        ]
+        calls += [call for network in networks for call in network.lanes]
     parts = [
-        _comment(policy, about, networks, in_lanes),
-        _declarations(policy, _lanes(networks) if in_lanes else None),
-        *arrays,
-        *functions(used),
-        *image_functions(name for network in networks for name in network.image_names),
-        *(_network(network, in_lanes=False) for network in networks),
-        *(_network(network, in_lanes=True) for network in networks if in_lanes),
+        _comment(policy, about, networks, lanes),
+        _declarations(policy, lanes),
+        *(array for network in networks for array in network.arrays),
+        *functions(call.partition("(")[0] for call in calls),
+        *bodies,
         *_scale(policy.observation_scale, math.prod(shape)),
         *_decide(policy, networks),
         _act(policy, networks),
-        _act_batch(policy, networks, in_lanes),
+        _act_batch(policy, networks, in_lanes=lanes is not None),
         "#endif /* OFFLINE_PRUNE_POLICY */\n",
     ]
     return "\n".join(parts)
@@ -72,15 +74,15 @@ def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
 
 
 def _comment(
-    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], in_lanes: bool
+    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], lanes: int | None
 ) -> str:
     words = {label: re.sub(r"[^ -~]|\*/|/\*", "?", text) for label, text in about.items()}
     floats = max(network.n_floats for network in networks)
     floats += math.prod(policy.observation_shape)
     shape = " x ".join(map(str, policy.observation_shape))
     batch = (
-        f"blocks of {_lanes(networks)} observations, feature by feature"
-        if in_lanes
+        f"blocks of {lanes} observations, feature by feature"
+        if lanes is not None
         else "one observation after another"
     )
     lines = [
@@ -90,7 +92,7 @@ def _comment(
         f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
         f"storage: linear layers are sparse up to a density of {SPARSE_BELOW}, convolutions always",
         f"batches: {batch}",
-        f"stack: about {4 * floats / 1024 * (_lanes(networks) if in_lanes else 1):.0f} KiB"
+        f"stack: about {4 * floats / 1024 * (lanes or 1):.0f} KiB"
         " at most; no heap, no state, safe in threads",
         "compile: cc -std=c99 -O3 -march=native -c policy.c, link with -lm; or include the file",
     ]
@@ -131,17 +133,15 @@ def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
     return "\n".join([*lines, "", *act, ""])
 
 
-def _network(network: CNetwork, *, in_lanes: bool) -> str:
-    calls = network.lanes if in_lanes else network.calls
-    suffix, times = ("_lanes", " * POLICY_LANES") if in_lanes else ("", "")
+def _network(name: str, calls: list[str], network: CNetwork, times: str) -> str:
     text = "\n".join(calls)
     buffers = [
         f"{letter}[{network.buffer_size}{times}]"
         for letter in "ab"
         if re.search(rf"\b{letter}\b", text)
     ]
-    buffers += [f"{name}[{size}]" for name, size in network.image_buffers.items()]
-    lines = [f"static void {network.name}{suffix}(const float *x, float *y)", "{"]
+    buffers += [f"{buffer}[{size}]" for buffer, size in network.image_buffers.items()]
+    lines = [f"static void {name}(const float *x, float *y)", "{"]
     if buffers:
         lines.append(f"    float {', '.join(buffers)};")
     lines += [f"    {call}" for call in calls]
@@ -261,7 +261,7 @@ def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
     return "\n".join([head, "{", *(f"    {line}" for line in lines), "}", ""])
 
 
-def _act_batch(policy: ActingPolicy, networks: list[CNetwork], in_lanes: bool) -> str:
+def _act_batch(policy: ActingPolicy, networks: list[CNetwork], *, in_lanes: bool) -> str:
     n_outputs = sum(network.n_outputs for network in networks)
     type_, one = ("int", "1") if policy.discrete else ("float", "POLICY_ACTION_SIZE")
     head = f"void policy_act_batch(int n, const float *observations, {type_} *actions)\n{{\n"
