@@ -60,7 +60,14 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
         *(array for network in networks for array in network.arrays),
         *functions(call.partition("(")[0] for call in calls),
         *bodies,
-        *_scale(policy.observation_scale, math.prod(shape)),
+        *_elementwise(
+            "scale(const float *observation, float *x)",
+            math.prod(shape),
+            "x",
+            "observation[i]",
+            policy.observation_scale,
+            "observation",
+        ),
         *_decide(policy, networks),
         _act(policy, networks),
         _act_batch(policy, networks, in_lanes=lanes is not None),
@@ -148,8 +155,10 @@ def _network(name: str, calls: list[str], network: CNetwork, times: str) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def _rescaled(rescale: Rescale, x: str, prefix: str) -> tuple[list[str], str]:
-    """Arrays of a rescaling, and its expression of ``x`` at index i."""
+def _elementwise(
+    function: str, size: int | str, target: str, x: str, rescale: Rescale | None, prefix: str
+) -> list[str]:
+    """A function that rescales ``x`` at every index i, after the arrays that it reads."""
     arrays = []
 
     def term(sign: str, values: Tensor, neutral: float) -> str:
@@ -163,35 +172,21 @@ def _rescaled(rescale: Rescale, x: str, prefix: str) -> tuple[list[str], str]:
         arrays.append(c_array(name, flat))
         return f" {sign} {name}[i]"
 
-    inner = f"({x}{term('-', rescale.a, 0.0)})"
-    expression = f"{inner}{term('/', rescale.b, 1.0)}{term('*', rescale.c, 1.0)}"
-    return arrays, expression + term("+", rescale.d, 0.0)
-
-
-def _scale(rescale: Rescale | None, size: int) -> list[str]:
-    arrays: list[str] = []
-    expression = "observation[i]"
     if rescale is not None:
-        arrays, expression = _rescaled(rescale, "observation[i]", "observation")
+        x = f"({x}{term('-', rescale.a, 0.0)}){term('/', rescale.b, 1.0)}"
+        x += term("*", rescale.c, 1.0) + term("+", rescale.d, 0.0)
     return [
         *arrays,
-        "static void scale(const float *observation, float *x)\n{\n    int i;\n"
-        f"    for (i = 0; i < {size}; i++)\n        x[i] = {expression};\n}}\n",
+        f"static void {function}\n{{\n    int i;\n"
+        f"    for (i = 0; i < {size}; i++)\n        {target}[i] = {x};\n}}\n",
     ]
 
 
 def _decide(policy: ActingPolicy, networks: list[CNetwork]) -> list[str]:
     if not policy.discrete:
-        arrays: list[str] = []
-        expression = "tanhf(outputs[i])"
-        if policy.action_scale is not None:
-            arrays, expression = _rescaled(policy.action_scale, expression, "action")
-        return [
-            *arrays,
-            "static void decide(const float *outputs, float *action)\n{\n    int i;\n"
-            "    for (i = 0; i < POLICY_ACTION_SIZE; i++)\n"
-            f"        action[i] = {expression};\n}}\n",
-        ]
+        head = "decide(const float *outputs, float *action)"
+        x = "tanhf(outputs[i])"
+        return _elementwise(head, "POLICY_ACTION_SIZE", "action", x, policy.action_scale, "action")
     groups = sum(network.n_outputs for network in networks) // policy.action_size
     rule = policy.rule
     critics = list(range(groups))
