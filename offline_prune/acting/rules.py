@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from d3rlpy.preprocessing import (
@@ -114,27 +114,7 @@ def _unknown(kind: str, scaler: Any, known: str) -> UnsupportedExportError:
     )
 
 
-class Rule(nn.Module):
-    """From the outputs of the networks to the action."""
-
-    def decides_alike(
-        self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
-    ) -> Tensor:
-        """Whether two different actions are a matter of rounding.
-
-        Args:
-            outputs: (B, outputs) of the networks.
-            first: (B,) actions.
-            second: (B,) actions.
-            tolerance: Relative to the largest output of the row, 1 at least.
-
-        Returns:
-            (B,) boolean.
-        """
-        raise NotImplementedError
-
-
-class TanhRule(Rule):
+class TanhRule(nn.Module):
     """``tanh(μ)``: deterministic policies, and the mean of a Gaussian one."""
 
     def forward(self, outputs: Tensor) -> Tensor:
@@ -142,7 +122,7 @@ class TanhRule(Rule):
         return torch.tanh(outputs)
 
 
-class ArgmaxRule(Rule):
+class ArgmaxRule(nn.Module):
     """``argmax_a mean_i Q_i(s, a)``; of logits where there is one network."""
 
     def __init__(self, action_size: int) -> None:
@@ -166,11 +146,21 @@ class ArgmaxRule(Rule):
     def decides_alike(
         self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
     ) -> Tensor:
-        """Whether the two actions score the same."""
+        """Whether two different actions are a matter of rounding: they score the same.
+
+        Args:
+            outputs: (B, outputs) of the networks.
+            first: (B,) actions.
+            second: (B,) actions.
+            tolerance: Relative to the largest score of the row, 1 at least.
+
+        Returns:
+            (B,) boolean.
+        """
         return _close(self.scores(outputs), first, second, tolerance)
 
 
-class ConstrainedArgmaxRule(Rule):
+class ConstrainedArgmaxRule(ArgmaxRule):
     """Discrete BCQ: the best action among those that the imitator finds likely.
 
     Formula: ``argmax_a (Q(a) − min Q + 10⁻⁵) · [log G(a) − max log G > log τ]``, Q the
@@ -188,14 +178,9 @@ class ConstrainedArgmaxRule(Rule):
             imitator: Which of the networks' outputs, A a group, are the imitator's.
             flexibility: τ.
         """
-        super().__init__()
-        self.action_size = action_size
+        super().__init__(action_size)
         self.imitator = imitator
         self.threshold = math.log(flexibility)
-
-    def forward(self, outputs: Tensor) -> Tensor:
-        """(B, N · A) → (B,) int64."""
-        return self.scores(outputs).argmax(dim=1)
 
     def scores(self, outputs: Tensor) -> Tensor:
         """(B, N · A) → (B, A); 0 where an action is too unlikely."""
@@ -220,6 +205,10 @@ class ConstrainedArgmaxRule(Rule):
         before, after = groups[:, : self.imitator], groups[:, self.imitator + 1 :]
         values = torch.cat([before, after], dim=1).mean(dim=1)
         return values, logits - logits.max(dim=1, keepdim=True).values
+
+
+Rule: TypeAlias = TanhRule | ArgmaxRule
+"""From the outputs of the networks to the action."""
 
 
 def _close(scores: Tensor, first: Tensor, second: Tensor, tolerance: float) -> Tensor:

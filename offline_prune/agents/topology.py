@@ -11,19 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from d3rlpy.models.torch import (
-    CategoricalPolicy,
-    ContinuousMeanQFunction,
-    ContinuousQRQFunction,
-    DeterministicPolicy,
-    DeterministicResidualPolicy,
-    DiscreteMeanQFunction,
-    DiscreteQRQFunction,
-    NormalPolicy,
-    VAEDecoder,
-    VAEEncoder,
-    ValueFunction,
-)
+import d3rlpy.models.torch as d3
 from d3rlpy.models.torch.encoders import (
     PixelEncoder,
     PixelEncoderWithAction,
@@ -35,20 +23,20 @@ from torch import Tensor, nn
 
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["Chain", "Layer", "Stage", "find_chains"]
+__all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains"]
 
 _HEADED = (
-    CategoricalPolicy,
-    ContinuousMeanQFunction,
-    ContinuousQRQFunction,
-    DeterministicPolicy,
-    DeterministicResidualPolicy,
-    DiscreteMeanQFunction,
-    DiscreteQRQFunction,
-    NormalPolicy,
-    VAEDecoder,
-    VAEEncoder,
-    ValueFunction,
+    d3.CategoricalPolicy,
+    d3.ContinuousMeanQFunction,
+    d3.ContinuousQRQFunction,
+    d3.DeterministicPolicy,
+    d3.DeterministicResidualPolicy,
+    d3.DiscreteMeanQFunction,
+    d3.DiscreteQRQFunction,
+    d3.NormalPolicy,
+    d3.VAEDecoder,
+    d3.VAEEncoder,
+    d3.ValueFunction,
 )
 
 # Applied to every unit on its own, the same in training and in evaluation.
@@ -126,13 +114,20 @@ class Chain:
 
 
 def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
-    if isinstance(encoder, OFENetReader):
-        return list(encoder._layers)  # the features are their inputs
-    if isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
-        return list(encoder._layers)
+    if isinstance(encoder, VectorEncoder | VectorEncoderWithAction | OFENetReader):
+        return list(encoder._layers)  # of a reader, features are the inputs
     if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
         return [*encoder._cnn_layers, *encoder._last_layers]
     return None
+
+
+def constants_fold(stages: Iterable[Stage]) -> bool:
+    """Whether :attr:`Chain.constant_units_fold` holds for a chain of these stages."""
+    return all(
+        _folds(module)
+        for stage in stages
+        for module in (*(layer.module for layer in stage.layers), *stage.after)
+    )
 
 
 def _folds(module: nn.Module) -> bool:
@@ -181,8 +176,7 @@ def _build_chain(
             )
         )
         before = reader
-    folds = all(_folds(m) for layers, after in stages for m in [*layers, *after])
-    return Chain(tuple(built), folds, tuple(owners))
+    return Chain(tuple(built), constants_fold(built), tuple(owners))
 
 
 def find_chains(
