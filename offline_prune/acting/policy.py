@@ -32,11 +32,12 @@ from offline_prune.acting.stacks import compact_stack, frozen
 from offline_prune.acting.traced import remove_unread_units
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import is_prunable
+from offline_prune.agents.networks import acting_modules
 from offline_prune.agents.topology import Chain
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["PLAIN_OWNERS", "ActingPolicy", "acting_head", "acting_owners", "acting_policy"]
+__all__ = ["PLAIN_OWNERS", "ActingPolicy", "acting_head", "acting_policy"]
 
 PLAIN_OWNERS = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
 """Policies and critics that are an encoder and one layer that decides on the action."""
@@ -140,7 +141,7 @@ def acting_policy(algo: Any) -> ActingPolicy:
     """
     agent = Agent.of(algo)
     action_size = int(algo.impl.action_size)
-    owners = acting_owners(algo)
+    owners: list[Any] = list(acting_modules(algo).values())
     if isinstance(owners[0], DeterministicResidualPolicy):
         raise UnsupportedExportError(
             f"The policy of {type(algo).__name__} is not a function of the observation: BCQ"
@@ -173,22 +174,6 @@ def acting_policy(algo: Any) -> ActingPolicy:
         n_weights=sum(weight.numel() for weight in weights),
         n_nonzero=sum(int(weight.count_nonzero()) for weight in weights),
     )
-
-
-def acting_owners(algo: Any) -> list[Any]:
-    """The modules of an algorithm whose outputs decide on the action.
-
-    Args:
-        algo: A built d3rlpy algorithm that this package knows.
-
-    Returns:
-        A policy, the imitator of BC, or critics, behind them the imitator of discrete BCQ.
-    """
-    modules = algo.impl.modules
-    if hasattr(modules, "policy"):
-        return [modules.policy]
-    imitator = [modules.imitator] if hasattr(modules, "imitator") else []
-    return [*getattr(modules, "q_funcs", ()), *imitator]
 
 
 def _networks(

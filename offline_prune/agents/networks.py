@@ -130,10 +130,11 @@ def acting_modules(algo: Any) -> dict[str, nn.Module]:
         algo: A built d3rlpy algorithm that :func:`find_networks` knows.
 
     Returns:
-        Field of ``impl.modules`` → module.
+        Those of :func:`top_modules`, policies first.
     """
-    parts = LAYOUTS[type(algo.config).__name__]
-    return {f: getattr(algo.impl.modules, f) for part in parts if part.acts for f in part.modules}
+    tops, parts = top_modules(algo), LAYOUTS[type(algo.config).__name__]
+    fields = [field for part in parts if part.acts for field in part.modules]
+    return {n: top for f in fields for n, top in tops.items() if n.partition(".")[0] == f}
 
 
 def find_networks(algo: Any) -> tuple[Network, ...]:

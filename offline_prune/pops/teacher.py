@@ -10,15 +10,10 @@ from d3rlpy.algos import QLearningAlgoBase
 from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
 from torch import Tensor
 
-from offline_prune.acting.policy import (
-    PLAIN_OWNERS,
-    ActingPolicy,
-    acting_head,
-    acting_owners,
-    acting_policy,
-)
+from offline_prune.acting.policy import PLAIN_OWNERS, ActingPolicy, acting_head, acting_policy
 from offline_prune.acting.rules import ArgmaxRule
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.networks import acting_modules
 from offline_prune.data import Dataset
 from offline_prune.encoders import plain_factory, widths_of
 from offline_prune.errors import AlgorithmError
@@ -70,7 +65,7 @@ class Teacher:
             )
         Agent.of(algo)  # raises unless it is built and known
         _check_fits(algo, data)
-        networks = tuple(acting_owners(algo))
+        networks = tuple(acting_modules(algo).values())
         for network in networks:
             encoder = getattr(network, "_encoder", None)
             if type(network) not in PLAIN_OWNERS or type(encoder) not in _ENCODERS:

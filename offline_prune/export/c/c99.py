@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from offline_prune.acting.policy import ActingPolicy
-from offline_prune.acting.rules import ArgmaxRule, ConstrainedArgmaxRule, Rescale
+from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale
 from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
 from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
 from offline_prune.export.c.library import open_c
@@ -115,29 +115,23 @@ def _lanes(networks: list[CNetwork]) -> int:
 
 
 def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
-    lines = [
-        "#ifndef OFFLINE_PRUNE_POLICY",
-        "#define OFFLINE_PRUNE_POLICY",
-        "",
-        "#include <math.h>",
-        "",
-        f"#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}",
-        f"#define POLICY_ACTION_SIZE {policy.action_size}",
-    ]
-    if lanes is not None:
-        lines.append(f"#define POLICY_LANES {lanes}")
+    block = "" if lanes is None else f"\n#define POLICY_LANES {lanes}"
+    type_, act = "float", "void policy_act(const float *observation, float *action);"
     if policy.discrete:
-        act = [
-            f"/* The number of the action, 0 to {policy.action_size - 1}. */",
-            "int policy_act(const float *observation);",
-            "void policy_act_batch(int n, const float *observations, int *actions);",
-        ]
-    else:
-        act = [
-            "void policy_act(const float *observation, float *action);",
-            "void policy_act_batch(int n, const float *observations, float *actions);",
-        ]
-    return "\n".join([*lines, "", *act, ""])
+        type_, act = "int", "int policy_act(const float *observation);"
+        act = f"/* The number of the action, 0 to {policy.action_size - 1}. */\n{act}"
+    return f"""\
+#ifndef OFFLINE_PRUNE_POLICY
+#define OFFLINE_PRUNE_POLICY
+
+#include <math.h>
+
+#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}
+#define POLICY_ACTION_SIZE {policy.action_size}{block}
+
+{act}
+void policy_act_batch(int n, const float *observations, {type_} *actions);
+"""
 
 
 def _network(name: str, calls: list[str], network: CNetwork, times: str) -> str:
@@ -187,47 +181,43 @@ def _decide(policy: ActingPolicy, networks: list[CNetwork]) -> list[str]:
         head = "decide(const float *outputs, float *action)"
         x = "tanhf(outputs[i])"
         return _elementwise(head, "POLICY_ACTION_SIZE", "action", x, policy.action_scale, "action")
-    groups = sum(network.n_outputs for network in networks) // policy.action_size
-    rule = policy.rule
-    critics = list(range(groups))
+    rule, unlikely = policy.rule, ""
+    critics = list(range(sum(network.n_outputs for network in networks) // policy.action_size))
     if isinstance(rule, ConstrainedArgmaxRule):
         critics.remove(rule.imitator)
-    else:
-        assert isinstance(rule, ArgmaxRule)
+        threshold = c_number(np.float32(rule.threshold))
+        unlikely = _UNLIKELY.format(imitator=rule.imitator, threshold=threshold)
     terms = " + ".join(f"outputs[{g} * POLICY_ACTION_SIZE + i]" for g in critics)
     mean = f"({terms}) / {c_number(np.float32(len(critics)))}" if len(critics) > 1 else terms
-    lines = [
-        "static int decide(const float *outputs)",
-        "{",
-        "    int i, best = 0;",
-        "    float scores[POLICY_ACTION_SIZE];",
-        "    for (i = 0; i < POLICY_ACTION_SIZE; i++)",
-        f"        scores[i] = {mean};",
+    return [
+        f"""\
+static int decide(const float *outputs)
+{{
+    int i, best = 0;
+    float scores[POLICY_ACTION_SIZE];
+    for (i = 0; i < POLICY_ACTION_SIZE; i++)
+        scores[i] = {mean};
+{unlikely}    for (i = 1; i < POLICY_ACTION_SIZE; i++)
+        if (scores[i] > scores[best])
+            best = i;
+    return best;
+}}
+"""
     ]
-    if isinstance(rule, ConstrainedArgmaxRule):
-        threshold = c_number(np.float32(rule.threshold))
-        lines += [
-            "    { /* actions that the imitator finds unlikely score 0 */",
-            f"        const float *logits = outputs + {rule.imitator} * POLICY_ACTION_SIZE;",
-            "        float least = scores[0], likeliest = logits[0];",
-            "        for (i = 1; i < POLICY_ACTION_SIZE; i++) {",
-            "            if (scores[i] < least) least = scores[i];",
-            "            if (logits[i] > likeliest) likeliest = logits[i];",
-            "        }",
-            "        for (i = 0; i < POLICY_ACTION_SIZE; i++)",
-            f"            scores[i] = logits[i] - likeliest > {threshold}"
-            " ? scores[i] - least + 1e-5f : 0.0f;",
-            "    }",
-        ]
-    lines += [
-        "    for (i = 1; i < POLICY_ACTION_SIZE; i++)",
-        "        if (scores[i] > scores[best])",
-        "            best = i;",
-        "    return best;",
-        "}",
-        "",
-    ]
-    return ["\n".join(lines)]
+
+
+_UNLIKELY = """\
+    {{ /* actions that the imitator finds unlikely score 0 */
+        const float *logits = outputs + {imitator} * POLICY_ACTION_SIZE;
+        float least = scores[0], likeliest = logits[0];
+        for (i = 1; i < POLICY_ACTION_SIZE; i++) {{
+            if (scores[i] < least) least = scores[i];
+            if (logits[i] > likeliest) likeliest = logits[i];
+        }}
+        for (i = 0; i < POLICY_ACTION_SIZE; i++)
+            scores[i] = logits[i] - likeliest > {threshold} ? scores[i] - least + 1e-5f : 0.0f;
+    }}
+"""
 
 
 def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[str]:
@@ -239,21 +229,24 @@ def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[st
 
 
 def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
-    n_outputs = sum(network.n_outputs for network in networks)
-    head = (
-        "int policy_act(const float *observation)"
-        if policy.discrete
-        else "void policy_act(const float *observation, float *action)"
+    # Sparse loops write whole slices; the next network's outputs go over what is beyond.
+    n_outputs = sum(network.n_outputs for network in networks) + SLICE - 1
+    head, end = (
+        "void policy_act(const float *observation, float *action)",
+        "decide(outputs, action)",
     )
-    end = "return decide(outputs);" if policy.discrete else "decide(outputs, action);"
-    lines = [
-        # Sparse loops write whole slices; the next network's outputs go over what is beyond.
-        f"float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs + SLICE - 1}];",
-        "scale(observation, x);",
-        *_network_calls(networks, "", ""),
-        end,
-    ]
-    return "\n".join([head, "{", *(f"    {line}" for line in lines), "}", ""])
+    if policy.discrete:
+        head, end = "int policy_act(const float *observation)", "return decide(outputs)"
+    calls = "\n".join(f"    {call}" for call in _network_calls(networks, "", ""))
+    return f"""\
+{head}
+{{
+    float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs}];
+    scale(observation, x);
+{calls}
+    {end};
+}}
+"""
 
 
 def _act_batch(policy: ActingPolicy, networks: list[CNetwork], *, in_lanes: bool) -> str:
