@@ -25,8 +25,7 @@ from offline_prune.acting.rules import (
     Rescale,
     Rule,
     TanhRule,
-    action_rescale,
-    observation_rescale,
+    rescale,
 )
 from offline_prune.acting.stacks import compact_stack, frozen
 from offline_prune.acting.traced import remove_unread_units
@@ -165,10 +164,10 @@ def acting_policy(algo: Any) -> ActingPolicy:
         rule = ArgmaxRule(action_size)
     weights = _acting_weights(owners)
     return ActingPolicy(
-        observation_rescale(algo.config.observation_scaler),
+        rescale(algo.config.observation_scaler),
         networks,
         rule,
-        action_rescale(getattr(algo.config, "action_scaler", None)),
+        rescale(getattr(algo.config, "action_scaler", None)),
         observation_shape=algo.impl.observation_shape,
         action_size=action_size,
         n_weights=sum(weight.numel() for weight in weights),

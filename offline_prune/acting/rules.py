@@ -22,8 +22,7 @@ __all__ = [
     "Rescale",
     "Rule",
     "TanhRule",
-    "action_rescale",
-    "observation_rescale",
+    "rescale",
 ]
 
 
@@ -58,14 +57,14 @@ class Rescale(nn.Module):
         return scaled
 
 
-def observation_rescale(scaler: Any) -> Rescale | None:
-    """What an observation scaler computes.
+def rescale(scaler: Any) -> Rescale | None:
+    """What an observation scaler computes, and the reverse of an action scaler.
 
     Args:
         scaler: One of d3rlpy's, or None.
 
     Returns:
-        The same as a module; None for None.
+        The same as a module, of actions from [−1, 1]; None for None.
 
     Raises:
         UnsupportedExportError: If it is another scaler.
@@ -75,43 +74,22 @@ def observation_rescale(scaler: Any) -> Rescale | None:
         return None
     if kind is PixelObservationScaler:
         return Rescale(0.0, 255.0, 1.0, 0.0)
-    if kind is MinMaxObservationScaler:
-        low, high = _float32(scaler.minimum), _float32(scaler.maximum)
-        return Rescale(low, high - low, 2.0, -1.0)
     if kind is StandardObservationScaler:
         return Rescale(_float32(scaler.mean), _float32(scaler.std) + scaler.eps, 1.0, 0.0)
-    raise _unknown("observation", scaler, "PixelObservationScaler, MinMax… or Standard…")
-
-
-def action_rescale(scaler: Any) -> Rescale | None:
-    """What the reverse of an action scaler computes.
-
-    Args:
-        scaler: d3rlpy's MinMaxActionScaler, or None.
-
-    Returns:
-        The same as a module, from [−1, 1] to actions; None for None.
-
-    Raises:
-        UnsupportedExportError: If it is another scaler.
-    """
-    if scaler is None:
-        return None
-    if type(scaler) is MinMaxActionScaler:
+    if kind in (MinMaxObservationScaler, MinMaxActionScaler):
         low, high = _float32(scaler.minimum), _float32(scaler.maximum)
+        if kind is MinMaxObservationScaler:
+            return Rescale(low, high - low, 2.0, -1.0)
         return Rescale(-1.0, 2.0, high - low, low)
-    raise _unknown("action", scaler, "MinMaxActionScaler")
+    raise UnsupportedExportError(
+        f"The scaler {kind.__name__} is not one that the exports know: of observations"
+        " PixelObservationScaler, MinMax… or Standard…, of actions MinMaxActionScaler. Train"
+        " with one of these, or scale outside of d3rlpy."
+    )
 
 
 def _float32(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)
-
-
-def _unknown(kind: str, scaler: Any, known: str) -> UnsupportedExportError:
-    return UnsupportedExportError(
-        f"The {kind} scaler {type(scaler).__name__} is not one that the exports know:"
-        f" {known}. Train with one of these, or scale outside of d3rlpy."
-    )
 
 
 class TanhRule(nn.Module):

@@ -63,9 +63,9 @@ class Agent:
             algo=algo,
             name=name or algo.config.get_type(),
             networks=networks,
-            chains=find_chains(tops, online),
-            target_chains=find_chains(tops, target),
-            paths=find_chains(tops, online, normalised=True),
+            chains=find_chains(tops.values(), online),
+            target_chains=find_chains(tops.values(), target),
+            paths=find_chains(tops.values(), online, normalised=True),
         )
 
     @property
