@@ -164,10 +164,10 @@ def acting_policy(algo: Any) -> ActingPolicy:
         rule = ArgmaxRule(action_size)
     weights = _acting_weights(owners)
     return ActingPolicy(
-        rescale(algo.config.observation_scaler),
+        rescale(algo.config.observation_scaler, "observation"),
         networks,
         rule,
-        rescale(getattr(algo.config, "action_scaler", None)),
+        rescale(getattr(algo.config, "action_scaler", None), "action"),
         observation_shape=algo.impl.observation_shape,
         action_size=action_size,
         n_weights=sum(weight.numel() for weight in weights),

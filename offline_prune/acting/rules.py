@@ -57,11 +57,12 @@ class Rescale(nn.Module):
         return scaled
 
 
-def rescale(scaler: Any) -> Rescale | None:
+def rescale(scaler: Any, of: str) -> Rescale | None:
     """What an observation scaler computes, and the reverse of an action scaler.
 
     Args:
         scaler: One of d3rlpy's, or None.
+        of: What it scales, ``"observation"`` or ``"action"``, for the error.
 
     Returns:
         The same as a module, of actions from [−1, 1]; None for None.
@@ -82,7 +83,7 @@ def rescale(scaler: Any) -> Rescale | None:
             return Rescale(low, high - low, 2.0, -1.0)
         return Rescale(-1.0, 2.0, high - low, low)
     raise UnsupportedExportError(
-        f"The scaler {kind.__name__} is not one that the exports know: of observations"
+        f"The {of} scaler {kind.__name__} is not one that the exports know: of observations"
         " PixelObservationScaler, MinMax… or Standard…, of actions MinMaxActionScaler. Train"
         " with one of these, or scale outside of d3rlpy."
     )
