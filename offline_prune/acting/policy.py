@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from d3rlpy.algos import DiscreteBCQConfig
+from d3rlpy.constants import ActionSpace
 from d3rlpy.models.torch import (
     CategoricalPolicy,
     DeterministicPolicy,
+    DeterministicResidualPolicy,
     DiscreteIQNQFunction,
     DiscreteMeanQFunction,
     DiscreteQRQFunction,
@@ -24,29 +25,18 @@ from offline_prune.acting.rules import (
     Rescale,
     Rule,
     TanhRule,
-    action_rescale,
-    observation_rescale,
+    rescale,
 )
-from offline_prune.acting.stacks import compact_stack
+from offline_prune.acting.stacks import compact_stack, frozen
 from offline_prune.acting.traced import remove_unread_units
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import is_prunable
+from offline_prune.agents.networks import acting_modules
 from offline_prune.agents.topology import Chain
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.ofenet.encoder import OFENetReader
 
 __all__ = ["PLAIN_OWNERS", "ActingPolicy", "acting_head", "acting_policy"]
-
-_ACTORS = {
-    "BCConfig": "imitator",
-    "DiscreteBCConfig": "imitator",
-    "TD3PlusBCConfig": "policy",
-    "TD3Config": "policy",
-    "SACConfig": "policy",
-    "CQLConfig": "policy",
-    "IQLConfig": "policy",
-}
-_CRITICS = ("DQNConfig", "DoubleDQNConfig", "DiscreteCQLConfig", "DiscreteBCQConfig")
 
 PLAIN_OWNERS = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
 """Policies and critics that are an encoder and one layer that decides on the action."""
@@ -87,7 +77,7 @@ class ActingPolicy(nn.Module):
         self.action_scale = action_scale
         self.observation_shape = tuple(int(n) for n in observation_shape)
         self.action_size = int(action_size)
-        self.discrete = not isinstance(rule, TanhRule)
+        self.discrete = isinstance(rule, ArgmaxRule)
         self.n_weights = n_weights
         self.n_nonzero = n_nonzero
         self.eval().requires_grad_(False)
@@ -149,17 +139,9 @@ def acting_policy(algo: Any) -> ActingPolicy:
         WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
     """
     agent = Agent.of(algo)
-    name, modules = type(algo.config).__name__, algo.impl.modules
     action_size = int(algo.impl.action_size)
-    imitator: nn.Module | None = None
-    if name in _ACTORS:
-        owners = [getattr(modules, _ACTORS[name])]
-    elif name in _CRITICS:
-        owners = list(modules.q_funcs)
-        imitator = getattr(modules, "imitator", None)
-        if imitator is not None:
-            owners.append(imitator)
-    else:
+    owners: list[Any] = list(acting_modules(algo).values())
+    if isinstance(owners[0], DeterministicResidualPolicy):
         raise UnsupportedExportError(
             f"The policy of {type(algo).__name__} is not a function of the observation: BCQ"
             " draws actions from its VAE and takes the one its critic likes best. Export"
@@ -171,22 +153,21 @@ def acting_policy(algo: Any) -> ActingPolicy:
             " them beside the observation, which none of the formats expresses. Export an"
             " algorithm with MeanQFunctionFactory or QRQFunctionFactory."
         )
-    parts = _networks(owners, agent.chains, algo.impl.observation_shape)
+    networks, order = _networks(owners, agent.chains, algo.impl.observation_shape)
     rule: Rule
-    if imitator is not None:
-        order = [owner for part in parts for owner in part.owners]
-        number = next(i for i, owner in enumerate(order) if owner is imitator)
-        rule = ConstrainedArgmaxRule(action_size, number, algo.config.action_flexibility)
-    elif name in _CRITICS or isinstance(owners[0], CategoricalPolicy):
-        rule = ArgmaxRule(action_size)
-    else:
+    if algo.get_action_type() != ActionSpace.DISCRETE:
         rule = TanhRule()
+    elif isinstance(algo.config, DiscreteBCQConfig):
+        imitator = order.index(algo.impl.modules.imitator)
+        rule = ConstrainedArgmaxRule(action_size, imitator, algo.config.action_flexibility)
+    else:
+        rule = ArgmaxRule(action_size)
     weights = _acting_weights(owners)
     return ActingPolicy(
-        observation_rescale(algo.config.observation_scaler),
-        [part.network for part in parts],
+        rescale(algo.config.observation_scaler, "observation"),
+        networks,
         rule,
-        action_rescale(getattr(algo.config, "action_scaler", None)),
+        rescale(getattr(algo.config, "action_scaler", None), "action"),
         observation_shape=algo.impl.observation_shape,
         action_size=action_size,
         n_weights=sum(weight.numel() for weight in weights),
@@ -194,34 +175,27 @@ def acting_policy(algo: Any) -> ActingPolicy:
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    network: nn.Module
-    owners: tuple[nn.Module, ...]  # whose outputs stand side by side
-
-
 def _networks(
-    owners: Sequence[nn.Module], chains: Sequence[Chain], shape: Sequence[int]
-) -> list[_Part]:
-    """One network a chain, one an owner that has none; in the order of the owners."""
-    parts: list[_Part] = []
-    done: set[int] = set()
+    owners: Sequence[Any], chains: Sequence[Chain], shape: Sequence[int]
+) -> tuple[list[nn.Module], list[Any]]:
+    """One network a chain, one an owner that has none; and whose outputs stand side by side."""
+    networks: list[nn.Module] = []
+    order: list[Any] = []
     for owner in owners:
-        if id(owner) in done:
+        if owner in order:
             continue
-        chain = next((c for c in chains if any(o is owner for o in c.owners)), None)
+        chain = next((c for c in chains if owner in c.owners), None)
         if chain is None or type(owner) not in PLAIN_OWNERS:
             members = [owner]
             network = _without_stack(owner, shape)
         else:
-            members = [o for o in owners if any(o is held for held in chain.owners)]
+            members = [o for o in owners if o in chain.owners]
             network = compact_stack(chain, [acting_head(member) for member in members])
             if isinstance(owner._encoder, OFENetReader):
-                features = _frozen(owner._encoder.ofenet.state_branch)
-                network = nn.Sequential(features, network)
-        done |= {id(member) for member in members}
-        parts.append(_Part(network, tuple(members)))
-    return parts
+                network = nn.Sequential(frozen(owner._encoder.ofenet.state_branch), network)
+        networks.append(network)
+        order += members
+    return networks, order
 
 
 def acting_head(owner: Any) -> nn.Module:
@@ -257,17 +231,12 @@ class _QValues(nn.Module):
 def _without_stack(owner: Any, shape: Sequence[int]) -> nn.Module:
     """An encoder and its head, copied; units that nobody reads leave where that is exact."""
     if type(owner) in PLAIN_OWNERS:
-        encoder, head = _frozen(owner._encoder), _frozen(acting_head(owner))
+        encoder, head = frozen(owner._encoder), frozen(acting_head(owner))
         network = nn.Sequential(encoder, head)
         remove_unread_units(network, encoder, [head], shape)
         return network
-    copied: Any = _frozen(owner)
+    copied = frozen(owner)
     values = _QValues(copied)
     if type(owner) is DiscreteQRQFunction:
         remove_unread_units(values, copied._encoder, [copied._fc], shape)
     return values
-
-
-def _frozen(module: Any) -> nn.Module:
-    copied: nn.Module = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-    return copied

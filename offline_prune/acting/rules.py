@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from d3rlpy.preprocessing import (
@@ -22,8 +22,7 @@ __all__ = [
     "Rescale",
     "Rule",
     "TanhRule",
-    "action_rescale",
-    "observation_rescale",
+    "rescale",
 ]
 
 
@@ -58,14 +57,15 @@ class Rescale(nn.Module):
         return scaled
 
 
-def observation_rescale(scaler: Any) -> Rescale | None:
-    """What an observation scaler computes.
+def rescale(scaler: Any, of: str) -> Rescale | None:
+    """What an observation scaler computes, and the reverse of an action scaler.
 
     Args:
         scaler: One of d3rlpy's, or None.
+        of: What it scales, ``"observation"`` or ``"action"``, for the error.
 
     Returns:
-        The same as a module; None for None.
+        The same as a module, of actions from [−1, 1]; None for None.
 
     Raises:
         UnsupportedExportError: If it is another scaler.
@@ -75,66 +75,25 @@ def observation_rescale(scaler: Any) -> Rescale | None:
         return None
     if kind is PixelObservationScaler:
         return Rescale(0.0, 255.0, 1.0, 0.0)
-    if kind is MinMaxObservationScaler:
-        low, high = _float32(scaler.minimum), _float32(scaler.maximum)
-        return Rescale(low, high - low, 2.0, -1.0)
     if kind is StandardObservationScaler:
         return Rescale(_float32(scaler.mean), _float32(scaler.std) + scaler.eps, 1.0, 0.0)
-    raise _unknown("observation", scaler, "PixelObservationScaler, MinMax… or Standard…")
-
-
-def action_rescale(scaler: Any) -> Rescale | None:
-    """What the reverse of an action scaler computes.
-
-    Args:
-        scaler: d3rlpy's MinMaxActionScaler, or None.
-
-    Returns:
-        The same as a module, from [−1, 1] to actions; None for None.
-
-    Raises:
-        UnsupportedExportError: If it is another scaler.
-    """
-    if scaler is None:
-        return None
-    if type(scaler) is MinMaxActionScaler:
+    if kind in (MinMaxObservationScaler, MinMaxActionScaler):
         low, high = _float32(scaler.minimum), _float32(scaler.maximum)
+        if kind is MinMaxObservationScaler:
+            return Rescale(low, high - low, 2.0, -1.0)
         return Rescale(-1.0, 2.0, high - low, low)
-    raise _unknown("action", scaler, "MinMaxActionScaler")
+    raise UnsupportedExportError(
+        f"The {of} scaler {kind.__name__} is not one that the exports know: of observations"
+        " PixelObservationScaler, MinMax… or Standard…, of actions MinMaxActionScaler. Train"
+        " with one of these, or scale outside of d3rlpy."
+    )
 
 
 def _float32(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)
 
 
-def _unknown(kind: str, scaler: Any, known: str) -> UnsupportedExportError:
-    return UnsupportedExportError(
-        f"The {kind} scaler {type(scaler).__name__} is not one that the exports know:"
-        f" {known}. Train with one of these, or scale outside of d3rlpy."
-    )
-
-
-class Rule(nn.Module):
-    """From the outputs of the networks to the action."""
-
-    def decides_alike(
-        self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
-    ) -> Tensor:
-        """Whether two different actions are a matter of rounding.
-
-        Args:
-            outputs: (B, outputs) of the networks.
-            first: (B,) actions.
-            second: (B,) actions.
-            tolerance: Relative to the largest output of the row, 1 at least.
-
-        Returns:
-            (B,) boolean.
-        """
-        raise NotImplementedError
-
-
-class TanhRule(Rule):
+class TanhRule(nn.Module):
     """``tanh(μ)``: deterministic policies, and the mean of a Gaussian one."""
 
     def forward(self, outputs: Tensor) -> Tensor:
@@ -142,7 +101,7 @@ class TanhRule(Rule):
         return torch.tanh(outputs)
 
 
-class ArgmaxRule(Rule):
+class ArgmaxRule(nn.Module):
     """``argmax_a mean_i Q_i(s, a)``; of logits where there is one network."""
 
     def __init__(self, action_size: int) -> None:
@@ -166,11 +125,21 @@ class ArgmaxRule(Rule):
     def decides_alike(
         self, outputs: Tensor, first: Tensor, second: Tensor, tolerance: float
     ) -> Tensor:
-        """Whether the two actions score the same."""
+        """Whether two different actions are a matter of rounding: they score the same.
+
+        Args:
+            outputs: (B, outputs) of the networks.
+            first: (B,) actions.
+            second: (B,) actions.
+            tolerance: Relative to the largest score of the row, 1 at least.
+
+        Returns:
+            (B,) boolean.
+        """
         return _close(self.scores(outputs), first, second, tolerance)
 
 
-class ConstrainedArgmaxRule(Rule):
+class ConstrainedArgmaxRule(ArgmaxRule):
     """Discrete BCQ: the best action among those that the imitator finds likely.
 
     Formula: ``argmax_a (Q(a) − min Q + 10⁻⁵) · [log G(a) − max log G > log τ]``, Q the
@@ -188,14 +157,9 @@ class ConstrainedArgmaxRule(Rule):
             imitator: Which of the networks' outputs, A a group, are the imitator's.
             flexibility: τ.
         """
-        super().__init__()
-        self.action_size = action_size
+        super().__init__(action_size)
         self.imitator = imitator
         self.threshold = math.log(flexibility)
-
-    def forward(self, outputs: Tensor) -> Tensor:
-        """(B, N · A) → (B,) int64."""
-        return self.scores(outputs).argmax(dim=1)
 
     def scores(self, outputs: Tensor) -> Tensor:
         """(B, N · A) → (B, A); 0 where an action is too unlikely."""
@@ -220,6 +184,10 @@ class ConstrainedArgmaxRule(Rule):
         before, after = groups[:, : self.imitator], groups[:, self.imitator + 1 :]
         values = torch.cat([before, after], dim=1).mean(dim=1)
         return values, logits - logits.max(dim=1, keepdim=True).values
+
+
+Rule: TypeAlias = TanhRule | ArgmaxRule
+"""From the outputs of the networks to the action."""
 
 
 def _close(scores: Tensor, first: Tensor, second: Tensor, tolerance: float) -> Tensor:

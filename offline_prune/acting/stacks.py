@@ -5,16 +5,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from offline_prune.agents.topology import Chain, Layer, Stage
+from offline_prune.agents.topology import Chain, Layer, Stage, constants_fold
 from offline_prune.compaction import dense_packings, fill_layer, fold_constant_units
 from offline_prune.masks.connectivity import connected_part
 from offline_prune.masks.live import live_units
 
-__all__ = ["compact_stack"]
+__all__ = ["compact_stack", "frozen"]
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def frozen(module: _Module) -> _Module:
+    """A copy of a module for evaluation on the CPU."""
+    return copy.deepcopy(module).cpu().eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -54,7 +62,7 @@ def _for_evaluation(chain: Chain, heads: Sequence[nn.Module]) -> Chain:
     stages: list[Stage] = []
     normalisation: nn.Module | None = None
     for stage in (*hidden, last):
-        layers = tuple(Layer(one.name, _copied(one.module)) for one in stage.layers)
+        layers = tuple(Layer(one.name, frozen(one.module)) for one in stage.layers)
         if normalisation is not None:
             for layer in layers:
                 _absorb(normalisation, layer.module, stage.repeat)
@@ -62,19 +70,8 @@ def _for_evaluation(chain: Chain, heads: Sequence[nn.Module]) -> Chain:
         normalisation = None
         if after and isinstance(after[-1], nn.BatchNorm1d | nn.BatchNorm2d):
             normalisation = after.pop()
-        plain = tuple(copy.deepcopy(module).cpu().eval() for module in after)
-        stages.append(Stage(layers, stage.repeat, plain))
-    return Chain(tuple(stages), all(_folds(stage) for stage in stages))
-
-
-def _folds(stage: Stage) -> bool:
-    """Whether a unit of a stage without inputs puts out one constant."""
-    return all(
-        layer.module.bias is not None
-        and getattr(layer.module, "padding", (0, 0)) in (0, (0, 0))
-        and not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in stage.after)
-        for layer in stage.layers
-    )
+        stages.append(Stage(layers, stage.repeat, tuple(frozen(module) for module in after)))
+    return Chain(tuple(stages), constants_fold(stages))
 
 
 def _absorb(normalisation: nn.Module, layer: nn.Linear | nn.Conv2d, repeat: int) -> None:
@@ -99,47 +96,18 @@ def _absorb(normalisation: nn.Module, layer: nn.Linear | nn.Conv2d, repeat: int)
     fill_layer(layer, (weight * scale).float(), (before + added).float())
 
 
-def _copied(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
-    """A layer of the same numbers; no initial weights are drawn."""
-    new: nn.Linear | nn.Conv2d
-    if isinstance(layer, nn.Conv2d):
-        new = nn.Conv2d(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type]
-            layer.stride,  # type: ignore[arg-type]
-            layer.padding,  # type: ignore[arg-type]
-            layer.dilation,  # type: ignore[arg-type]
-            layer.groups,
-            padding_mode=layer.padding_mode,
-            device="meta",
-        )
-    else:
-        new = nn.Linear(1, 1, device="meta")
-    bias = layer.bias
-    fill_layer(
-        new,
-        layer.weight.detach().clone().cpu(),
-        None if bias is None else bias.detach().clone().cpu(),
-    )
-    return new
-
-
 def _stacked(chain: Chain) -> nn.Sequential:
     """The layers one after another, the heads as one layer."""
-    modules: list[nn.Module] = []
-    *hidden, last = chain.stages
-    before: nn.Module | None = None
-    for stage in hidden:
-        (layer,) = stage.layers
-        if isinstance(before, nn.Conv2d) and isinstance(layer.module, nn.Linear):
-            modules.append(nn.Flatten())
-        modules += [layer.module, *stage.after]
-        before = layer.module
-    if isinstance(before, nn.Conv2d):
-        modules.append(nn.Flatten())
     joined = nn.Linear(1, 1, device="meta")
-    heads = [layer.module for layer in last.layers]
+    heads = [layer.module for layer in chain.stages[-1].layers]
     biases = [head.bias for head in heads if head.bias is not None]
     fill_layer(joined, torch.cat([h.weight for h in heads]), torch.cat(biases) if biases else None)
-    return nn.Sequential(*modules, joined)
+    modules: list[nn.Module] = []
+    before: nn.Module | None = None
+    for stage in chain.stages:
+        layer = joined if stage is chain.stages[-1] else stage.layers[0].module
+        if isinstance(before, nn.Conv2d) and isinstance(layer, nn.Linear):
+            modules.append(nn.Flatten())
+        modules += [layer, *stage.after]
+        before = layer
+    return nn.Sequential(*modules)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from offline_prune.agents.network import Network
-from offline_prune.agents.networks import find_networks
+from offline_prune.agents.networks import find_networks, top_modules
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.topology import Chain, find_chains
 from offline_prune.errors import UnknownNameError
@@ -58,19 +58,14 @@ class Agent:
         networks = find_networks(algo)
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
-        modules: dict[str, nn.Module] = {}
-        for field, module in algo.impl.modules.get_torch_modules().items():
-            if isinstance(module, nn.ModuleList):
-                modules |= {f"{field}.{i}": head for i, head in enumerate(module)}
-            else:
-                modules[field] = module
+        tops = top_modules(algo)
         return cls(
             algo=algo,
             name=name or algo.config.get_type(),
             networks=networks,
-            chains=find_chains(modules, online),
-            target_chains=find_chains(modules, target),
-            paths=find_chains(modules, online, normalised=True),
+            chains=find_chains(tops.values(), online),
+            target_chains=find_chains(tops.values(), target),
+            paths=find_chains(tops.values(), online, normalised=True),
         )
 
     @property

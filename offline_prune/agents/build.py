@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -57,12 +58,9 @@ def d3rlpy_device(device: str) -> str:
     Raises:
         InputError: If torch does not know the device or does not see it.
     """
-    try:
+    found = None
+    with contextlib.suppress(RuntimeError):
         found = torch.device(device) if isinstance(device, str) else None
-    except RuntimeError as error:
-        raise InputError(
-            f"Unknown device {device!r}. Use 'cpu', 'cuda' or 'cuda:<index>'."
-        ) from error
     if found is None or found.type not in ("cpu", "cuda"):
         raise InputError(f"Unknown device {device!r}. Use 'cpu', 'cuda' or 'cuda:<index>'.")
     if found.type == "cuda" and not torch.cuda.is_available():

@@ -64,8 +64,6 @@ from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["ConstantRewardWarning", "check_config", "configure"]
 
-_SHORT_FORMS = {"adam_eps"}
-
 
 class ConstantRewardWarning(UserWarning):
     """Rewards or returns without a spread to scale by."""
@@ -109,9 +107,6 @@ def configure(
         values["action_scaler"] = action_scaler(data)
     try:
         for name, value in hyperparameters.items():
-            if not isinstance(name, str):
-                known = fields | _SHORT_FORMS | encoder_forms(fields)
-                raise UnknownNameError("hyperparameter", str(name), known)
             values |= _expand(name, value, hyperparameters, fields, data, n_steps)
         if data.metadata.action_kind == "discrete":
             values.pop("action_scaler", None)
@@ -148,8 +143,8 @@ def _expand(
             raise UnknownNameError("learning rate decay", str(value), ["cosine", "none"])
         return {"actor_optim_factory": _adam("actor_optim_factory", given, n_steps)}
     if name not in fields:
-        known = (fields | _SHORT_FORMS | encoder_forms(fields)) - {"compile_graph"}
-        raise UnknownNameError("hyperparameter", name, known)
+        known = (fields | {"adam_eps"} | encoder_forms(fields)) - {"compile_graph"}
+        raise UnknownNameError("hyperparameter", str(name), known)
     if name == "observation_scaler":
         return {name: _observation_scaler(value, data)}
     if name == "reward_scaler":
@@ -183,13 +178,13 @@ def check_config(config: Any) -> None:
                 # Beyond, Adam's own step size is no float32 any more.
                 raise InputError(f"{field.name} is a number in [0, 10³⁰], not {value!r}.")
         for suffix, kind in _PARTS.items():
-            if field.name.endswith(suffix) and not isinstance(value, kind):
-                optional = suffix.endswith("scaler") and value is None
-                if not optional:
-                    raise InputError(
-                        f"{field.name} is a d3rlpy {kind.__name__}, not {value!r}."
-                        + (" None is for none." if suffix.endswith("scaler") else "")
-                    )
+            optional = suffix.endswith("scaler")
+            fits = isinstance(value, kind) or (optional and value is None)
+            if field.name.endswith(suffix) and not fits:
+                raise InputError(
+                    f"{field.name} is a d3rlpy {kind.__name__}, not {value!r}."
+                    + (" None is for none." if optional else "")
+                )
 
 
 _LARGEST = float(np.finfo(np.float32).max)

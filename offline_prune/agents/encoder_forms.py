@@ -25,8 +25,11 @@ from offline_prune.ofenet import OFENetEncoderFactory
 __all__ = ["encoder_fields", "encoder_forms"]
 
 _EVERY_NETWORK = ("encoder", "encoder_width", "hidden_units", "ofenet", "simba")
-_ONE_NETWORK = ("encoder", "hidden_units")
-_ROLES = ("actor", "critic", "imitator", "value")
+_ONE_NETWORK = {
+    f"{role}_{form}": form
+    for role in ("actor", "critic", "imitator", "value")
+    for form in ("encoder", "hidden_units")
+}
 
 
 def encoder_forms(fields: Collection[str]) -> set[str]:
@@ -38,8 +41,8 @@ def encoder_forms(fields: Collection[str]) -> set[str]:
     Returns:
         Their names, those for one network alone included.
     """
-    roles = [role for role in _ROLES if f"{role}_encoder_factory" in fields]
-    return {*_EVERY_NETWORK, *(f"{role}_{form}" for role in roles for form in _ONE_NETWORK)}
+    one = (name for name in _ONE_NETWORK if f"{name.partition('_')[0]}_encoder_factory" in fields)
+    return {*_EVERY_NETWORK, *one}
 
 
 def encoder_fields(
@@ -63,7 +66,11 @@ def encoder_fields(
             not read such observations.
     """
     if name not in encoder_forms(fields):
-        _refuse_one_network(name, given, fields)
+        if name in _ONE_NETWORK and "encoder_factory" in fields:
+            raise InputError(
+                f"{name} is for one network of several; this algorithm has one encoder for"
+                f" whatever it trains: {_ONE_NETWORK[name]}={given[name]!r}."
+            )
         return None
     shape = data.metadata.observation_shape
     every = sorted(field for field in fields if field.endswith("encoder_factory"))
@@ -107,18 +114,6 @@ def encoder_fields(
             " 'n_blocks': 1}."
         )
     return {field: _vector_encoder(field, given, shape) for field in concerned}
-
-
-def _refuse_one_network(name: str, given: Mapping[str, Any], fields: Collection[str]) -> None:
-    """Say why an algorithm of one encoder takes no short form for one network."""
-    if "encoder_factory" not in fields:
-        return
-    for form in _ONE_NETWORK:
-        if name in [f"{role}_{form}" for role in _ROLES]:
-            raise InputError(
-                f"{name} is for one network of several; this algorithm has one encoder for"
-                f" whatever it trains: {form}={given[name]!r}."
-            )
 
 
 def _vector_encoder(field: str, given: Mapping[str, Any], shape: Sequence[int]) -> EncoderFactory:

@@ -19,7 +19,7 @@ from offline_prune.agents.network import Network, is_prunable
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet import auxiliary_batch_loss, find_ofenet
 
-__all__ = ["LAYOUTS", "Part", "acting_modules", "find_networks"]
+__all__ = ["LAYOUTS", "Part", "acting_modules", "find_networks", "top_modules"]
 
 RawLoss = Callable[[Any, TorchMiniBatch], Tensor]
 
@@ -129,22 +129,31 @@ def _prunable(modules: Mapping[str, nn.Module], seen: set[int]) -> dict[str, nn.
     return weights
 
 
-def _heads(part: Part, modules: Any) -> Sequence[tuple[str, dict[str, str]]]:
+def _heads(part: Part, tops: Mapping[str, nn.Module]) -> Sequence[tuple[str, dict[str, str]]]:
     """(role, {online prefix: target prefix}) of each network of a part."""
     if part.role != "critic":
-        pairs = dict(zip_longest(part.modules, part.targets, fillvalue=""))
-        return [(part.role, pairs)]
+        return [(part.role, dict(zip_longest(part.modules, part.targets, fillvalue="")))]
     (field,), (target,) = part.modules, part.targets
-    return [
-        (f"critic[{i}]", {f"{field}.{i}": f"{target}.{i}"})
-        for i in range(len(getattr(modules, field)))
-    ]
+    heads = [name.removeprefix(field) for name in tops if name.startswith(f"{field}.")]
+    return [(f"critic[{i}]", {field + head: target + head}) for i, head in enumerate(heads)]
 
 
-def _resolve(modules: Any, prefix: str) -> nn.Module:
-    field, _, index = prefix.partition(".")
-    module: nn.Module = getattr(modules, field)
-    return module[int(index)] if index else module  # type: ignore[index]
+def top_modules(algo: Any) -> dict[str, nn.Module]:
+    """Policies and Q functions of an algorithm, one by one.
+
+    Args:
+        algo: A built d3rlpy algorithm.
+
+    Returns:
+        Field of ``impl.modules``, with ``.0``, ``.1``, … of an ensemble → module.
+    """
+    tops: dict[str, nn.Module] = {}
+    for field, module in algo.impl.modules.get_torch_modules().items():
+        if isinstance(module, nn.ModuleList):
+            tops |= {f"{field}.{i}": head for i, head in enumerate(module)}
+        else:
+            tops[field] = module
+    return tops
 
 
 def acting_modules(algo: Any) -> dict[str, nn.Module]:
@@ -157,10 +166,11 @@ def acting_modules(algo: Any) -> dict[str, nn.Module]:
         algo: A built d3rlpy algorithm that :func:`find_networks` knows.
 
     Returns:
-        Field of ``impl.modules`` → module.
+        Those of :func:`top_modules`, policies first.
     """
-    parts = LAYOUTS[type(algo.config).__name__]
-    return {f: getattr(algo.impl.modules, f) for part in parts if part.acts for f in part.modules}
+    tops, parts = top_modules(algo), LAYOUTS[type(algo.config).__name__]
+    fields = [field for part in parts if part.acts for field in part.modules]
+    return {n: top for f in fields for n, top in tops.items() if n.partition(".")[0] == f}
 
 
 def find_networks(algo: Any) -> tuple[Network, ...]:
@@ -195,15 +205,14 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
             f"{type(algo).__name__} has no networks yet: build it first with"
             " build_with_dataset(...) or through offline_prune.prune(...)."
         )
-    modules = algo.impl.modules
+    tops = top_modules(algo)
     seen: set[int] = set()
     bound: dict[RawLoss, Callable[[TorchMiniBatch], Tensor]] = {}
     networks = []
     for part in parts:
         loss = bound.setdefault(part.loss, losses.without_side_effects(part.loss, algo.impl))
-        for role, pairs in _heads(part, modules):
-            online = {prefix: _resolve(modules, prefix) for prefix in pairs}
-            weights = _prunable(online, seen)
+        for role, pairs in _heads(part, tops):
+            weights = _prunable({prefix: tops[prefix] for prefix in pairs}, seen)
             if not weights:
                 raise AlgorithmError(
                     f"The {role} of {type(algo).__name__} has no layers to prune. If an"
@@ -212,7 +221,7 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
             targets: dict[str, nn.Parameter] = {}
             for prefix, target in pairs.items():
                 if target:
-                    twins = dict(_resolve(modules, target).named_parameters())
+                    twins = dict(tops[target].named_parameters())
                     targets |= {
                         name: twins[name.removeprefix(f"{prefix}.")]
                         for name in weights

@@ -8,22 +8,10 @@ which weights lie on a path from an input to an output.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from d3rlpy.models.torch import (
-    CategoricalPolicy,
-    ContinuousMeanQFunction,
-    ContinuousQRQFunction,
-    DeterministicPolicy,
-    DeterministicResidualPolicy,
-    DiscreteMeanQFunction,
-    DiscreteQRQFunction,
-    NormalPolicy,
-    VAEDecoder,
-    VAEEncoder,
-    ValueFunction,
-)
+import d3rlpy.models.torch as d3
 from d3rlpy.models.torch.encoders import (
     PixelEncoder,
     PixelEncoderWithAction,
@@ -35,20 +23,20 @@ from torch import Tensor, nn
 
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["Chain", "Layer", "Stage", "find_chains"]
+__all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains"]
 
 _HEADED = (
-    CategoricalPolicy,
-    ContinuousMeanQFunction,
-    ContinuousQRQFunction,
-    DeterministicPolicy,
-    DeterministicResidualPolicy,
-    DiscreteMeanQFunction,
-    DiscreteQRQFunction,
-    NormalPolicy,
-    VAEDecoder,
-    VAEEncoder,
-    ValueFunction,
+    d3.CategoricalPolicy,
+    d3.ContinuousMeanQFunction,
+    d3.ContinuousQRQFunction,
+    d3.DeterministicPolicy,
+    d3.DeterministicResidualPolicy,
+    d3.DiscreteMeanQFunction,
+    d3.DiscreteQRQFunction,
+    d3.NormalPolicy,
+    d3.VAEDecoder,
+    d3.VAEEncoder,
+    d3.ValueFunction,
 )
 
 # Applied to every unit on its own, the same in training and in evaluation.
@@ -126,13 +114,20 @@ class Chain:
 
 
 def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
-    if isinstance(encoder, OFENetReader):
-        return list(encoder._layers)  # the features are their inputs
-    if isinstance(encoder, VectorEncoder | VectorEncoderWithAction):
-        return list(encoder._layers)
+    if isinstance(encoder, VectorEncoder | VectorEncoderWithAction | OFENetReader):
+        return list(encoder._layers)  # of a reader, features are the inputs
     if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
         return [*encoder._cnn_layers, *encoder._last_layers]
     return None
+
+
+def constants_fold(stages: Iterable[Stage]) -> bool:
+    """Whether :attr:`Chain.constant_units_fold` holds for a chain of these stages."""
+    return all(
+        _folds(module)
+        for stage in stages
+        for module in (*(layer.module for layer in stage.layers), *stage.after)
+    )
 
 
 def _folds(module: nn.Module) -> bool:
@@ -145,7 +140,7 @@ def _folds(module: nn.Module) -> bool:
 
 def _build_chain(
     encoder: nn.Module,
-    heads: Mapping[str, nn.Linear],
+    heads: Sequence[nn.Linear],
     owners: Sequence[nn.Module],
     names: Mapping[int, str],
     behind: tuple[type[nn.Module], ...],
@@ -154,44 +149,38 @@ def _build_chain(
     modules = _layers_of(encoder)
     if modules is None:
         return None
-    stages: list[tuple[list[nn.Linear | nn.Conv2d], list[nn.Module]]] = []
+    # A pixel encoder appends the action to the flattened channels.
+    appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
+    stages: list[Stage] = []
+
+    def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> None:
+        """Put a stage behind those that are there."""
+        before, reader, repeat = stages[-1].layers[0].module if stages else None, layers[0], 1
+        if isinstance(before, nn.Conv2d) and isinstance(reader, nn.Linear):
+            repeat = (reader.in_features - appended) // before.out_channels
+        named = tuple(Layer(names[id(layer.weight)], layer) for layer in layers)
+        stages.append(Stage(named, repeat, ()))
+
     for module in modules:
         if isinstance(module, nn.Linear | nn.Conv2d):
-            stages.append(([module], []))
+            add([module])
         elif isinstance(module, nn.Dropout | nn.Dropout2d) and not module.p:
             continue  # d3rlpy's pixel encoders hold dropout layers that drop nothing
         elif stages and isinstance(module, behind):
-            stages[-1][1].append(module)
+            stages[-1] = replace(stages[-1], after=(*stages[-1].after, module))
         else:
             return None
-    stages.append((list(heads.values()), []))
-    # A pixel encoder appends the action to the flattened channels.
-    appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
-    built = []
-    before: nn.Linear | nn.Conv2d | None = None
-    for layers, after in stages:
-        reader, repeat = layers[0], 1
-        if isinstance(before, nn.Conv2d) and isinstance(reader, nn.Linear):
-            repeat = (reader.in_features - appended) // before.out_channels
-        built.append(
-            Stage(
-                tuple(Layer(names[id(layer.weight)], layer) for layer in layers),
-                repeat,
-                tuple(after),
-            )
-        )
-        before = reader
-    folds = all(_folds(m) for layers, after in stages for m in [*layers, *after])
-    return Chain(tuple(built), folds, tuple(owners))
+    add(heads)
+    return Chain(tuple(stages), constants_fold(stages), tuple(owners))
 
 
 def find_chains(
-    modules: Mapping[str, nn.Module], names: Mapping[int, str], *, normalised: bool = False
+    modules: Iterable[nn.Module], names: Mapping[int, str], *, normalised: bool = False
 ) -> tuple[Chain, ...]:
     """Chains of an agent's modules, heads on a shared encoder together.
 
     Args:
-        modules: Qualified name → top module (a policy, one Q function, …).
+        modules: Top modules: a policy, one Q function, ….
         names: ``id`` of a weight → the name its mask has; a target's weights carry the
             names of their online twins. Modules whose weights are not named are left
             out.
@@ -205,25 +194,18 @@ def find_chains(
         weights count as connected.
     """
     behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
-    grouped: dict[int, tuple[nn.Module, dict[str, Any], list[nn.Module]]] = {}
+    grouped: dict[int, tuple[nn.Module, list[Any], list[nn.Module]]] = {}
     opaque: set[int] = set()
-    for prefix, module in modules.items():
+    for module in modules:
         encoder = getattr(module, "_encoder", None)
         named = any(id(parameter) in names for parameter in module.parameters())
         if encoder is None or not named:
             continue
-        heads = {
-            f"{prefix}.{name}": child
-            for name, child in module.named_children()
-            if child is not encoder
-        }
-        known = type(module) in _HEADED and all(
-            isinstance(head, nn.Linear) for head in heads.values()
-        )
-        if not known:
+        heads = [child for child in module.children() if child is not encoder]
+        if type(module) not in _HEADED or not all(isinstance(head, nn.Linear) for head in heads):
             opaque.add(id(encoder))
-        _, all_heads, owners = grouped.setdefault(id(encoder), (encoder, {}, []))
-        all_heads.update(heads)
+        _, all_heads, owners = grouped.setdefault(id(encoder), (encoder, [], []))
+        all_heads += heads
         owners.append(module)
     chains = (
         _build_chain(encoder, heads, owners, names, behind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from d3rlpy.models.torch import VAEDecoder
@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.feature_units import feature_readers, feature_units
 from offline_prune.agents.network import Network
+from offline_prune.agents.networks import top_modules
 from offline_prune.agents.topology import Chain
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
 from offline_prune.ofenet import OFENet, find_ofenet
 
 __all__ = ["UnitGroup", "unit_groups"]
+
+_Part: TypeAlias = tuple[UnitGraph, Chain | None]
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,10 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
     """
     role_of = {n: net.role for net in agent.networks for n in net.weights}
     targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
-    parts: list[tuple[UnitGraph, Chain | None]] = [(chain_units(c), c) for c in agent.chains]
+    parts: list[_Part] = [(chain_units(c), c) for c in agent.chains]
     covered = {weight.name for graph, _ in parts for weight in graph.weights}
     names = {id(w): n for n, w in agent.weights.items()}
-    for module in _tops(agent.algo):
+    for module in top_modules(agent.algo).values():
         own = {names[id(p)] for p in module.parameters() if id(p) in names}
         if own and not own & covered:
             parts.append((_trace(module, agent, names), None))
@@ -118,14 +121,6 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
     return groups
 
 
-def _tops(algo: Any) -> list[nn.Module]:
-    """Policies and Q functions, one by one."""
-    found: list[nn.Module] = []
-    for module in algo.impl.modules.get_torch_modules().values():
-        found += list(module) if isinstance(module, nn.ModuleList) else [module]
-    return found
-
-
 def _trace(module: nn.Module, agent: Agent, names: Mapping[int, str]) -> UnitGraph:
     encoder: Any = module._encoder
     impl = agent.algo.impl
@@ -137,11 +132,9 @@ def _trace(module: nn.Module, agent: Agent, names: Mapping[int, str]) -> UnitGra
     return traced_units(module, inputs, heads, names)
 
 
-def _sharing_roles(
-    parts: list[tuple[UnitGraph, Chain | None]], role_of: Mapping[str, str]
-) -> list[list[tuple[UnitGraph, Chain | None]]]:
+def _sharing_roles(parts: list[_Part], role_of: Mapping[str, str]) -> list[list[_Part]]:
     """Parts grouped so that the weights of a role are in one group."""
-    groups: list[tuple[set[str], list[tuple[UnitGraph, Chain | None]]]] = []
+    groups: list[tuple[set[str], list[_Part]]] = []
     for part in parts:
         roles = {role_of[weight.name] for weight in part[0].weights}
         members = [part]

@@ -8,7 +8,7 @@ networks, whatever their wiring: stacks of layers, or layers that read all earli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,8 +115,9 @@ class UnitGraph:
                 costs[weight.rows] = costs[weight.rows] + kernel * columns
             for segment in weight.segments:
                 if segment.layer is not None:
-                    repeat = segment.columns // self.layers[segment.layer].size
-                    costs[segment.layer] = costs[segment.layer] + kernel * repeat * rows
+                    costs[segment.layer] = (
+                        costs[segment.layer] + kernel * self._repeat(segment) * rows
+                    )
         return [c.expand_as(p) for c, p in zip(costs, probabilities, strict=True)]
 
     def norms(self, values: Mapping[str, Tensor], order: int) -> list[Tensor]:
@@ -138,12 +139,8 @@ class UnitGraph:
             if weight.rows is not None:
                 sums[weight.rows] += powers.flatten(1).sum(dim=1)
             columns = powers.transpose(0, 1).flatten(1).sum(dim=1)
-            for segment, part in zip(
-                weight.segments, columns.split([s.columns for s in weight.segments]), strict=True
-            ):
-                if segment.layer is not None:
-                    size = self.layers[segment.layer].size
-                    sums[segment.layer] += part.reshape(size, -1).sum(dim=1)
+            for layer, owned in self.owned_columns(weight, columns):
+                sums[layer] += owned.sum(dim=1)
         return [total ** (1.0 / order) for total in sums]
 
     def columns(self, weight: WeightOfUnits, units: Sequence[Tensor]) -> Tensor:
@@ -160,12 +157,25 @@ class UnitGraph:
             [
                 units[0].new_ones(segment.columns)
                 if segment.layer is None
-                else units[segment.layer].repeat_interleave(
-                    segment.columns // self.layers[segment.layer].size
-                )
+                else units[segment.layer].repeat_interleave(self._repeat(segment))
                 for segment in weight.segments
             ]
         )
+
+    def owned_columns(self, weight: WeightOfUnits, columns: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Cut a number a column of a weight into those of each unit that it reads.
+
+        Args:
+            weight: A weight of this graph.
+            columns: (columns,).
+
+        Yields:
+            Number of a layer, and (size, columns a unit); once a segment.
+        """
+        parts = columns.split([segment.columns for segment in weight.segments])
+        for segment, part in zip(weight.segments, parts, strict=True):
+            if segment.layer is not None:
+                yield segment.layer, part.reshape(-1, self._repeat(segment))
 
     def kept_weights(self, units: Sequence[Tensor]) -> dict[str, Tensor]:
         """Masks of the weights whose two units are both there.
@@ -186,6 +196,11 @@ class UnitGraph:
             kept[weight.name] = both.reshape(*both.shape, *ones).expand(weight.shape).clone()
         return kept
 
+    def _repeat(self, segment: Segment) -> int:
+        """Columns that a unit owns."""
+        assert segment.layer is not None
+        return segment.columns // self.layers[segment.layer].size
+
     def _sums(
         self, weight: WeightOfUnits, probabilities: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
@@ -196,8 +211,7 @@ class UnitGraph:
             if segment.layer is None:
                 columns = columns + segment.columns
             else:
-                repeat = segment.columns // self.layers[segment.layer].size
-                columns = columns + repeat * probabilities[segment.layer].sum()
+                columns = columns + self._repeat(segment) * probabilities[segment.layer].sum()
         return rows, columns
 
 
@@ -216,10 +230,8 @@ def chain_units(chain: Chain) -> UnitGraph:
         is_last = stage is chain.stages[-1]
         for layer in stage.layers:
             shape = tuple(layer.module.weight.shape)
-            segments = [Segment(None, shape[1])]
-            if number:
-                owned = layers[number - 1].size * stage.repeat
-                segments = [Segment(number - 1, owned), Segment(None, shape[1] - owned)]
+            owned = layers[number - 1].size * stage.repeat if number else 0
+            segments = (Segment(number - 1, owned), Segment(None, shape[1] - owned))
             kept = tuple(segment for segment in segments if segment.columns)
             weights.append(WeightOfUnits(layer.name, shape, None if is_last else number, kept))
         if not is_last:

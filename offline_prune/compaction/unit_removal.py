@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from offline_prune.agents.units import UnitGraph
 from offline_prune.compaction.layers import fill_layer
+from offline_prune.masks.connectivity import unit_mask
 
 __all__ = ["read_units", "remove_units"]
 
@@ -31,12 +32,7 @@ def read_units(graph: UnitGraph, weights: Mapping[str, Tensor]) -> list[Tensor]:
         (size,) boolean of each layer of the graph, true = read. A layer of which nothing
         is read keeps its first unit.
     """
-    nonzero = {}
-    for weight in graph.weights:
-        values = weights[weight.name].detach().cpu()
-        nonzero[weight.name] = (
-            (values != 0).flatten(2).any(dim=2) if values.dim() > 2 else values != 0
-        )
+    nonzero = {w.name: unit_mask(weights[w.name].detach().cpu() != 0) for w in graph.weights}
     units = [torch.zeros(layer.size, dtype=torch.bool) for layer in graph.layers]
     grows = True
     while grows:
@@ -44,14 +40,10 @@ def read_units(graph: UnitGraph, weights: Mapping[str, Tensor]) -> list[Tensor]:
         for weight in graph.weights:
             reads = nonzero[weight.name]
             columns = (reads if weight.rows is None else reads[units[weight.rows]]).any(dim=0)
-            for segment, part in zip(
-                weight.segments, columns.split([s.columns for s in weight.segments]), strict=True
-            ):
-                if segment.layer is None:
-                    continue
-                read = part.reshape(graph.layers[segment.layer].size, -1).any(dim=1)
-                if bool((read & ~units[segment.layer]).any()):
-                    units[segment.layer] |= read
+            for layer, owned in graph.owned_columns(weight, columns):
+                read = owned.any(dim=1)
+                if bool((read & ~units[layer]).any()):
+                    units[layer] |= read
                     grows = True
     for there in units:
         there[0] |= not bool(there.any())

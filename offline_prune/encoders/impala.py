@@ -104,24 +104,16 @@ class ImpalaTorso(nn.Module):
 class ImpalaEncoder(Encoder):  # type: ignore[misc]
     """Images to features: the torso, a linear layer, a ReLU."""
 
-    def __init__(
-        self,
-        observation_shape: Sequence[int],
-        filters: Sequence[int],
-        feature_size: int,
-        pooled: bool = False,
-    ) -> None:
-        """Make the layers.
+    def __init__(self, torso: ImpalaTorso, feature_size: int) -> None:
+        """Make the linear layer.
 
         Args:
-            observation_shape: (channels, H, W).
-            filters: Channels of each stage.
+            torso: What it reads.
             feature_size: Length of the features.
-            pooled: Whether the linear layer reads the mean of every channel.
         """
         super().__init__()
-        self.torso = ImpalaTorso(observation_shape, filters, pooled)
-        self.last = nn.Linear(self.torso.output_size, feature_size)
+        self.torso = torso
+        self.last = nn.Linear(torso.output_size, feature_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) float → (B, feature_size)."""
@@ -132,27 +124,19 @@ class ImpalaEncoderWithAction(EncoderWithAction):  # type: ignore[misc]
     """Images and actions to features: the action joins the flattened (or averaged) channels."""
 
     def __init__(
-        self,
-        observation_shape: Sequence[int],
-        action_size: int,
-        filters: Sequence[int],
-        feature_size: int,
-        discrete_action: bool = False,
-        pooled: bool = False,
+        self, torso: ImpalaTorso, action_size: int, feature_size: int, discrete_action: bool = False
     ) -> None:
-        """Make the layers.
+        """Make the linear layer.
 
         Args:
-            observation_shape: (channels, H, W).
+            torso: What it reads, beside the action.
             action_size: Length of the action vector, or number of discrete actions.
-            filters: Channels of each stage.
             feature_size: Length of the features.
             discrete_action: Whether actions are indices, which are one-hot encoded.
-            pooled: Whether the linear layer reads the mean of every channel.
         """
         super().__init__()
-        self.torso = ImpalaTorso(observation_shape, filters, pooled)
-        self.last = nn.Linear(self.torso.output_size + action_size, feature_size)
+        self.torso = torso
+        self.last = nn.Linear(torso.output_size + action_size, feature_size)
         self._action_size = action_size
         self._discrete_action = discrete_action
 
@@ -204,9 +188,7 @@ class ImpalaEncoderFactory(EncoderFactory):  # type: ignore[misc]
         Raises:
             InputError: If observations are not images or a size is not positive.
         """
-        return ImpalaEncoder(
-            observation_shape, self._widths(observation_shape), self.feature_size, self.pooled
-        )
+        return ImpalaEncoder(self._torso(observation_shape), self.feature_size)
 
     def create_with_action(
         self,
@@ -227,16 +209,10 @@ class ImpalaEncoderFactory(EncoderFactory):  # type: ignore[misc]
         Raises:
             InputError: If observations are not images or a size is not positive.
         """
-        return ImpalaEncoderWithAction(
-            observation_shape,
-            action_size,
-            self._widths(observation_shape),
-            self.feature_size,
-            discrete_action,
-            self.pooled,
-        )
+        torso = self._torso(observation_shape)
+        return ImpalaEncoderWithAction(torso, action_size, self.feature_size, discrete_action)
 
-    def _widths(self, observation_shape: Sequence[int]) -> list[int]:
+    def _torso(self, observation_shape: Sequence[int]) -> ImpalaTorso:
         if len(observation_shape) != 3:
             raise InputError(
                 "The IMPALA encoder reads images of shape (channels, height, width); these"
@@ -249,7 +225,8 @@ class ImpalaEncoderFactory(EncoderFactory):  # type: ignore[misc]
                 f" whole numbers from 1 on, not {self.filters}, {self.width} and"
                 f" {self.feature_size}."
             )
-        return [filters * self.width for filters in self.filters]
+        filters = [filters * self.width for filters in self.filters]
+        return ImpalaTorso(observation_shape, filters, self.pooled)
 
     @staticmethod
     def get_type() -> str:

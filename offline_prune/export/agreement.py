@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy
+from offline_prune.acting.rules import ArgmaxRule
 from offline_prune.errors import ExportError
 from offline_prune.export.written import Runner
 
@@ -89,6 +90,7 @@ def _check_numbers(
     first, second = (
         torch.from_numpy(np.where(inside, a, 0)[other]).long() for a in (found, expected)
     )
+    assert isinstance(policy.rule, ArgmaxRule)
     ties = policy.rule.decides_alike(outputs, first, second, TOLERANCE).numpy()
     if not bool(np.all(ties & inside[other])):
         raise ExportError(

@@ -11,8 +11,9 @@ from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
 from torch import Tensor
 
 from offline_prune.acting.policy import PLAIN_OWNERS, ActingPolicy, acting_head, acting_policy
-from offline_prune.acting.rules import ArgmaxRule, ConstrainedArgmaxRule
+from offline_prune.acting.rules import ArgmaxRule
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.networks import acting_modules
 from offline_prune.data import Dataset
 from offline_prune.encoders import plain_factory, widths_of
 from offline_prune.errors import AlgorithmError
@@ -64,7 +65,7 @@ class Teacher:
             )
         Agent.of(algo)  # raises unless it is built and known
         _check_fits(algo, data)
-        networks = _acting_networks(algo)
+        networks = tuple(acting_modules(algo).values())
         for network in networks:
             encoder = getattr(network, "_encoder", None)
             if type(network) not in PLAIN_OWNERS or type(encoder) not in _ENCODERS:
@@ -120,20 +121,10 @@ class Teacher:
         """
         outputs = self.policy.network_outputs(observations)
         rule = self.policy.rule
-        if isinstance(rule, ArgmaxRule | ConstrainedArgmaxRule):
+        if isinstance(rule, ArgmaxRule):
             return rule.scores(outputs)
         found: Tensor = rule(outputs)
         return found
-
-
-def _acting_networks(algo: Any) -> tuple[Any, ...]:
-    modules = algo.impl.modules
-    if hasattr(modules, "policy"):
-        return (modules.policy,)
-    if hasattr(modules, "q_funcs"):
-        imitator = getattr(modules, "imitator", None)
-        return (*modules.q_funcs, *([] if imitator is None else [imitator]))
-    return (modules.imitator,)
 
 
 def _check_fits(algo: Any, data: Dataset) -> None:

@@ -196,6 +196,6 @@ def load_acting_weights(algo: Any, weights: Mapping[str, Tensor]) -> None:
         weights: As :func:`acting_weights` returned them.
     """
     for field, module in acting_modules(algo).items():
-        named = {n: v for n, v in weights.items() if n.startswith(f"{field}.")}
-        state = module.state_dict()
-        module.load_state_dict({**state, **{n.partition(".")[2]: v for n, v in named.items()}})
+        prefix = f"{field}."
+        own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+        module.load_state_dict({**module.state_dict(), **own})

@@ -70,7 +70,7 @@ def chain_of(module, prefix="net"):
         for name, child in module.named_modules()
         if isinstance(child, nn.Linear | nn.Conv2d)
     }
-    (chain,) = find_chains({prefix: module}, names)
+    (chain,) = find_chains([module], names)
     return chain
 
 
@@ -96,7 +96,7 @@ def test_a_channel_owns_its_columns_after_flattening_and_actions_are_inputs():
 def test_layer_norm_mixes_units_so_there_is_no_chain():
     policy = NormalPolicy(VectorEncoder([3], [4], use_layer_norm=True), 4, 2, -5.0, 2.0, False)
     names = {id(p): name for name, p in policy.named_parameters()}
-    assert find_chains({"net": policy}, names) == ()
+    assert find_chains([policy], names) == ()
 
 
 def test_batch_norm_and_dropout_have_paths_but_do_not_fold():

@@ -11,9 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from offline_prune.acting.policy import ActingPolicy
-from offline_prune.acting.rules import ArgmaxRule, ConstrainedArgmaxRule, Rescale
+from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale
 from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
-from offline_prune.export.c.images import image_functions
 from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
 from offline_prune.export.c.library import open_c
 from offline_prune.export.c.slices import SLICE
@@ -46,22 +45,32 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     networks = [
         c_network(f"network_{i}", network, shape) for i, network in enumerate(policy.networks)
     ]
-    in_lanes = all(network.flat for network in networks)
-    names = [name for network in networks for name in network.names]
-    used = names if in_lanes else [name for name in names if not name.endswith("_lanes")]
-    arrays = [array for network in networks for array in network.arrays]
+    lanes = _lanes(networks) if all(network.flat for network in networks) else None
+    bodies = [_network(network.name, network.calls, network, "") for network in networks]
+    calls = [call for network in networks for call in network.calls]
+    if lanes is not None:
+        bodies += [
+            _network(f"{network.name}_lanes", network.lanes, network, " * POLICY_LANES")
+            for network in networks
+        ]
+        calls += [call for network in networks for call in network.lanes]
     parts = [
-        _comment(policy, about, networks, in_lanes),
-        _declarations(policy, _lanes(networks) if in_lanes else None),
-        *arrays,
-        *functions(used),
-        *image_functions(name for network in networks for name in network.image_names),
-        *(_network(network, in_lanes=False) for network in networks),
-        *(_network(network, in_lanes=True) for network in networks if in_lanes),
-        *_scale(policy.observation_scale, math.prod(shape)),
+        _comment(policy, about, networks, lanes),
+        _declarations(policy, lanes),
+        *(array for network in networks for array in network.arrays),
+        *functions(call.partition("(")[0] for call in calls),
+        *bodies,
+        *_elementwise(
+            "scale(const float *observation, float *x)",
+            math.prod(shape),
+            "x",
+            "observation[i]",
+            policy.observation_scale,
+            "observation",
+        ),
         *_decide(policy, networks),
         _act(policy, networks),
-        _act_batch(policy, networks, in_lanes),
+        _act_batch(policy, networks, in_lanes=lanes is not None),
         "#endif /* OFFLINE_PRUNE_POLICY */\n",
     ]
     return "\n".join(parts)
@@ -72,15 +81,15 @@ def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
 
 
 def _comment(
-    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], in_lanes: bool
+    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], lanes: int | None
 ) -> str:
     words = {label: re.sub(r"[^ -~]|\*/|/\*", "?", text) for label, text in about.items()}
     floats = max(network.n_floats for network in networks)
     floats += math.prod(policy.observation_shape)
     shape = " x ".join(map(str, policy.observation_shape))
     batch = (
-        f"blocks of {_lanes(networks)} observations, feature by feature"
-        if in_lanes
+        f"blocks of {lanes} observations, feature by feature"
+        if lanes is not None
         else "one observation after another"
     )
     lines = [
@@ -90,7 +99,7 @@ def _comment(
         f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
         f"storage: linear layers are sparse up to a density of {SPARSE_BELOW}, convolutions always",
         f"batches: {batch}",
-        f"stack: about {4 * floats / 1024 * (_lanes(networks) if in_lanes else 1):.0f} KiB"
+        f"stack: about {4 * floats / 1024 * (lanes or 1):.0f} KiB"
         " at most; no heap, no state, safe in threads",
         "compile: cc -std=c99 -O3 -march=native -c policy.c, link with -lm; or include the file",
     ]
@@ -106,50 +115,44 @@ def _lanes(networks: list[CNetwork]) -> int:
 
 
 def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
-    lines = [
-        "#ifndef OFFLINE_PRUNE_POLICY",
-        "#define OFFLINE_PRUNE_POLICY",
-        "",
-        "#include <math.h>",
-        "",
-        f"#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}",
-        f"#define POLICY_ACTION_SIZE {policy.action_size}",
-    ]
-    if lanes is not None:
-        lines.append(f"#define POLICY_LANES {lanes}")
+    block = "" if lanes is None else f"\n#define POLICY_LANES {lanes}"
+    type_, act = "float", "void policy_act(const float *observation, float *action);"
     if policy.discrete:
-        act = [
-            f"/* The number of the action, 0 to {policy.action_size - 1}. */",
-            "int policy_act(const float *observation);",
-            "void policy_act_batch(int n, const float *observations, int *actions);",
-        ]
-    else:
-        act = [
-            "void policy_act(const float *observation, float *action);",
-            "void policy_act_batch(int n, const float *observations, float *actions);",
-        ]
-    return "\n".join([*lines, "", *act, ""])
+        type_, act = "int", "int policy_act(const float *observation);"
+        act = f"/* The number of the action, 0 to {policy.action_size - 1}. */\n{act}"
+    return f"""\
+#ifndef OFFLINE_PRUNE_POLICY
+#define OFFLINE_PRUNE_POLICY
+
+#include <math.h>
+
+#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}
+#define POLICY_ACTION_SIZE {policy.action_size}{block}
+
+{act}
+void policy_act_batch(int n, const float *observations, {type_} *actions);
+"""
 
 
-def _network(network: CNetwork, *, in_lanes: bool) -> str:
-    calls = network.lanes if in_lanes else network.calls
-    suffix, times = ("_lanes", " * POLICY_LANES") if in_lanes else ("", "")
+def _network(name: str, calls: list[str], network: CNetwork, times: str) -> str:
     text = "\n".join(calls)
     buffers = [
         f"{letter}[{network.buffer_size}{times}]"
         for letter in "ab"
         if re.search(rf"\b{letter}\b", text)
     ]
-    buffers += [f"{name}[{size}]" for name, size in network.image_buffers.items()]
-    lines = [f"static void {network.name}{suffix}(const float *x, float *y)", "{"]
+    buffers += [f"{buffer}[{size}]" for buffer, size in network.image_buffers.items()]
+    lines = [f"static void {name}(const float *x, float *y)", "{"]
     if buffers:
         lines.append(f"    float {', '.join(buffers)};")
     lines += [f"    {call}" for call in calls]
     return "\n".join([*lines, "}", ""])
 
 
-def _rescaled(rescale: Rescale, x: str, prefix: str) -> tuple[list[str], str]:
-    """Arrays of a rescaling, and its expression of ``x`` at index i."""
+def _elementwise(
+    function: str, size: int | str, target: str, x: str, rescale: Rescale | None, prefix: str
+) -> list[str]:
+    """A function that rescales ``x`` at every index i, after the arrays that it reads."""
     arrays = []
 
     def term(sign: str, values: Tensor, neutral: float) -> str:
@@ -163,76 +166,58 @@ def _rescaled(rescale: Rescale, x: str, prefix: str) -> tuple[list[str], str]:
         arrays.append(c_array(name, flat))
         return f" {sign} {name}[i]"
 
-    inner = f"({x}{term('-', rescale.a, 0.0)})"
-    expression = f"{inner}{term('/', rescale.b, 1.0)}{term('*', rescale.c, 1.0)}"
-    return arrays, expression + term("+", rescale.d, 0.0)
-
-
-def _scale(rescale: Rescale | None, size: int) -> list[str]:
-    arrays: list[str] = []
-    expression = "observation[i]"
     if rescale is not None:
-        arrays, expression = _rescaled(rescale, "observation[i]", "observation")
+        x = f"({x}{term('-', rescale.a, 0.0)}){term('/', rescale.b, 1.0)}"
+        x += term("*", rescale.c, 1.0) + term("+", rescale.d, 0.0)
     return [
         *arrays,
-        "static void scale(const float *observation, float *x)\n{\n    int i;\n"
-        f"    for (i = 0; i < {size}; i++)\n        x[i] = {expression};\n}}\n",
+        f"static void {function}\n{{\n    int i;\n"
+        f"    for (i = 0; i < {size}; i++)\n        {target}[i] = {x};\n}}\n",
     ]
 
 
 def _decide(policy: ActingPolicy, networks: list[CNetwork]) -> list[str]:
     if not policy.discrete:
-        arrays: list[str] = []
-        expression = "tanhf(outputs[i])"
-        if policy.action_scale is not None:
-            arrays, expression = _rescaled(policy.action_scale, expression, "action")
-        return [
-            *arrays,
-            "static void decide(const float *outputs, float *action)\n{\n    int i;\n"
-            "    for (i = 0; i < POLICY_ACTION_SIZE; i++)\n"
-            f"        action[i] = {expression};\n}}\n",
-        ]
-    groups = sum(network.n_outputs for network in networks) // policy.action_size
-    rule = policy.rule
-    critics = list(range(groups))
+        head = "decide(const float *outputs, float *action)"
+        x = "tanhf(outputs[i])"
+        return _elementwise(head, "POLICY_ACTION_SIZE", "action", x, policy.action_scale, "action")
+    rule, unlikely = policy.rule, ""
+    critics = list(range(sum(network.n_outputs for network in networks) // policy.action_size))
     if isinstance(rule, ConstrainedArgmaxRule):
         critics.remove(rule.imitator)
-    else:
-        assert isinstance(rule, ArgmaxRule)
+        threshold = c_number(np.float32(rule.threshold))
+        unlikely = _UNLIKELY.format(imitator=rule.imitator, threshold=threshold)
     terms = " + ".join(f"outputs[{g} * POLICY_ACTION_SIZE + i]" for g in critics)
     mean = f"({terms}) / {c_number(np.float32(len(critics)))}" if len(critics) > 1 else terms
-    lines = [
-        "static int decide(const float *outputs)",
-        "{",
-        "    int i, best = 0;",
-        "    float scores[POLICY_ACTION_SIZE];",
-        "    for (i = 0; i < POLICY_ACTION_SIZE; i++)",
-        f"        scores[i] = {mean};",
+    return [
+        f"""\
+static int decide(const float *outputs)
+{{
+    int i, best = 0;
+    float scores[POLICY_ACTION_SIZE];
+    for (i = 0; i < POLICY_ACTION_SIZE; i++)
+        scores[i] = {mean};
+{unlikely}    for (i = 1; i < POLICY_ACTION_SIZE; i++)
+        if (scores[i] > scores[best])
+            best = i;
+    return best;
+}}
+"""
     ]
-    if isinstance(rule, ConstrainedArgmaxRule):
-        threshold = c_number(np.float32(rule.threshold))
-        lines += [
-            "    { /* actions that the imitator finds unlikely score 0 */",
-            f"        const float *logits = outputs + {rule.imitator} * POLICY_ACTION_SIZE;",
-            "        float least = scores[0], likeliest = logits[0];",
-            "        for (i = 1; i < POLICY_ACTION_SIZE; i++) {",
-            "            if (scores[i] < least) least = scores[i];",
-            "            if (logits[i] > likeliest) likeliest = logits[i];",
-            "        }",
-            "        for (i = 0; i < POLICY_ACTION_SIZE; i++)",
-            f"            scores[i] = logits[i] - likeliest > {threshold}"
-            " ? scores[i] - least + 1e-5f : 0.0f;",
-            "    }",
-        ]
-    lines += [
-        "    for (i = 1; i < POLICY_ACTION_SIZE; i++)",
-        "        if (scores[i] > scores[best])",
-        "            best = i;",
-        "    return best;",
-        "}",
-        "",
-    ]
-    return ["\n".join(lines)]
+
+
+_UNLIKELY = """\
+    {{ /* actions that the imitator finds unlikely score 0 */
+        const float *logits = outputs + {imitator} * POLICY_ACTION_SIZE;
+        float least = scores[0], likeliest = logits[0];
+        for (i = 1; i < POLICY_ACTION_SIZE; i++) {{
+            if (scores[i] < least) least = scores[i];
+            if (logits[i] > likeliest) likeliest = logits[i];
+        }}
+        for (i = 0; i < POLICY_ACTION_SIZE; i++)
+            scores[i] = logits[i] - likeliest > {threshold} ? scores[i] - least + 1e-5f : 0.0f;
+    }}
+"""
 
 
 def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[str]:
@@ -244,24 +229,27 @@ def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[st
 
 
 def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
-    n_outputs = sum(network.n_outputs for network in networks)
-    head = (
-        "int policy_act(const float *observation)"
-        if policy.discrete
-        else "void policy_act(const float *observation, float *action)"
+    # Sparse loops write whole slices; the next network's outputs go over what is beyond.
+    n_outputs = sum(network.n_outputs for network in networks) + SLICE - 1
+    head, end = (
+        "void policy_act(const float *observation, float *action)",
+        "decide(outputs, action)",
     )
-    end = "return decide(outputs);" if policy.discrete else "decide(outputs, action);"
-    lines = [
-        # Sparse loops write whole slices; the next network's outputs go over what is beyond.
-        f"float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs + SLICE - 1}];",
-        "scale(observation, x);",
-        *_network_calls(networks, "", ""),
-        end,
-    ]
-    return "\n".join([head, "{", *(f"    {line}" for line in lines), "}", ""])
+    if policy.discrete:
+        head, end = "int policy_act(const float *observation)", "return decide(outputs)"
+    calls = "\n".join(f"    {call}" for call in _network_calls(networks, "", ""))
+    return f"""\
+{head}
+{{
+    float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs}];
+    scale(observation, x);
+{calls}
+    {end};
+}}
+"""
 
 
-def _act_batch(policy: ActingPolicy, networks: list[CNetwork], in_lanes: bool) -> str:
+def _act_batch(policy: ActingPolicy, networks: list[CNetwork], *, in_lanes: bool) -> str:
     n_outputs = sum(network.n_outputs for network in networks)
     type_, one = ("int", "1") if policy.discrete else ("float", "POLICY_ACTION_SIZE")
     head = f"void policy_act_batch(int n, const float *observations, {type_} *actions)\n{{\n"

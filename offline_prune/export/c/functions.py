@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from offline_prune.export.c.images import CONVOLVE_FRAMED, IMAGE_LOOPS, POSITIONS
 from offline_prune.export.c.slices import SLICE
 
-__all__ = ["ACTIVATIONS", "DENSE_LANES", "SPARSE_LANES", "functions"]
+__all__ = ["ACTIVATIONS", "DENSE_LANES", "INDEX_TYPES", "SPARSE_LANES", "functions"]
 
 DENSE_LANES = 16
 """Observations of a block of ``policy_act_batch``, feature by feature, so that one weight is
@@ -165,36 +167,45 @@ static void activate_{name}(float *x, int n{parameter})
 }}
 """
 
-_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
+INDEX_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
+"""Bits of an index → its type."""
 
 
 def functions(names: Iterable[str]) -> list[str]:
     """Definitions of functions.
 
     Args:
-        names: ``"dense"``, ``"sparse_8"``, ``"convolve_16"``, … (bits of an index), these
-            with ``"_lanes"`` but for convolutions, or one of :data:`ACTIVATIONS`.
+        names: ``"dense"``, ``"sparse_8"``, ``"convolve_16"``, … (bits of an index), linear ones
+            with ``"_lanes"`` too, ``"activate_"`` and one of :data:`ACTIVATIONS`, or a loop
+            over images (:mod:`~offline_prune.export.c.images`).
 
     Returns:
-        C text, one a distinct name, in a fixed order.
+        C text, one a distinct name, in a fixed order, each after what it calls.
     """
-    return [_function(name) for name in sorted(set(names))]
+    wanted = set(names)
+    if any(name.startswith("convolve_framed") for name in wanted):
+        wanted.add("pool")
+    return [text for name, text in _loops().items() if name in wanted]
 
 
-def _function(name: str) -> str:
-    if name in ACTIVATIONS:
-        expression = ACTIVATIONS[name]
-        parameter = ", float slope" if "slope" in expression else ""
-        return _ACTIVATION.format(name=name, parameter=parameter, expression=expression)
-    kind, *rest = name.split("_")
-    lanes = "lanes" in rest
-    if kind == "dense":
-        return _DENSE_LANES if lanes else _DENSE
-    bits = int(rest[0])
-    type_ = _TYPES[bits]
-    if kind == "convolve":
-        return _CONVOLVE.format(bits=bits, type=type_)
-    return (_SPARSE_LANES if lanes else _SPARSE).format(bits=bits, type=type_, **_sliced())
+def _loops() -> dict[str, str]:
+    """Every function by its name, in the order in which files have them."""
+    found = {"dense": _DENSE, "dense_lanes": _DENSE_LANES}
+    framed = {}
+    for name, expression in ACTIVATIONS.items():
+        found[f"activate_{name}"] = _ACTIVATION.format(
+            name=name,
+            parameter=", float slope" if "slope" in expression else "",
+            expression=expression,
+        )
+    for bits, type_ in INDEX_TYPES.items():
+        index: dict[str, Any] = {"bits": bits, "type": type_}
+        found[f"convolve_{bits}"] = _CONVOLVE.format(**index)
+        found[f"sparse_{bits}"] = _SPARSE.format(**index, **_sliced())
+        found[f"sparse_{bits}_lanes"] = _SPARSE_LANES.format(**index, **_sliced())
+        framed[f"convolve_framed_{bits}"] = CONVOLVE_FRAMED.format(**index, positions=POSITIONS)
+    ordered = sorted(found.items(), key=lambda item: item[0].removeprefix("activate_"))
+    return {**dict(ordered), **IMAGE_LOOPS, **framed}
 
 
 def _sliced() -> dict[str, object]:

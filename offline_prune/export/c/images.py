@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -10,12 +9,13 @@ from torch import nn
 from offline_prune.encoders.impala import ImpalaEncoder
 
 __all__ = [
+    "CONVOLVE_FRAMED",
+    "IMAGE_LOOPS",
     "POSITIONS",
     "AddKept",
     "Keep",
     "MeanOfChannels",
     "PooledConvolution",
-    "image_functions",
     "plain_steps",
 ]
 
@@ -85,7 +85,7 @@ static void frame(const float *restrict x, int channels, int height, int width, 
 }
 """
 
-_CONVOLVE = """\
+CONVOLVE_FRAMED = """\
 /* A convolution of a framed image, kept weights only, then max-pooling of every channel
    (kernel 1: none). Positions are counted through whole rows of the frame, {positions} at once:
    those beyond the image are computed and dropped. */
@@ -124,6 +124,7 @@ static void convolve_framed_{bits}(const float *restrict values, const {type} *r
     }}
 }}
 """
+"""Calls ``pool``; to be formatted with the bits and the type of an index, and positions."""
 
 _POOL = """\
 /* The largest of every kernel x kernel square of a channel, which has a row of room behind it;
@@ -188,23 +189,5 @@ static void means(const float *restrict x, int channels, int size, float *restri
 }
 """
 
-_TEXTS = {"frame": _FRAME, "pool": _POOL, "keep": _KEEP, "add": _ADD, "means": _MEAN}
-_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
-
-
-def image_functions(names: Iterable[str]) -> list[str]:
-    """Definitions of the loops over images.
-
-    Args:
-        names: ``"frame"``, ``"pool"``, ``"keep"``, ``"add"``, ``"means"``, or
-            ``"convolve_framed_16"`` (bits of an index).
-
-    Returns:
-        C text, one a distinct name, each after what it calls.
-    """
-    wanted = set(names)
-    texts = [text for name, text in _TEXTS.items() if name in wanted]
-    for bits, type_ in _TYPES.items():
-        if f"convolve_framed_{bits}" in wanted:
-            texts.append(_CONVOLVE.format(bits=bits, type=type_, positions=POSITIONS))
-    return texts
+IMAGE_LOOPS = {"frame": _FRAME, "pool": _POOL, "keep": _KEEP, "add": _ADD, "means": _MEAN}
+"""Name → definition of the loops over images, in the order in which files have them."""

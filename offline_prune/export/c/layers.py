@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.errors import UnsupportedExportError
+from offline_prune.export.c.functions import INDEX_TYPES
 from offline_prune.export.c.images import (
     POSITIONS,
     AddKept,
@@ -33,8 +33,6 @@ with its column is as long as that of two and a half entries of a dense layer. I
 without vector instructions sparse loops win far above it; with them, for single observations,
 dense ones from about a quarter of it on, in the first, small layers that are that dense."""
 
-_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
-
 
 @dataclass
 class CNetwork:
@@ -45,11 +43,9 @@ class CNetwork:
         n_outputs: Length of what it writes.
         arrays: Definitions of its numbers.
         calls: Lines of its body for one observation.
-        lanes: Lines of its body for a block of observations.
-        names: Functions that these call.
-        image_names: Functions of :mod:`~offline_prune.export.c.images` that these call.
+        lanes: Lines of its body for a block of observations; fewer than ``calls`` where a
+            layer has no such form.
         buffer_size: Floats of each of its two buffers, one observation.
-        flat: Whether it has linear layers only, so that it can compute on blocks.
         n_dense: Weights of its dense linear layers.
         n_sparse: Kept weights of its sparse ones.
         image_buffers: Name → floats of what padded convolutions and residual blocks need
@@ -61,18 +57,24 @@ class CNetwork:
     arrays: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     lanes: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    image_names: list[str] = field(default_factory=list)
     buffer_size: int = 1
-    flat: bool = True
     n_dense: int = 0
     n_sparse: int = 0
     image_buffers: dict[str, int] = field(default_factory=dict)
 
     @property
+    def flat(self) -> bool:
+        """Whether it has linear layers only, so that it can compute on blocks."""
+        return len(self.lanes) == len(self.calls)
+
+    @property
     def n_floats(self) -> int:
         """Floats of all its buffers, one observation."""
         return 2 * self.buffer_size + sum(self.image_buffers.values())
+
+    def call(self, function: str, *arguments: object) -> None:
+        """Add a line to the body for one observation."""
+        self.calls.append(f"{function}({', '.join(map(str, arguments))});")
 
     def needs(self, buffer: str, size: int) -> None:
         """Make room in an image buffer."""
@@ -105,21 +107,18 @@ def c_network(name: str, stack: nn.Module, shape: tuple[int, ...]) -> CNetwork:
         elif _is_unitwise(layer):
             _write_activation(network, layer, source, size)
         elif isinstance(layer, Keep | AddKept):
-            _write_residual(network, layer, source, size)
+            network.needs("kept", size)
+            network.call("keep" if isinstance(layer, Keep) else "add", source, size, "kept")
         else:
             target = "y" if number == last else "b" if source == "a" else "a"
             prefix = f"{name}_{number}"
-            if isinstance(layer, PooledConvolution) or _is_padded(layer):
-                shape = _write_framed(network, prefix, layer, shape, source, target)
-            elif isinstance(layer, nn.Conv2d):
-                shape = _write_convolution(network, prefix, layer, shape, source, target)
-            elif isinstance(layer, MeanOfChannels):
-                network.image_names.append("means")
-                network.calls.append(f"means({source}, {shape[0]}, {size // shape[0]}, {target});")
+            if isinstance(layer, MeanOfChannels):
+                network.call("means", source, shape[0], size // shape[0], target)
                 shape = shape[:1]
-            else:
-                assert isinstance(layer, nn.Linear)
+            elif isinstance(layer, nn.Linear):
                 shape = _write_linear(network, prefix, layer, source, target)
+            else:
+                shape = _write_convolution(network, prefix, layer, shape, source, target)
             source = target
             network.n_outputs = math.prod(shape)
             if target != "y":
@@ -197,10 +196,6 @@ def _is_plain(step: nn.Module) -> bool:
 _STEPS = (nn.Linear, nn.Flatten, PooledConvolution, Keep, AddKept, MeanOfChannels)
 
 
-def _is_padded(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.padding != (0, 0)
-
-
 def _is_unitwise(layer: nn.Module) -> bool:
     return type(layer) in _ACTIVATIONS and getattr(layer, "approximate", "none") == "none"
 
@@ -218,36 +213,38 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 
 
 def _write_activation(network: CNetwork, layer: nn.Module, where: str, size: int) -> None:
-    name = _ACTIVATIONS[type(layer)]
-    slope = ""
+    function, slope = f"activate_{_ACTIVATIONS[type(layer)]}", ""
     if isinstance(layer, nn.ELU):
         slope = f", {c_number(np.float32(layer.alpha))}"
     elif isinstance(layer, nn.LeakyReLU):
         slope = f", {c_number(np.float32(layer.negative_slope))}"
-    network.names.append(name)
-    network.calls.append(f"activate_{name}({where}, {size}{slope});")
-    network.lanes.append(f"activate_{name}({where}, {size} * POLICY_LANES{slope});")
+    network.calls.append(f"{function}({where}, {size}{slope});")
+    network.lanes.append(f"{function}({where}, {size} * POLICY_LANES{slope});")
 
 
 def _write_linear(
     network: CNetwork, prefix: str, layer: nn.Linear, source: str, target: str
 ) -> tuple[int, ...]:
-    weight = layer.weight.detach()
+    weight, bias = layer.weight.detach(), _bias(layer)
     rows, columns = weight.shape
-    bias = weight.new_zeros(rows) if layer.bias is None else layer.bias.detach()
     if int(weight.count_nonzero()) <= SPARSE_BELOW * weight.numel():
-        function = f"sparse_{_write_slices(network, prefix, weight)}"
+        cut, (bits, type_) = slices(weight), _index(columns)
+        function = f"sparse_{bits}"
         arguments = f"{prefix}_values, {prefix}_columns, {prefix}_lengths, {prefix}_bias, {rows}"
+        network.arrays += [
+            c_array(f"{prefix}_values", cut.values),
+            c_array(f"{prefix}_columns", cut.columns, type_),
+            c_array(f"{prefix}_lengths", cut.lengths, "unsigned int"),
+        ]
         network.n_sparse += int(weight.count_nonzero())
         bias = torch.cat([bias, bias.new_zeros(whole_slices(rows) - rows)])
     else:
-        network.arrays.append(c_array(f"{prefix}_weights", weight.T))
         function = "dense"
-        network.n_dense += weight.numel()
         arguments = f"{prefix}_weights, {prefix}_bias, {columns}, {rows}"
+        network.arrays.append(c_array(f"{prefix}_weights", weight.T))
+        network.n_dense += weight.numel()
     network.arrays.append(c_array(f"{prefix}_bias", bias))
-    network.names += [function, f"{function}_lanes"]
-    network.calls.append(f"{function}({arguments}, {source}, {target});")
+    network.call(function, arguments, source, target)
     network.lanes.append(f"{function}_lanes({arguments}, {source}, {target});")
     return (rows,)
 
@@ -255,119 +252,69 @@ def _write_linear(
 def _write_convolution(
     network: CNetwork,
     prefix: str,
-    layer: nn.Conv2d,
-    shape: tuple[int, ...],
-    source: str,
-    target: str,
-) -> tuple[int, ...]:
-    channels, height, width = shape
-    weight = layer.weight.detach()
-    rows, _, tall, wide = weight.shape
-    bias = weight.new_zeros(rows) if layer.bias is None else layer.bias.detach()
-    step_y, step_x = layer.stride
-    out_height, out_width = (height - tall) // step_y + 1, (width - wide) // step_x + 1
-    taps = np.arange(channels * height * width).reshape(shape)[:, :tall, :wide].ravel()
-    kept = (_kept(row.flatten(), taps) for row in weight)
-    bits = _write_rows(network, prefix, kept, channels * height * width)
-    network.arrays.append(c_array(f"{prefix}_bias", bias))
-    network.names.append(f"convolve_{bits}")
-    network.flat = False
-    network.calls.append(
-        f"convolve_{bits}({prefix}_values, {prefix}_columns, {prefix}_starts, {prefix}_bias,"
-        f" {rows}, {out_height}, {out_width}, {step_y * width}, {step_x}, {source}, {target});"
-    )
-    return (rows, out_height, out_width)
-
-
-def _write_framed(
-    network: CNetwork,
-    prefix: str,
     layer: nn.Module,
     shape: tuple[int, ...],
     source: str,
     target: str,
 ) -> tuple[int, ...]:
-    """A convolution with padding: of an image in a frame of zeros, then pooled or not."""
-    kernel, stride, padding = 1, 1, 0
+    """A convolution; one with padding of an image in a frame of zeros, then pooled or not."""
+    pool: Any = None
     if isinstance(layer, PooledConvolution):
-        pool: Any = layer.pool
-        kernel, stride, padding = pool.kernel_size, pool.stride, pool.padding
-        layer = layer.convolution
+        layer, pool = layer.convolution, layer.pool
     assert isinstance(layer, nn.Conv2d)
-    channels, height, width = shape
     top, left = (int(n) for n in layer.padding)
-    framed = (channels, height + 2 * top, width + 2 * left)
-    pitch, size = framed[2], math.prod(framed) + POSITIONS
-    network.flat = False
-    network.needs("framed", size)
-    network.image_names.append("frame")
-    network.calls.append(
-        f"frame({source}, {channels}, {height}, {width}, {top}, {left}, {size}, framed);"
-    )
-    if layer.stride != (1, 1):
-        return _write_convolution(network, prefix, layer, framed, "framed", target)
-    weight = layer.weight.detach()
-    rows, _, tall, wide = weight.shape
-    bias = weight.new_zeros(rows) if layer.bias is None else layer.bias.detach()
-    height, width = framed[1] - tall + 1, framed[2] - wide + 1
+    step_y, step_x = layer.stride
+    is_framed = pool is not None or (top, left) != (0, 0)
+    if is_framed:
+        channels, height, width = shape
+        shape = (channels, height + 2 * top, width + 2 * left)
+        size = math.prod(shape) + POSITIONS
+        network.needs("framed", size)
+        network.call("frame", source, channels, height, width, top, left, size, "framed")
+        source = "framed"
+    rows, _, tall, wide = layer.weight.shape
+    pitch = shape[2]
+    height, width = (shape[1] - tall) // step_y + 1, (pitch - wide) // step_x + 1
+    bits, arguments = _write_kernels(network, prefix, layer, shape)
+    if not is_framed or layer.stride != (1, 1):
+        steps = f"{step_y * pitch}, {step_x}"
+        network.call(f"convolve_{bits}", arguments, height, width, steps, source, target)
+        return (rows, height, width)
+    kernel, stride, padding = 1, 1, 0
+    if pool is not None:
+        kernel, stride, padding = pool.kernel_size, pool.stride, pool.padding
     network.needs("channel", (height + 1) * pitch + POSITIONS)
-    taps = np.arange(math.prod(framed)).reshape(framed)[:, :tall, :wide].ravel()
-    kept = (_kept(row.flatten(), taps) for row in weight)
-    bits = _write_rows(network, prefix, kept, math.prod(framed))
-    network.arrays.append(c_array(f"{prefix}_bias", bias))
-    network.image_names += ["pool", f"convolve_framed_{bits}"]
-    network.calls.append(
-        f"convolve_framed_{bits}({prefix}_values, {prefix}_columns, {prefix}_starts,"
-        f" {prefix}_bias, {rows}, {height}, {width}, {pitch}, {kernel}, {stride}, {padding},"
-        f" framed, channel, {target});"
-    )
-    return (
-        rows,
-        (height + 2 * padding - kernel) // stride + 1,
-        (width + 2 * padding - kernel) // stride + 1,
-    )
+    pooling = f"{height}, {width}, {pitch}, {kernel}, {stride}, {padding}"
+    network.call(f"convolve_framed_{bits}", arguments, pooling, source, "channel", target)
+    height, width = ((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
+    return (rows, height, width)
 
 
-def _write_residual(network: CNetwork, step: nn.Module, source: str, size: int) -> None:
-    name = "keep" if isinstance(step, Keep) else "add"
-    network.needs("kept", size)
-    network.image_names.append(name)
-    network.calls.append(f"{name}({source}, {size}, kept);")
-
-
-def _write_slices(network: CNetwork, prefix: str, weight: Tensor) -> int:
-    """Write kept weights slice by slice; return the bits of an index."""
-    cut = slices(weight)
-    bits = _bits(weight.shape[1])
+def _write_kernels(
+    network: CNetwork, prefix: str, layer: nn.Conv2d, shape: tuple[int, ...]
+) -> tuple[int, str]:
+    """Write kept weights row by row; return the bits of an index, and what loops take first."""
+    rows, _, tall, wide = layer.weight.shape
+    weight = layer.weight.detach().flatten(1)
+    taps = np.arange(math.prod(shape)).reshape(shape)[:, :tall, :wide].ravel()
+    bits, type_ = _index(math.prod(shape))
+    row, column = weight.nonzero(as_tuple=True)
+    starts = np.cumsum([0, *weight.count_nonzero(dim=1).tolist()])
     network.arrays += [
-        c_array(f"{prefix}_values", cut.values),
-        c_array(f"{prefix}_columns", cut.columns, _TYPES[bits]),
-        c_array(f"{prefix}_lengths", cut.lengths, "unsigned int"),
-    ]
-    return bits
-
-
-def _bits(n_columns: int) -> int:
-    return 8 if n_columns <= 2**8 else 16 if n_columns <= 2**16 else 32
-
-
-_Row = tuple[Tensor, NDArray[np.int64]]
-
-
-def _kept(row: Tensor, positions: NDArray[np.int64]) -> _Row:
-    there = row.nonzero().flatten()
-    return row[there], positions[there.numpy()]
-
-
-def _write_rows(network: CNetwork, prefix: str, rows: Iterable[_Row], n_columns: int) -> int:
-    """Write kept weights row by row; return the bits of an index."""
-    kept = list(rows)
-    bits = _bits(n_columns)
-    starts = np.cumsum([0, *(len(values) for values, _ in kept)])
-    columns = np.concatenate([positions for _, positions in kept])
-    network.arrays += [
-        c_array(f"{prefix}_values", torch.cat([values for values, _ in kept])),
-        c_array(f"{prefix}_columns", columns, _TYPES[bits]),
+        c_array(f"{prefix}_values", weight[row, column]),
+        c_array(f"{prefix}_columns", taps[column.numpy()], type_),
         c_array(f"{prefix}_starts", starts, "unsigned int"),
+        c_array(f"{prefix}_bias", _bias(layer)),
     ]
-    return bits
+    names = ", ".join(f"{prefix}_{part}" for part in ("values", "columns", "starts", "bias"))
+    return bits, f"{names}, {rows}"
+
+
+def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:
+    none = layer.weight.new_zeros(len(layer.weight))
+    return none if layer.bias is None else layer.bias.detach()
+
+
+def _index(n_columns: int) -> tuple[int, str]:
+    """Bits and C type of an index of so many columns."""
+    return next((bits, type_) for bits, type_ in INDEX_TYPES.items() if n_columns <= 2**bits)

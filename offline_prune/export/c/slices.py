@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from offline_prune.compaction import fill_layer
+
 __all__ = ["SLICE", "Slices", "longest_rows_first", "slices", "whole_slices"]
 
 SLICE = 8
@@ -87,9 +89,6 @@ def longest_rows_first(
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    layer.register_parameter(
-        "bias", None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-    )
+    layer = nn.Linear(1, 1, device="meta")
+    fill_layer(layer, weight.detach(), None if bias is None else bias.detach())
     return layer
