@@ -41,6 +41,8 @@ __all__ = ["PLAIN_OWNERS", "ActingPolicy", "acting_head", "acting_policy"]
 PLAIN_OWNERS = (CategoricalPolicy, DeterministicPolicy, DiscreteMeanQFunction, NormalPolicy)
 """Policies and critics that are an encoder and one layer that decides on the action."""
 
+_CONTINUOUS = (DeterministicPolicy, DeterministicResidualPolicy, NormalPolicy)
+
 
 class ActingPolicy(nn.Module):
     """Observation scaler → networks → rule → action scaler, without any randomness.
@@ -141,11 +143,12 @@ def acting_policy(algo: Any) -> ActingPolicy:
     agent = Agent.of(algo)
     action_size = int(algo.impl.action_size)
     owners: list[Any] = list(acting_modules(algo).values())
-    if isinstance(owners[0], DeterministicResidualPolicy):
+    if len(owners) > 1 and isinstance(owners[0], _CONTINUOUS):
         raise UnsupportedExportError(
-            f"The policy of {type(algo).__name__} is not a function of the observation: BCQ"
-            " draws actions from its VAE and takes the one its critic likes best. Export"
-            " one of BC, CQL, IQL, TD3+BC, TD3, SAC, or a discrete algorithm."
+            f"The policy of {type(algo).__name__} is not a function of the observation that one"
+            " network computes: BCQ, BEAR and CRR draw actions and take one that their critic"
+            " likes, PLAS decodes what its actor puts out. Export one of AWAC, BC, CalQL, CQL,"
+            " DDPG, IQL, ReBRAC, SAC, TD3, TD3+BC, or a discrete algorithm."
         )
     if any(isinstance(owner, DiscreteIQNQFunction) for owner in owners):
         raise UnsupportedExportError(

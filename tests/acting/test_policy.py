@@ -24,9 +24,15 @@ from offline_prune.export import acting_policy, export_policy
 from offline_prune.masks.build import mask_from_kept
 from tests.export.agents import CONFIGS, VECTOR, built, named, prune, pruned
 from tests.ofenet.algorithms import make as make_with_ofenet
-from tests.worlds import CASES, agent, dataset
+from tests.worlds import CASES, FURTHER, agent, dataset
 
-ACTING = [case for case in CASES if not case[0].endswith("continuous") or case[1] != "bcq"]
+# Algorithms of continuous actions whose policy is more than one network.
+DRAWING = ("bcq", "bear", "crr", "plas", "plas_with_perturbation")
+ACTING = [
+    case
+    for case in (*CASES, *FURTHER)
+    if not case[0].endswith("continuous") or case[1] not in DRAWING
+]
 
 
 def check(algo, observations, tolerance=1e-6):
@@ -223,9 +229,10 @@ def test_a_network_without_any_path():
     assert widths(policy) == [1, 1, 2]
 
 
-def test_bcq_is_refused():
-    with pytest.raises(UnsupportedExportError, match="draws actions"):
-        acting_policy(agent(VECTOR, "bcq").algo)
+@pytest.mark.parametrize("algo", DRAWING)
+def test_a_policy_that_draws_actions_or_decodes_them_is_refused(algo):
+    with pytest.raises(UnsupportedExportError, match="BEAR and CRR draw actions"):
+        acting_policy(agent(VECTOR, algo).algo)
 
 
 def test_an_unbuilt_algorithm_is_refused():

@@ -93,9 +93,9 @@ def test_sparsities_spread_over_roles():
 
 
 def test_unknown_algorithms_are_refused():
-    awac = d3rlpy.algos.AWACConfig().create()
-    with pytest.raises(AlgorithmError, match="AWAC is not an algorithm"):
-        find_networks(awac)
+    unknown = d3rlpy.algos.RandomPolicyConfig().create()
+    with pytest.raises(AlgorithmError, match="RandomPolicy is not an algorithm"):
+        find_networks(unknown)
 
 
 def test_an_unbuilt_algorithm_has_no_networks():
