@@ -113,7 +113,8 @@ class CompactEngine(Engine):
             wrappers = find_optimizers(agent.algo)
             optimizers = [SwappedOptimizer(wrapper, replacements) for wrapper in wrappers]
         self._keep_small(pruned)
-        return [self._longer_steps(mask, kept, replacements), *optimizers, self._surgery]
+        self._lengthen_steps(mask, kept, replacements)
+        return [*optimizers, self._surgery]
 
     def _in_place(self) -> Iterable[nn.Parameter]:
         return (*super()._in_place(), *(r.small for r in self._surgery.replacements))

@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.changes import Change, change
-from offline_prune.engines.step_factors import StepFactors
+from offline_prune.engines.step_factors import lengthen_steps
 from offline_prune.engines.zeros import check_fits, hold_at_zero
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
@@ -162,12 +162,12 @@ class Engine(ABC):
         if hook:
             self._handles.append(hold_at_zero(parameter, pruned))
 
-    def _longer_steps(
+    def _lengthen_steps(
         self, mask: Mask, kept: Mapping[str, Tensor], replacements: Iterable[Replacement] = ()
-    ) -> StepFactors:
+    ) -> None:
         """Step as far as the parameterization says, where these entries are kept."""
-        factors = self._parameterization.step_factors(kept, mask.roles)
-        return StepFactors.of(self._agent.algo, self._agent.weights, factors, replacements)
+        agent, factors = self._agent, self._parameterization.step_factors(kept, mask.roles)
+        self._handles += lengthen_steps(agent.algo, agent.weights, factors, replacements)
 
     def _in_place(self) -> Iterable[nn.Parameter]:
         """The parameters that the algorithm's modules must still have."""

@@ -30,4 +30,5 @@ class MaskedEngine(Engine):
             self._keep(name, weights[name], pruned)
             if name in targets:
                 self._keep(name, targets[name], pruned, is_target=True)
-        return [self._longer_steps(mask, mask.connected)]
+        self._lengthen_steps(mask, mask.connected)
+        return []

@@ -114,7 +114,7 @@ class RegrowingEngine(Engine):
             self._keep(name, weights[name], entries, hook=not any_step)
             if name in targets:
                 self._keep(name, targets[name], entries, is_target=True)
-        steps = self._longer_steps(mask, mask.nominal)
+        self._lengthen_steps(mask, mask.nominal)
         if any_step:
             for wrapper in find_optimizers(self._agent.algo):
                 stepped = {id(p) for group in wrapper.optim.param_groups for p in group["params"]}
@@ -122,7 +122,7 @@ class RegrowingEngine(Engine):
                 if named:
                     hook = self._mask_after_step(named)
                     self._handles.append(wrapper.optim.register_step_post_hook(hook))
-        return [steps]
+        return []
 
     def _mask_after_step(
         self, pruned: dict[str, tuple[nn.Parameter, Tensor]]

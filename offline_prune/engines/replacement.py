@@ -57,7 +57,9 @@ class Surgery:
         layers = [layer.module for stage in chain.stages for layer in stage.layers]
         for module, packings in zip(layers, dense_packings(chain, live), strict=True):
             for name, packing in zip(("weight", "bias"), packings, strict=True):
-                self._set(module, name, self._replace(packing, trained=trained).small)
+                small = nn.Parameter(packing.pack(packing.originals), requires_grad=trained)
+                self.replacements.append(Replacement(small, packing))
+                self._set(module, name, small)
             _refresh_sizes(module)
 
     def make_sparse(
@@ -97,11 +99,6 @@ class Surgery:
             replacement.packing.unpack(replacement.small, replacement.packing.originals)
         self._before.clear()
         self.replacements.clear()
-
-    def _replace(self, packing: Packing, *, trained: bool) -> Replacement:
-        small = nn.Parameter(packing.pack(packing.originals), requires_grad=trained)
-        self.replacements.append(Replacement(small, packing))
-        return self.replacements[-1]
 
     def _set(self, module: nn.Module, name: str, value: Any) -> None:
         self._before.append((module, name, getattr(module, name)))

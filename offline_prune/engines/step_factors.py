@@ -14,10 +14,15 @@ from offline_prune.engines.optimizers import find_optimizers
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
 
-__all__ = ["StepFactors"]
+__all__ = ["lengthen_steps"]
 
 
-class StepFactors:
+def lengthen_steps(
+    algo: Any,
+    weights: Mapping[str, nn.Parameter],
+    factors: Mapping[str, Tensor],
+    replacements: Iterable[Replacement] = (),
+) -> list[RemovableHandle]:
     """Multiply every optimizer step of some parameters by a factor an entry.
 
     Formula: ``w ← w_old + s ⊙ (w_new − w_old)`` right after the optimizer's step, before a
@@ -26,60 +31,39 @@ class StepFactors:
     schedule η follows; the optimizer itself, its parameter groups and its moments stay
     d3rlpy's, and so do the files it writes. Where s is 1 the step is the optimizer's own,
     bit for bit.
+
+    Args:
+        algo: A built d3rlpy algorithm.
+        weights: Weight name → parameter, in its original shape.
+        factors: Weight name → factor, broadcastable to the weight's shape. Weights
+            that are not named, and biases, keep their steps.
+        replacements: Small parameters that are stepped in the place of originals.
+
+    Returns:
+        The hooks of its optimizers.
     """
-
-    def __init__(self, handles: Iterable[RemovableHandle] = ()) -> None:
-        """Own hooks."""
-        self._handles = list(handles)
-
-    @classmethod
-    def of(
-        cls,
-        algo: Any,
-        weights: Mapping[str, nn.Parameter],
-        factors: Mapping[str, Tensor],
-        replacements: Iterable[Replacement] = (),
-    ) -> StepFactors:
-        """Hook the optimizers of an algorithm.
-
-        Args:
-            algo: A built d3rlpy algorithm.
-            weights: Weight name → parameter, in its original shape.
-            factors: Weight name → factor, broadcastable to the weight's shape. Weights
-                that are not named, and biases, keep their steps.
-            replacements: Small parameters that are stepped in the place of originals.
-
-        Returns:
-            What was hooked, to be undone.
-        """
-        by_original = {
-            id(weights[name]): factor.to(weights[name]).expand_as(weights[name])
-            for name, factor in factors.items()
-        }
-        chosen = {
-            id(r.small): r.packing.pack(
-                [
-                    by_original.get(id(o), torch.ones_like(o, requires_grad=False))
-                    for o in r.packing.originals
-                ]
-            )
-            for r in replacements
-            if any(id(o) in by_original for o in r.packing.originals)
-        }
-        handles: list[RemovableHandle] = []
-        for wrapper in find_optimizers(algo):
-            stepped = [p for group in wrapper.optim.param_groups for p in group["params"]]
-            found = {id(p): chosen.get(id(p), by_original.get(id(p))) for p in stepped}
-            longer = [(p, s) for p in stepped if (s := found[id(p)]) is not None]
-            if longer:
-                handles.extend(_lengthen(wrapper.optim, longer))
-        return cls(handles)
-
-    def undo(self) -> None:
-        """Take the hooks away."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+    by_original = {
+        id(weights[name]): factor.to(weights[name]).expand_as(weights[name])
+        for name, factor in factors.items()
+    }
+    chosen = {
+        id(r.small): r.packing.pack(
+            [
+                by_original.get(id(o), torch.ones_like(o, requires_grad=False))
+                for o in r.packing.originals
+            ]
+        )
+        for r in replacements
+        if any(id(o) in by_original for o in r.packing.originals)
+    }
+    handles: list[RemovableHandle] = []
+    for wrapper in find_optimizers(algo):
+        stepped = [p for group in wrapper.optim.param_groups for p in group["params"]]
+        found = {id(p): chosen.get(id(p), by_original.get(id(p))) for p in stepped}
+        longer = [(p, s) for p in stepped if (s := found[id(p)]) is not None]
+        if longer:
+            handles.extend(_lengthen(wrapper.optim, longer))
+    return handles
 
 
 def _lengthen(

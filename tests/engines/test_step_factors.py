@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from offline_prune import prune
-from offline_prune.engines.step_factors import StepFactors
+from offline_prune.engines.step_factors import lengthen_steps
 from tests.engines.test_compact import OPTIMIZERS
 from tests.worlds import agent, dataset, params
 
@@ -24,8 +24,8 @@ def stepped(optimizer, rate, factor=None):
     if factor is not None:
         subject = agent(VECTOR, "bc").algo
         subject.impl.modules.optim._optim = wrapper.optim  # of another module
-        hooked = StepFactors.of(subject, {"weight": module.weight}, {"weight": factor})
-        assert len(hooked._handles) == 2
+        hooked = lengthen_steps(subject, {"weight": module.weight}, {"weight": factor})
+        assert len(hooked) == 2
     for i in range(20):
         torch.manual_seed(i)
         wrapper.zero_grad()
