@@ -14,6 +14,7 @@ from offline_prune.agents.network import is_prunable
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.compaction.unit_removal import read_units, remove_units
 from offline_prune.encoders.impala import ImpalaEncoder
+from offline_prune.masks.connectivity import unit_mask
 
 __all__ = ["WholeEncoderWarning", "remove_unread_units"]
 
@@ -45,8 +46,10 @@ def remove_unread_units(
     """
     if not _keeps_units_apart(network, encoder):
         return
-    layers = {name: m for name, m in network.named_modules() if is_prunable(m)}
-    if not any(_has_empty_column(layer.weight) for layer in layers.values()):
+    weights: dict[str, Tensor] = {
+        f"{name}.weight": m.weight for name, m in network.named_modules() if is_prunable(m)
+    }
+    if all(bool(unit_mask(weight != 0).any(dim=0).all()) for weight in weights.values()):
         return
     if importlib.util.find_spec("torch_pruning") is None:
         warnings.warn(
@@ -57,16 +60,11 @@ def remove_unread_units(
             stacklevel=2,
         )
         return
-    names = {id(layer.weight): f"{name}.weight" for name, layer in layers.items()}
+    names = {id(weight): name for name, weight in weights.items()}
     network.requires_grad_(True)  # the graph of gradients is what is traced
     graph = traced_units(network, [torch.zeros(2, *shape)], heads, names)
     network.requires_grad_(False)
-    weights = {f"{name}.weight": layer.weight for name, layer in layers.items()}
     remove_units(network, graph, read_units(graph, weights))
-
-
-def _has_empty_column(weight: Tensor) -> bool:
-    return not bool((weight != 0).transpose(0, 1).flatten(1).any(dim=1).all())
 
 
 def _keeps_units_apart(network: nn.Module, encoder: nn.Module) -> bool:

@@ -18,8 +18,7 @@ def feature_blocks(ofenet: OFENet) -> dict[str, list[DenseBlock]]:
     Returns:
         ``"state_branch"`` and ``"state_action_branch"`` → blocks, in order.
     """
-    names = ("state_branch", "state_action_branch")
-    branches = {name: getattr(ofenet, name) for name in names}
+    branches = {n: getattr(ofenet, n) for n in ("state_branch", "state_action_branch")}
     return {name: list(net.blocks) for name, net in branches.items() if net is not None}
 
 

@@ -45,9 +45,7 @@ def _preserved(impl: Any) -> Iterator[None]:
     torch_modules = list(modules.get_torch_modules().values())
     training = [(m, m.training) for top in torch_modules for m in top.modules()]
     buffers = [(b, b.clone()) for top in torch_modules for b in top.buffers()]
-    duals = {
-        field.name: None for field in dataclasses.fields(modules) if field.name in _DUAL_OPTIMIZERS
-    }
+    duals = {name: None for name in _DUAL_OPTIMIZERS if hasattr(modules, name)}
     cuda = [impl.device] if impl.device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda):
         impl._modules = dataclasses.replace(modules, **duals)

@@ -218,15 +218,10 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
                     f"The {role} of {type(algo).__name__} has no layers to prune. If an"
                     " engine holds it in a compact form, call engine.detach() first."
                 )
-            targets: dict[str, nn.Parameter] = {}
-            for prefix, target in pairs.items():
-                if target:
-                    twins = dict(tops[target].named_parameters())
-                    targets |= {
-                        name: twins[name.removeprefix(f"{prefix}.")]
-                        for name in weights
-                        if name.startswith(f"{prefix}.")
-                    }
+            twins = _prunable(
+                {name: tops[target] for name, target in pairs.items() if target}, set()
+            )
+            targets = {name: twins[name] for name in weights if name in twins}
             networks.append(Network(role, weights, targets, loss))
     ofenet = find_ofenet(algo)
     if ofenet is not None and ofenet.prediction is not None:

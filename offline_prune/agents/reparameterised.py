@@ -31,15 +31,13 @@ def refuse_reparameterised(modules: Iterable[tuple[str, nn.Module]]) -> None:
     for field, module in modules:
         for name, layer in module.named_modules():
             where = f"{field}.{name}".rstrip(".")
-            call = None
+            own = dict(layer.named_parameters(recurse=False))
+            calls = [call for computed_from, call in _COMPUTED.items() if computed_from in own]
             if is_parametrized(layer):
-                call = "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
-            else:
-                own = dict(layer.named_parameters(recurse=False))
-                call = next((c for known, c in _COMPUTED.items() if known in own), None)
-            if call is not None:
+                calls = ["torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"]
+            if calls:
                 raise AlgorithmError(
                     f"The weight of {where} is computed from other parameters, as"
                     " torch.nn.utils.prune, weight_norm and parametrize do it. Expected plain"
-                    f" layers: call {call} first."
+                    f" layers: call {calls[0]} first."
                 )

@@ -101,23 +101,16 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
         placed, first = [], 0
         for graph, chain in members:
             if chain is not None:
-                placed.append((chain, first))
-                if target := targets.get(chain.weight_names[0]):
-                    placed.append((target, first))
+                twins = (chain, targets.get(chain.weight_names[0]))
+                placed += [(twin, first) for twin in twins if twin is not None]
             first += len(graph.layers)
         graph = merge_units(graph for graph, _ in members)
         roles = dict.fromkeys(role_of[weight.name] for weight in graph.weights)
         groups.append(UnitGroup(graph, tuple(roles), tuple(placed)))
     ofenet = find_ofenet(agent.algo)
     if ofenet is not None:
-        groups.append(
-            UnitGroup(
-                feature_units(ofenet),
-                ("features",),
-                ofenet=ofenet,
-                readers=feature_readers(agent, ofenet),
-            )
-        )
+        graph, readers = feature_units(ofenet), feature_readers(agent, ofenet)
+        groups.append(UnitGroup(graph, ("features",), ofenet=ofenet, readers=readers))
     return groups
 
 

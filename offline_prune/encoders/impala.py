@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, starmap
 
 import torch
 from d3rlpy.models import EncoderFactory, register_encoder_factory
@@ -84,12 +85,7 @@ class ImpalaTorso(nn.Module):
         """
         super().__init__()
         channels, height, width = observation_shape
-        self.stages = nn.Sequential(
-            *(
-                ImpalaStage(before, after)
-                for before, after in zip([channels, *filters[:-1]], filters, strict=True)
-            )
-        )
+        self.stages = nn.Sequential(*starmap(ImpalaStage, pairwise([channels, *filters])))
         for _ in filters:
             height, width = (height + 1) // 2, (width + 1) // 2
         self.pooled = pooled

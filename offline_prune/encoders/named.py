@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from d3rlpy.models import DefaultEncoderFactory, EncoderFactory, PixelEncoderFactory
+from d3rlpy.models import EncoderFactory, PixelEncoderFactory
 
 from offline_prune.base.arguments import whole_number
 from offline_prune.encoders.impala import ImpalaEncoderFactory
 from offline_prune.encoders.vectors import VECTOR_ENCODERS
+from offline_prune.encoders.widths import plain_factory
 from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["check_image_fits", "encoder_factory"]
@@ -70,20 +71,15 @@ def check_image_fits(factory: EncoderFactory, observation_shape: Sequence[int]) 
     Raises:
         InputError: If a convolution's kernel is larger than what reaches it.
     """
-    if len(observation_shape) != 3:
-        return
-    if isinstance(factory, DefaultEncoderFactory):
-        filters = PixelEncoderFactory().filters
-    elif isinstance(factory, PixelEncoderFactory):
-        filters = factory.filters
-    else:
+    factory = plain_factory(factory, is_image=True)
+    if len(observation_shape) != 3 or not isinstance(factory, PixelEncoderFactory):
         return
     smallest = 1
-    for _, kernel, stride in reversed(filters):
+    for _, kernel, stride in reversed(factory.filters):
         smallest = (smallest - 1) * stride + kernel
     height, width = observation_shape[1:]
     if min(height, width) < smallest:
-        kernels = ", ".join(f"{k}×{k} stride {s}" for _, k, s in filters)
+        kernels = ", ".join(f"{k}×{k} stride {s}" for _, k, s in factory.filters)
         raise InputError(
             f"Convolutions of {kernels} need images of {smallest}×{smallest} at least;"
             f" these are {height}×{width}. Choose encoder='impala', or encoder='small'"

@@ -61,8 +61,7 @@ def check_agreement(
     found = np.concatenate([found, single])
     expected = np.concatenate([expected, expected[:1]])
     if policy.discrete:
-        n_ties = _check_numbers(found, expected, policy, observations)
-        return Agreement(0.0, n_ties)
+        return Agreement(0.0, _check_numbers(found, expected, policy, observations))
     largest = float(np.abs(found.astype(np.float64) - expected).max())
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not largest <= allowed:  # a NaN is no agreement

@@ -138,11 +138,11 @@ def export_policy(
             "algo.predict returns NaN or infinite actions for some of the observations:"
             " there is nothing to export."
         )
-    agreements = []
     with written_aside(path) as aside:
         chosen.write(policy, aside, _about(algo, policy, dataset, first_action))
-        for run in chosen.open(aside, policy):
-            agreements.append(check_agreement(run, expected, policy, sample))
+        runs = chosen.open(aside, policy)
+        agreements = [check_agreement(run, expected, policy, sample) for run in runs]
+    differences = [] if policy.discrete else [a.largest_difference for a in agreements]
     if not agreements:
         warnings.warn(
             f"{path} was written but not run: there is no C compiler (cc, gcc, clang) on"
@@ -157,11 +157,7 @@ def export_policy(
         n_nonzero=policy.n_nonzero,
         n_exported=sum(p.numel() for p in policy.parameters() if p.dim() > 1),
         n_checked=len(sample) if agreements else 0,
-        largest_difference=(
-            max(a.largest_difference for a in agreements)
-            if agreements and not policy.discrete
-            else None
-        ),
+        largest_difference=max(differences, default=None),
         n_ties=max((a.n_ties for a in agreements), default=0),
         first_action=first_action,
     )

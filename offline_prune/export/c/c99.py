@@ -87,11 +87,9 @@ def _comment(
     floats = max(network.n_floats for network in networks)
     floats += math.prod(policy.observation_shape)
     shape = " x ".join(map(str, policy.observation_shape))
-    batch = (
-        f"blocks of {lanes} observations, feature by feature"
-        if lanes is not None
-        else "one observation after another"
-    )
+    batch = "one observation after another"
+    if lanes is not None:
+        batch = f"blocks of {lanes} observations, feature by feature"
     lines = [
         "The acting policy of an agent, written by offline_prune.",
         "",
@@ -109,9 +107,8 @@ def _comment(
 
 def _lanes(networks: list[CNetwork]) -> int:
     """Observations of a block."""
-    n_dense = sum(network.n_dense for network in networks)
-    n_sparse = sum(network.n_sparse for network in networks)
-    return SPARSE_LANES if n_sparse > n_dense else DENSE_LANES
+    balance = sum(network.n_sparse - network.n_dense for network in networks)
+    return SPARSE_LANES if balance > 0 else DENSE_LANES
 
 
 def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
@@ -231,10 +228,8 @@ def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[st
 def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
     # Sparse loops write whole slices; the next network's outputs go over what is beyond.
     n_outputs = sum(network.n_outputs for network in networks) + SLICE - 1
-    head, end = (
-        "void policy_act(const float *observation, float *action)",
-        "decide(outputs, action)",
-    )
+    head = "void policy_act(const float *observation, float *action)"
+    end = "decide(outputs, action)"
     if policy.discrete:
         head, end = "int policy_act(const float *observation)", "return decide(outputs)"
     calls = "\n".join(f"    {call}" for call in _network_calls(networks, "", ""))

@@ -138,19 +138,15 @@ def c_array(name: str, values: Tensor | NDArray[np.integer], type_: str = "float
         The definition.
     """
     if isinstance(values, Tensor):
-        words = [_short(v) for v in values.flatten().numpy()] or ["0"]
+        words = [c_number(value) for value in values.flatten().numpy()]
+        words = ["0" if word == "0.0f" else word for word in words]  # many, in a dense layer
     else:
-        words = [str(int(v)) for v in values.ravel()] or ["0"]
+        words = [str(int(value)) for value in values.ravel()]
+    words = words or ["0"]
     per_line = 8 if type_ == "float" else 16
     lines = [", ".join(words[i : i + per_line]) for i in range(0, len(words), per_line)]
     body = ",\n    ".join(lines)
     return f"static const {type_} {name}[{len(words)}] = {{\n    {body}\n}};\n"
-
-
-def _short(value: np.float32) -> str:
-    """A number of an array: a layer stored dense has many zeros."""
-    word = c_number(value)
-    return "0" if word == "0.0f" else word
 
 
 def c_number(value: np.float32) -> str:
