@@ -44,18 +44,17 @@ class Part:
     acts: bool = True
 
 
-def _actor_critic(*, policy_target: bool) -> tuple[Part, ...]:
-    targets = ("targ_policy",) if policy_target else ()
+def _actor_critic(*, policy_target: bool, critic_acts: bool = False) -> tuple[Part, ...]:
+    loss = losses.continuous_critic_loss
     return (
-        Part("actor", ("policy",), targets, losses.actor_loss),
-        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss, acts=False),
+        Part("actor", ("policy",), ("targ_policy",) if policy_target else (), losses.actor_loss),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), loss, acts=critic_acts),
     )
 
 
 _VAE = ("vae_encoder", "vae_decoder")
 _LATENT_ACTOR = (
-    Part("actor", ("policy",), ("targ_policy",), losses.actor_loss),
-    Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss, acts=False),
+    *_actor_critic(policy_target=True),
     Part("imitator", _VAE, (), losses.vae_loss),
 )
 _IMITATION = (Part("actor", ("imitator",), (), losses.behavior_cloning_loss),)
@@ -72,10 +71,8 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     "AWACConfig": _actor_critic(policy_target=False),
     "CQLConfig": _actor_critic(policy_target=False),
     "CalQLConfig": _actor_critic(policy_target=False),
-    "CRRConfig": (  # draws actions and takes one by its critic's odds
-        Part("actor", ("policy",), ("targ_policy",), losses.actor_loss),
-        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
-    ),
+    # It draws actions and takes one by its critic's odds.
+    "CRRConfig": _actor_critic(policy_target=True, critic_acts=True),
     "IQLConfig": (
         *_actor_critic(policy_target=False),
         Part("value", ("value_func",), (), losses.continuous_critic_loss, acts=False),
@@ -91,8 +88,7 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
         Part("perturbation", ("perturbation",), ("targ_perturbation",), losses.actor_loss),
     ),
     "BEARConfig": (
-        Part("actor", ("policy",), (), losses.actor_loss),
-        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.continuous_critic_loss),
+        *_actor_critic(policy_target=False, critic_acts=True),
         Part("imitator", _VAE, (), losses.bear_vae_loss, acts=False),
     ),
     "DiscreteSACConfig": (

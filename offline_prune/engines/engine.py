@@ -162,6 +162,14 @@ class Engine(ABC):
         if hook:
             self._handles.append(hold_at_zero(parameter, pruned))
 
+    def _keep_all(self, pruned: Mapping[str, Tensor], *, hook: bool = True) -> None:
+        """Keep pruned entries of weights in their original shapes, and of their twins."""
+        weights, targets = self._agent.weights, self._agent.targets
+        for name, entries in pruned.items():
+            self._keep(name, weights[name], entries, hook=hook)
+            if name in targets:
+                self._keep(name, targets[name], entries, is_target=True)
+
     def _lengthen_steps(
         self, mask: Mask, kept: Mapping[str, Tensor], replacements: Iterable[Replacement] = ()
     ) -> None:

@@ -25,10 +25,6 @@ class MaskedEngine(Engine):
 
     def _hold(self, mask: Mask) -> list[Change]:
         impose(self._agent, mask)
-        weights, targets = self._agent.weights, self._agent.targets
-        for name, pruned in pruned_entries(self._agent, mask.connected).items():
-            self._keep(name, weights[name], pruned)
-            if name in targets:
-                self._keep(name, targets[name], pruned, is_target=True)
+        self._keep_all(pruned_entries(self._agent, mask.connected))
         self._lengthen_steps(mask, mask.connected)
         return []

@@ -101,7 +101,7 @@ class RegrowingEngine(Engine):
         return dict(self._gradients)
 
     def _hold(self, mask: Mask) -> list[Change]:
-        weights, targets = self._agent.weights, self._agent.targets
+        weights = self._agent.weights
         any_step = self._regrowth == "any_step"
         pruned = pruned_entries(self._agent, mask.nominal)
         zero(self._agent, pruned, moments=not any_step)  # else the optimizer goes on with them
@@ -110,10 +110,7 @@ class RegrowingEngine(Engine):
         if not any_step:
             for name, weight in weights.items():
                 self._handles.append(hook_gradient(weight, self._note_gradient(name)))
-        for name, entries in pruned.items():
-            self._keep(name, weights[name], entries, hook=not any_step)
-            if name in targets:
-                self._keep(name, targets[name], entries, is_target=True)
+        self._keep_all(pruned, hook=not any_step)
         self._lengthen_steps(mask, mask.nominal)
         if any_step:
             for wrapper in find_optimizers(self._agent.algo):
