@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.topology import Chain
-from offline_prune.masks.live import columns_of
+from offline_prune.masks.connectivity import columns_of
 
 __all__ = ["Packing", "dense_packings", "sparse_packing"]
 
@@ -72,7 +72,7 @@ def dense_packings(chain: Chain, live: Mapping[str, Tensor]) -> list[tuple[Packi
     packings = []
     before: Tensor | None = None
     for stage in chain.stages:
-        columns = columns_of(stage, before)
+        columns = columns_of(stage, before, stage.layers[0].module.weight.shape[1])
         for layer in stage.layers:
             units = _at_least_one(live[layer.name])
             weight, bias = layer.module.weight, layer.module.bias
@@ -110,7 +110,7 @@ def sparse_packing(
     masks = []
     before: Tensor | None = None
     for stage in chain.stages:
-        columns = columns_of(stage, before)
+        columns = columns_of(stage, before, connected[stage.layers[0].name].shape[1])
         rows = [connected[layer.name][live[layer.name]][:, columns] for layer in stage.layers]
         masks.append(torch.cat(rows))
         before = live[stage.layers[0].name]

@@ -68,34 +68,15 @@ def make_engine(name: str, agent: Agent, parameterization: Parameterization = ST
     return ENGINES[name](agent, parameterization=parameterization)
 
 
-_KEEPING_UNITS: dict[str, Callable[..., Engine]] = {
-    "auto": partial(CompactEngine, keep_units=True),
-    "masked": RegrowingEngine,
-    "compact": partial(CompactEngine, kernels="dense", keep_units=True),
-    "sparse": partial(CompactEngine, kernels="sparse", keep_units=True),
-}
-
-
 def make_following_engine(
     name: str, agent: Agent, parameterization: Parameterization = STANDARD
 ) -> FollowingEngine:
     """Make an engine for a mask that may change during training.
 
-    Args:
-        name: A key of :data:`ENGINES`.
-        agent: The agent to hold.
-        parameterization: How far the optimizers step in layers that lose weights.
-
-    Returns:
-        The engine, nothing attached.
-
-    Raises:
-        UnknownNameError: If there is no such engine.
-        EngineError: If it cannot run here.
+    As :func:`make_engine`, which names arguments and errors.
     """
-    return FollowingEngine(
-        agent,
-        make_engine(name, agent, parameterization),
-        _KEEPING_UNITS[name](agent, parameterization=parameterization),
-        parameterization,
-    )
+    gone_for_good = make_engine(name, agent, parameterization)
+    may_return: Engine = RegrowingEngine(agent, parameterization=parameterization)
+    if name != "masked":
+        may_return = ENGINES[name](agent, parameterization=parameterization, keep_units=True)
+    return FollowingEngine(agent, gone_for_good, may_return, parameterization)

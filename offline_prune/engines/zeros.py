@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.topology import Chain
 from offline_prune.compaction import fold_constant_units
 from offline_prune.engines.optimizers import find_optimizers, is_moment
 from offline_prune.errors import MaskError
@@ -40,9 +38,11 @@ def impose(agent: Agent, mask: Mask) -> None:
     fold_constant_units(agent.target_chains, mask.nominal)
     zero(agent, pruned_entries(agent, mask.connected))
     live = live_units(agent.chains, mask.connected)
-    states = [wrapper.optim.state for wrapper in find_optimizers(agent.algo)]
-    _zero_dead_biases(agent.chains, live, states)
-    _zero_dead_biases(agent.target_chains, live, states)
+    # Nobody reads dead units any more: their biases are zero too.
+    for chain in (*agent.chains, *agent.target_chains):
+        for layer in (layer for stage in chain.stages for layer in stage.layers):
+            if layer.name in live and layer.module.bias is not None:
+                _zero_entries(agent, layer.module.bias, ~live[layer.name])
 
 
 def check_fits(agent: Agent, mask: Mask) -> None:
@@ -132,33 +132,24 @@ def zero(agent: Agent, pruned: Mapping[str, Tensor], *, moments: bool = True) ->
         pruned: Weight name → boolean of its shape, true = pruned.
         moments: Whether gradients and moments too.
     """
-    states = [wrapper.optim.state for wrapper in find_optimizers(agent.algo)]
     weights, targets = agent.weights, agent.targets
     for name, entries in pruned.items():
-        weight = weights[name]
-        tensors: list[Tensor | None] = [weight, targets.get(name)]
-        if moments:
-            tensors.append(weight.grad)
-        for state in states if moments else ():
-            # .get: looking a weight up must not create a state for it.
-            tensors += [m for m in state.get(weight, {}).values() if is_moment(m, weight)]
-        for tensor in tensors:
-            if tensor is not None:
-                tensor.masked_fill_(entries, 0.0)
+        _zero_entries(agent, weights[name], entries, moments=moments)
+        if name in targets:
+            targets[name].masked_fill_(entries, 0.0)
 
 
 @torch.no_grad()
-def _zero_dead_biases(
-    chains: Iterable[Chain], live: Mapping[str, Tensor], states: Iterable[Mapping[Tensor, Any]]
+def _zero_entries(
+    agent: Agent, parameter: Tensor, entries: Tensor, *, moments: bool = True
 ) -> None:
-    """Set the biases of dead units to zero, their moments too; nobody reads those units."""
-    layers = [layer for chain in chains for stage in chain.stages for layer in stage.layers]
-    for layer in layers:
-        units, bias = live.get(layer.name), layer.module.bias
-        if units is None or bias is None:
-            continue
-        dead = ~units.to(bias.device)
-        found = [m for state in states for m in state.get(bias, {}).values() if is_moment(m, bias)]
-        for tensor in (bias, bias.grad, *found):
-            if tensor is not None:
-                tensor[dead] = 0.0
+    tensors: list[Tensor | None] = [parameter]
+    if moments:
+        tensors.append(parameter.grad)
+        for wrapper in find_optimizers(agent.algo):
+            # .get: looking a parameter up must not create a state for it.
+            state = wrapper.optim.state.get(parameter, {})
+            tensors += [m for m in state.values() if is_moment(m, parameter)]
+    for tensor in tensors:
+        if tensor is not None:
+            tensor.masked_fill_(entries.to(tensor.device), 0.0)

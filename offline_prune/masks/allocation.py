@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -24,68 +26,16 @@ from offline_prune.masks.floor import Floor
 __all__ = [
     "ALLOCATIONS",
     "Allocation",
+    "ByDensity",
     "Rule",
     "allocate",
     "check_sparsity",
     "erk_densities",
-    "final_densities",
-    "fixes_densities",
     "is_constant_fan_in",
     "keep_highest",
     "kept_count",
     "make_allocation",
 ]
-
-
-def final_densities(
-    shapes: Mapping[str, Mapping[str, tuple[int, ...]]],
-    sparsity: Mapping[str, float],
-    allocation: Allocation,
-) -> dict[str, float]:
-    """Layer densities of an allocation that does not look at scores.
-
-    Args:
-        shapes: Role → weight name → shape.
-        sparsity: Role → sparsity in [0, 1).
-        allocation: ``"uniform"``, ``"erk"``, or the density of every layer by weight name.
-
-    Returns:
-        Weight name → density in [0, 1].
-
-    Raises:
-        UnknownNameError: If the allocation fixes no layer densities.
-    """
-    if isinstance(allocation, Mapping):
-        return dict(allocation)
-    if not fixes_densities(allocation):
-        raise UnknownNameError("allocation of fixed layer densities", allocation, _FIXED)
-    found: dict[str, float] = {}
-    for role, layers in shapes.items():
-        if make_allocation(allocation) is _erk:
-            found |= erk_densities(layers, sparsity[role])
-        else:
-            found |= dict.fromkeys(layers, 1.0 - sparsity[role])
-    return found
-
-
-def fixes_densities(allocation: Allocation) -> bool:
-    """Whether an allocation is its layers' densities, and nothing else.
-
-    Args:
-        allocation: As in :func:`allocate`.
-
-    Returns:
-        True for ``"uniform"``, ``"erk"`` and given densities.
-
-    Raises:
-        InputError: If there is no such allocation.
-    """
-    if isinstance(allocation, Mapping):
-        return True
-    return make_allocation(allocation) in [ALLOCATIONS[name] for name in _FIXED]
-
-
-_FIXED = ("erk", "uniform")
 
 
 def is_constant_fan_in(allocation: Allocation) -> bool:
@@ -100,8 +50,6 @@ def is_constant_fan_in(allocation: Allocation) -> bool:
     Raises:
         InputError: If there is no such allocation.
     """
-    if isinstance(allocation, Mapping):
-        return False
     return isinstance(make_allocation(allocation), ConstantFanIn)
 
 
@@ -128,14 +76,27 @@ def _whole_counts(
     return counts
 
 
-def _by_densities(
-    scores: Mapping[str, Tensor], densities: Mapping[str, float], sparsity: float
-) -> dict[str, Tensor]:
-    """The best of every layer, as many as its density says."""
-    sizes = {name: score.numel() for name, score in scores.items()}
-    wanted = {name: size * densities[name] for name, size in sizes.items()}
-    counts = _whole_counts(wanted, sizes, kept_count(sum(sizes.values()), sparsity))
-    return {name: keep_highest(score, counts[name]) for name, score in scores.items()}
+@dataclass(frozen=True)
+class ByDensity:
+    """The best of every layer, as many as its density says, whatever the scores of others.
+
+    Attributes:
+        densities: Function of (weight name → shape, sparsity) to weight name → density.
+    """
+
+    densities: Callable[[Mapping[str, tuple[int, ...]], float], dict[str, float]]
+
+    def __call__(self, scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+        """Keep exactly ``round(N · (1 − s))`` weights of one network."""
+        densities = self.densities({n: tuple(s.shape) for n, s in scores.items()}, sparsity)
+        sizes = {name: score.numel() for name, score in scores.items()}
+        wanted = {name: size * densities[name] for name, size in sizes.items()}
+        counts = _whole_counts(wanted, sizes, kept_count(sum(sizes.values()), sparsity))
+        return {name: keep_highest(score, counts[name]) for name, score in scores.items()}
+
+
+def _uniform_densities(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, float]:
+    return dict.fromkeys(shapes, 1.0 - sparsity)
 
 
 def _global(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
@@ -148,24 +109,15 @@ def _global(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
     }
 
 
-def _uniform(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
-    return _by_densities(scores, dict.fromkeys(scores, 1.0 - sparsity), sparsity)
-
-
-def _erk(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]:
-    shapes = {name: tuple(score.shape) for name, score in scores.items()}
-    return _by_densities(scores, erk_densities(shapes, sparsity), sparsity)
-
-
 Rule: TypeAlias = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
 """Function of (scores of one network, sparsity) to its mask."""
 
 ALLOCATIONS: dict[str, Rule] = {
     "global": _global,
-    "uniform": _uniform,
-    "erk": _erk,
+    "uniform": ByDensity(_uniform_densities),
+    "erk": ByDensity(erk_densities),
     "floor": Floor(),
-    "constant_fan_in": ConstantFanIn(_erk),
+    "constant_fan_in": ConstantFanIn(ByDensity(erk_densities)),
 }
 """Allocation name → what it is without arguments.
 
@@ -194,12 +146,13 @@ Allocation: TypeAlias = str | Mapping[str, float]
 """A key of :data:`ALLOCATIONS`, with arguments or without; or weight name → density in [0, 1]."""
 
 
-def make_allocation(text: str) -> Rule:
+def make_allocation(allocation: Allocation) -> Rule:
     """Read an allocation.
 
     Args:
-        text: A key of :data:`ALLOCATIONS`, or one with arguments: ``"floor(fan_in=8)"``,
-            ``"floor(density=0.05)"``, ``"constant_fan_in(layers=global)"``.
+        allocation: A key of :data:`ALLOCATIONS`, or one with arguments: ``"floor(fan_in=8)"``,
+            ``"floor(density=0.05)"``, ``"constant_fan_in(layers=global)"``; or the density of
+            every layer by weight name.
 
     Returns:
         Function of (scores of one network, sparsity) to its mask.
@@ -209,15 +162,17 @@ def make_allocation(text: str) -> Rule:
         InputError: If the text cannot be read, or an argument does not exist or has a
             wrong value.
     """
-    if not isinstance(text, str):
-        raise UnknownNameError("allocation", str(text), ALLOCATIONS)
-    found = parse(text, "name of an allocation", "'floor(fan_in=8)'")
+    if isinstance(allocation, Mapping):
+        return ByDensity(partial(_given_densities, allocation))
+    if not isinstance(allocation, str):
+        raise UnknownNameError("allocation", str(allocation), ALLOCATIONS)
+    found = parse(allocation, "name of an allocation", "'floor(fan_in=8)'")
     if found.name not in ALLOCATIONS:
         raise UnknownNameError("allocation", found.name, ALLOCATIONS)
     if found.is_name:
         return ALLOCATIONS[found.name]
     if found.name not in _WITH_ARGUMENTS:
-        raise InputError(f"The allocation {found.name} takes no arguments: {text!r}.")
+        raise InputError(f"The allocation {found.name} takes no arguments: {allocation!r}.")
     try:
         return _WITH_ARGUMENTS[found.name](
             *map(_plain, found.arguments), **{n: _plain(v) for n, v in found.options.items()}
@@ -252,31 +207,28 @@ def allocate(
         InputError: If its arguments do not fit.
     """
     check_sparsity(sparsity)
-    if isinstance(allocation, Mapping):
-        return _given(scores, sparsity, allocation)
     return make_allocation(allocation)(scores, sparsity)
 
 
-def _given(
-    scores: Mapping[str, Tensor], sparsity: float, densities: Mapping[str, float]
-) -> dict[str, Tensor]:
-    sizes = {name: score.numel() for name, score in scores.items()}
-    missing = [name for name in scores if name not in densities]
+def _given_densities(
+    densities: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]], sparsity: float
+) -> dict[str, float]:
+    missing = [name for name in shapes if name not in densities]
     if missing or not all(
         isinstance(densities[name], numbers.Real) and 0.0 <= densities[name] <= 1.0
-        for name in scores
+        for name in shapes
     ):
         raise SparsityError(
             "Given densities are one number in [0, 1] for every layer;"
             f" {missing or dict(densities)} is missing or outside."
         )
-    total = sum(sizes.values())
-    wanted = sum(size * densities[name] for name, size in sizes.items())
+    total = sum(math.prod(shape) for shape in shapes.values())
+    wanted = sum(math.prod(shape) * densities[name] for name, shape in shapes.items())
     # A rounding a layer and one more.
-    if abs(wanted - kept_count(total, sparsity)) > len(sizes) + 1:
+    if abs(wanted - kept_count(total, sparsity)) > len(shapes) + 1:
         amounts_to = 1.0 - wanted / total
         raise SparsityError(
             f"The given densities amount to sparsity {amounts_to:.4f}, not to the"
             f" {sparsity} asked for. Ask for {amounts_to:.4f}, or change them."
         )
-    return _by_densities(scores, densities, sparsity)
+    return {name: densities[name] for name in shapes}

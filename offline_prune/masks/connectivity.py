@@ -9,7 +9,7 @@ from torch import Tensor
 
 from offline_prune.agents.topology import Chain, Stage
 
-__all__ = ["connected_part", "has_path", "unit_mask"]
+__all__ = ["columns_of", "connected_part", "has_path", "unit_mask"]
 
 
 def unit_mask(mask: Tensor) -> Tensor:
@@ -24,9 +24,20 @@ def unit_mask(mask: Tensor) -> Tensor:
     return mask.flatten(2).any(dim=2) if mask.dim() > 2 else mask
 
 
-def _columns(units: Tensor, stage: Stage, width: int) -> Tensor:
-    """Spread a flag a unit over the columns it owns; further columns are inputs."""
-    owned = units.repeat_interleave(stage.repeat)
+def columns_of(stage: Stage, before: Tensor | None, width: int) -> Tensor:
+    """Spread a flag a unit of one stage over the columns of the next.
+
+    Args:
+        stage: The stage that reads the units.
+        before: (units,) boolean of the stage before; None for inputs.
+        width: Columns of the stage's layers.
+
+    Returns:
+        (in,) boolean; inputs of the network, also appended ones, are true.
+    """
+    if before is None:
+        return torch.ones(width, dtype=torch.bool)
+    owned = before.repeat_interleave(stage.repeat)
     return torch.cat([owned, owned.new_ones(width - owned.numel())])
 
 
@@ -36,8 +47,7 @@ def _forward(chain: Chain, mask: Mapping[str, Tensor]) -> list[Tensor]:
     units: Tensor | None = None
     for stage in chain.stages:
         matrices = [unit_mask(mask[layer.name]) for layer in stage.layers]
-        width = matrices[0].shape[1]
-        alive = matrices[0].new_ones(width) if units is None else _columns(units, stage, width)
+        alive = columns_of(stage, units, matrices[0].shape[1]).to(matrices[0].device)
         reached.append(alive)
         units = (matrices[0] & alive).any(dim=1)
     return reached

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor
 
-from offline_prune.agents.topology import Chain, Stage
+from offline_prune.agents.topology import Chain
 from offline_prune.masks.connectivity import unit_mask
 
-__all__ = ["columns_of", "live_units"]
+__all__ = ["live_units"]
 
 
 def live_units(chains: Iterable[Chain], connected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -36,21 +35,3 @@ def live_units(chains: Iterable[Chain], connected: Mapping[str, Tensor]) -> dict
                     units.new_ones(len(units)) if stage is chain.stages[-1] else units
                 )
     return live
-
-
-def columns_of(stage: Stage, before: Tensor | None) -> Tensor:
-    """Spread the live units of one stage over the columns of the next.
-
-    Args:
-        stage: The stage that reads them.
-        before: (units,) boolean, the live units of the stage before; None for inputs.
-
-    Returns:
-        (in,) boolean; inputs of the network, also appended ones, are all alive.
-    """
-    width = stage.layers[0].module.weight.shape[1]
-    columns = torch.ones(width, dtype=torch.bool)
-    if before is not None:
-        owned = before.repeat_interleave(stage.repeat)
-        columns[: len(owned)] = owned
-    return columns

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from offline_prune.agents.topology import Chain
 from offline_prune.masks.allocation import Allocation, make_allocation
-from offline_prune.masks.connectivity import connected_part
+from offline_prune.masks.connectivity import columns_of, connected_part
 from offline_prune.masks.constant_fan_in import ConstantFanIn
 from offline_prune.masks.counts import add_highest, kept_in
 from offline_prune.masks.floor import Floor
-from offline_prune.masks.live import columns_of, live_units
+from offline_prune.masks.live import live_units
 
 __all__ = ["refilled"]
 
@@ -91,7 +91,7 @@ def _between_live_units(chains: Sequence[Chain], kept: Mapping[str, Tensor]) -> 
     for chain in chains:
         before: Tensor | None = None
         for stage in chain.stages:
-            columns = columns_of(stage, before)
+            columns = columns_of(stage, before, kept[stage.layers[0].name].shape[1])
             for layer in stage.layers:
                 units = live[layer.name]
                 between = units[:, None] & columns.to(units.device)[None, :]

@@ -7,7 +7,7 @@ from typing import ClassVar
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.masks.allocation import Allocation, final_densities, fixes_densities
+from offline_prune.masks.allocation import Allocation, ByDensity, make_allocation
 from offline_prune.masks.build import build_mask
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.gradual import GradualPruning
@@ -38,15 +38,16 @@ class GradualMagnitude(GradualPruning):
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Keep everything."""
-        if fixes_densities(self.settings.allocation or "erk"):
-            self._densities = final_densities(
-                {
-                    net.role: {n: tuple(w.shape) for n, w in net.weights.items()}
-                    for net in agent.networks
-                },
-                self.settings.sparsity,
-                self.settings.allocation or "erk",
-            )
+        rule = make_allocation(self.settings.allocation or "erk")
+        if isinstance(rule, ByDensity):
+            self._densities = {
+                name: density
+                for net in agent.networks
+                for name, density in rule.densities(
+                    {n: tuple(w.shape) for n, w in net.weights.items()},
+                    self.settings.sparsity[net.role],
+                ).items()
+            }
         self.regrowth = "any_step"
         return super().before_training(agent, data)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from offline_prune.data import list_dataset_recipes, load_dataset, make_environment
-from offline_prune.data.made.collect import measure_references
 from offline_prune.recipes.shipped_files import shipped
+from tests.data.references import measure_references
 
 # minatar/breakout-v0 takes longer; tests/data/test_minatar.py makes a part of it.
 GENERATED = [

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from offline_prune import prune_then_train
 from offline_prune.agents import build_agent
 from offline_prune.data import list_dataset_recipes, load_dataset, make_environment
-from offline_prune.data.made.collect import collect, measure_references
+from offline_prune.data.made.collect import collect
 from offline_prune.data.made.learned_behaviour import ImageQNetwork, epsilon_greedy
 from offline_prune.data.made.store import local_path
 from offline_prune.data.sources.minari_source import from_minari
 from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import InputError
 from offline_prune.recipes.shipped_files import shipped
+from tests.data.references import measure_references
 
 RECIPE = list_dataset_recipes()["minatar/breakout-v0"]
 POLICY = shipped("datasets") / "bundled" / RECIPE.collection["policy"]

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from offline_prune.errors import SparsityError, UnknownNameError
 from offline_prune.masks.allocation import (
     ALLOCATIONS,
+    ByDensity,
     allocate,
     check_sparsity,
     erk_densities,
-    final_densities,
-    fixes_densities,
     keep_highest,
     kept_count,
+    make_allocation,
 )
 
 shapes = st.lists(
@@ -177,20 +177,17 @@ def test_given_densities_are_complete_and_fractions(densities):
         allocate({"a": torch.rand(4, 4), "b": torch.rand(4, 4)}, 0.5, densities)
 
 
-def test_final_densities():
-    shapes = {"actor": {"a": (256, 17), "b": (256, 256), "c": (6, 256)}, "critic": {"d": (4, 4)}}
-    sparsity = {"actor": 0.9, "critic": 0.0}
-    erk = final_densities(shapes, sparsity, "erk")
-    assert [1 - erk[n] for n in "abc"] == pytest.approx([0.5519, 0.9442, 0.0], abs=1e-4)
-    assert erk["d"] == 1.0
-    assert final_densities(shapes, sparsity, "uniform")["b"] == pytest.approx(0.1)
-    assert final_densities(shapes, sparsity, {"a": 0.5}) == {"a": 0.5}
+def test_which_allocations_are_layer_densities_and_what_they_are():
+    shapes = {"a": (256, 17), "b": (256, 256), "c": (6, 256)}
+    erk, uniform = make_allocation(" erk "), make_allocation("uniform")
+    assert isinstance(erk, ByDensity)
+    assert isinstance(uniform, ByDensity)
+    found = erk.densities(shapes, 0.9)
+    assert [1 - found[n] for n in "abc"] == pytest.approx([0.5519, 0.9442, 0.0], abs=1e-4)
+    assert erk.densities({"d": (4, 4)}, 0.0) == {"d": 1.0}
+    assert uniform.densities(shapes, 0.9)["b"] == pytest.approx(0.1)
+    given = make_allocation({"a": 0.5, "other": 0.1})
+    assert isinstance(given, ByDensity)
+    assert given.densities({"a": (4, 4)}, 0.5) == {"a": 0.5}
     for allocation in ("global", "floor", "constant_fan_in"):
-        assert not fixes_densities(allocation)
-        with pytest.raises(UnknownNameError, match="fixed layer densities"):
-            final_densities(shapes, sparsity, allocation)
-
-
-def test_allocations_are_layer_densities_however_they_are_written():
-    assert fixes_densities({"a": 0.5})
-    assert final_densities({"actor": {"a": (4, 4)}}, {"actor": 0.5}, " erk ") == {"a": 0.5}
+        assert not isinstance(make_allocation(allocation), ByDensity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -17,7 +17,7 @@ from offline_prune.data.made.store import write_dataset
 from offline_prune.recipes.datasets import DatasetRecipe
 from offline_prune.recipes.shipped_files import shipped
 
-__all__ = ["CONTROLLERS", "collect", "measure_references", "play_episode"]
+__all__ = ["CONTROLLERS", "collect", "controller_of", "play_episode"]
 
 Controller = Callable[[NDArray[Any], float, np.random.Generator], Any]
 """(observation, noise level, generator) → action. Noise 0 is the controller's best."""
@@ -80,7 +80,7 @@ CONTROLLERS: dict[str, Controller] = {
 """Name in a recipe → controller."""
 
 
-def _controller(recipe: DatasetRecipe) -> Controller:
+def controller_of(recipe: DatasetRecipe) -> Controller:
     """The scripted controller that a recipe names, or the policy in a bundled file."""
     if "policy" in recipe.collection:
         path = shipped("datasets") / "bundled" / recipe.collection["policy"]
@@ -140,7 +140,7 @@ def collect(recipe: DatasetRecipe) -> MinariDataset:
     """
     plan = recipe.collection
     behaviour = plan["policy" if "policy" in plan else "controller"]
-    controller = _controller(recipe)
+    controller = controller_of(recipe)
     rng = np.random.default_rng(plan["seed"])
     environment = make_registered(recipe.environment)
     episodes: list[EpisodeBuffer] = []
@@ -166,29 +166,3 @@ def collect(recipe: DatasetRecipe) -> MinariDataset:
     )
     environment.close()
     return dataset
-
-
-def measure_references(recipe: DatasetRecipe, seeds: Sequence[int]) -> tuple[float, float]:
-    """Measure a generated dataset's reference scores.
-
-    Args:
-        recipe: Of kind ``"generated"``.
-        seeds: Of the episodes' resets, one episode each.
-
-    Returns:
-        Mean return of uniformly random actions, and of the controller without noise.
-    """
-    controller = _controller(recipe)
-    environment = make_registered(recipe.environment)
-    environment.action_space.seed(seeds[0])
-    rng = np.random.default_rng(seeds[0])
-    policies = (
-        lambda _: environment.action_space.sample(),
-        lambda observation: controller(observation, 0.0, rng),
-    )
-    scores = [
-        float(np.mean([sum(play_episode(environment, act, seed).rewards) for seed in seeds]))
-        for act in policies
-    ]
-    environment.close()
-    return scores[0], scores[1]
