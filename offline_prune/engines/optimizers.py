@@ -99,15 +99,16 @@ class SwappedOptimizer:
             unpacked = _unpack_state(replacement, state.pop(replacement.small, {}))
             for original, its_state in unpacked.items():
                 state[original] = its_state
-        groups = zip(
-            self._optimizer.param_groups, self._groups_before, self._fused_before, strict=True
-        )
-        for group, params, fused in groups:
-            group["params"] = params
-            if "fused" in group:
-                group["fused"] = fused
+        groups = self._optimizer.param_groups
+        for group, before in zip(groups, self._as_before(groups), strict=True):
+            group.update(before)
         self._place_steps()
         self._wrapper._params = self._all_before
+
+    def _as_before(self, groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Parameter groups of the originals; rates and the like are those of now."""
+        before = zip(groups, self._groups_before, self._fused_before, strict=True)
+        return [_group(group, params, fused) for group, params, fused in before]
 
     def _place_steps(self) -> None:
         """Adam's counts where its kernel reads them: fused beside the weights, else on the CPU."""
@@ -143,20 +144,10 @@ class SwappedOptimizer:
             else:
                 for original, unpacked in _unpack_state(replacement, its_state).items():
                     state[number[id(original)]] = unpacked
-        groups = zip(
-            state_dict["param_groups"], self._groups_before, self._fused_before, strict=True
-        )
-        return {
-            "state": dict(sorted(state.items())),
-            "param_groups": [
-                {
-                    **group,
-                    **({"fused": fused} if "fused" in group else {}),
-                    "params": [number[id(p)] for p in params],
-                }
-                for group, params, fused in groups
-            ],
-        }
+        groups = self._as_before(state_dict["param_groups"])
+        for group in groups:
+            group["params"] = [number[id(p)] for p in group["params"]]
+        return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def _shrink(self, _: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
         """Number and shape a state dict of the originals as the small ones are."""
@@ -171,18 +162,17 @@ class SwappedOptimizer:
             if packed:
                 state[i] = packed
         position = {id(p): i for i, p in enumerate(stepped)}
-        groups = zip(state_dict["param_groups"], self._optimizer.param_groups, strict=True)
-        return {
-            "state": state,
-            "param_groups": [
-                {
-                    **group,
-                    **({"fused": ours["fused"]} if "fused" in group else {}),
-                    "params": [position[id(p)] for p in ours["params"]],
-                }
-                for group, ours in groups
-            ],
-        }
+        groups = [
+            _group(group, [position[id(p)] for p in ours["params"]], ours.get("fused"))
+            for group, ours in zip(
+                state_dict["param_groups"], self._optimizer.param_groups, strict=True
+            )
+        ]
+        return {"state": state, "param_groups": groups}
+
+
+def _group(group: dict[str, Any], params: list[Any], fused: bool | None) -> dict[str, Any]:
+    return group | {"params": params} | ({"fused": fused} if "fused" in group else {})
 
 
 def _can_fuse(optimizer: Optimizer, group: dict[str, Any]) -> bool:

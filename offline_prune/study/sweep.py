@@ -114,12 +114,7 @@ def sweep(
         algo_params=algo_params, exclude=exclude, **options,
     )  # fmt: skip
     return run_cells(
-        cells,
-        out,
-        workers=workers,
-        backend=backend,
-        retry_failed=retry_failed,
-        progress=progress,
+        cells, out, workers=workers, backend=backend, retry_failed=retry_failed, progress=progress
     )
 
 
@@ -149,7 +144,7 @@ def run_cells(
     retry_failed: bool = False,
     progress: bool = True,
 ) -> SweepResult:
-    """Run the cells that are not done yet.
+    """Run the cells that are not done yet; result and errors are those of :func:`sweep`.
 
     Args:
         cells: The cells.
@@ -158,14 +153,6 @@ def run_cells(
         backend: A key of :data:`BACKENDS`.
         retry_failed: Whether cells that failed before run again.
         progress: Whether to show progress.
-
-    Returns:
-        The table and what was done.
-
-    Raises:
-        InputError: If anything is wrong; before anything runs.
-        OutputDirectoryError: If another process is running a sweep in the folder.
-        WriteError: If the disk is full or refuses; finished cells are kept.
     """
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise UnknownNameError("backend", str(backend), BACKENDS)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_prune.agents.agent import Agent
-from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.masks.connectivity import unit_mask
 from offline_prune.masks.mask import Mask
 
@@ -18,7 +18,7 @@ __all__ = ["InputUse", "input_use"]
 
 
 @dataclass(frozen=True)
-class InputUse:
+class InputUse(Diagram):
     """How many hidden units read every input.
 
     Attributes:
@@ -33,22 +33,13 @@ class InputUse:
         """First layer's weight name → number of inputs that are still read."""
         return {name: int((count > 0).sum()) for name, count in self.readers.items()}
 
-    def plot(self, axes: Any | None = None) -> Any:
-        """A line of readers over inputs for every network.
-
-        Args:
-            axes: Matplotlib axes; new ones if None.
-
-        Returns:
-            The axes.
-        """
-        axes = axes_or_new(axes)
+    def _draw(self, axes: Any) -> None:
+        """A line of readers over inputs for every network."""
         for name, count in self.readers.items():
             label = f"{name}: {self.kept[name]} of {len(count)}"
             axes.plot(count, marker="o", markersize=3, label=label)
         axes.set(xlabel="input dimension", ylabel="units that read it")
         axes.legend(fontsize="x-small")
-        return axes
 
 
 def input_use(agent: Agent, mask: Mask) -> InputUse:

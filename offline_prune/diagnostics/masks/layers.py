@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offline_prune.agents.agent import Agent
-from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
@@ -14,7 +14,7 @@ __all__ = ["LayerReport", "layer_report"]
 
 
 @dataclass(frozen=True)
-class LayerReport:
+class LayerReport(Diagram):
     """One row a layer.
 
     Attributes:
@@ -45,16 +45,8 @@ class LayerReport:
         """Fraction of each layer's weights on a path from an input to an output."""
         return tuple(c / n for c, n in zip(self.connected, self.weights, strict=True))
 
-    def plot(self, axes: Any | None = None) -> Any:
-        """Bars of the densities, nominal behind effective, on a logarithmic axis.
-
-        Args:
-            axes: Matplotlib axes; new ones if None.
-
-        Returns:
-            The axes.
-        """
-        axes = axes_or_new(axes, height=0.6 + 0.3 * len(self.names))
+    def _draw(self, axes: Any) -> None:
+        """Bars of the densities, nominal behind effective, on a logarithmic axis."""
         labels = [f"{r}: {n}" for r, n in zip(self.roles, self.names, strict=True)]
         places = range(len(labels))
         axes.barh(places, self.densities, color="tab:gray", alpha=0.5, label="nominal")
@@ -62,7 +54,9 @@ class LayerReport:
         axes.set(xscale="log", xlabel="density", yticks=list(places), yticklabels=labels)
         axes.invert_yaxis()
         axes.legend()
-        return axes
+
+    def _size(self) -> tuple[float, float]:
+        return 6.0, 0.6 + 0.3 * len(self.names)
 
 
 def layer_report(agent: Agent, mask: Mask) -> LayerReport:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
 
@@ -17,7 +17,7 @@ __all__ = ["Overlap", "overlap"]
 
 
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(Diagram):
     """Pairwise overlap of masks of the same networks.
 
     Attributes:
@@ -32,17 +32,8 @@ class Overlap:
     jaccard: NDArray[np.float64]
     chance: NDArray[np.float64]
 
-    def plot(self, axes: Any | None = None) -> Any:
-        """A matrix of overlaps, chance in brackets.
-
-        Args:
-            axes: Matplotlib axes; new ones if None.
-
-        Returns:
-            The axes.
-        """
-        size = 1.5 + 0.8 * len(self.labels)
-        axes = axes_or_new(axes, width=size, height=size)
+    def _draw(self, axes: Any) -> None:
+        """A matrix of overlaps, chance in brackets."""
         axes.imshow(self.jaccard, vmin=0.0, vmax=1.0, cmap="Blues")
         for (i, j), value in np.ndenumerate(self.jaccard):
             color = "white" if value > 0.6 else "black"
@@ -51,7 +42,9 @@ class Overlap:
         places = range(len(self.labels))
         axes.set(xticks=places, yticks=places, yticklabels=self.labels)
         axes.set_xticklabels(self.labels, rotation=45, ha="right")
-        return axes
+
+    def _size(self) -> tuple[float, float]:
+        return (1.5 + 0.8 * len(self.labels),) * 2
 
 
 def overlap(masks: Mapping[str, Mask]) -> Overlap:

@@ -11,7 +11,7 @@ import torch
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import check_seed, whole_number
 from offline_prune.data import Dataset
-from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.scoring import score_networks
 
@@ -19,7 +19,7 @@ __all__ = ["GradientSignal", "gradient_signal"]
 
 
 @dataclass(frozen=True)
-class GradientSignal:
+class GradientSignal(Diagram):
     """Gradients of single mini-batches against their mean.
 
     Attributes:
@@ -35,23 +35,17 @@ class GradientSignal:
     norm: Mapping[str, float]
     roles: Mapping[str, tuple[str, ...]]
 
-    def plot(self, axes: Any | None = None) -> Any:
-        """Bars of the ratio, a layer each, on a logarithmic axis.
-
-        Args:
-            axes: Matplotlib axes; new ones if None.
-
-        Returns:
-            The axes.
-        """
-        axes = axes_or_new(axes, height=0.6 + 0.3 * len(self.ratio))
+    def _draw(self, axes: Any) -> None:
+        """Bars of the ratio, a layer each, on a logarithmic axis."""
         for role, names in self.roles.items():
             axes.barh(names, [self.ratio[name] for name in names], label=role)
         axes.axvline(1.0, color="black", linewidth=0.8)
         axes.set(xscale="log", xlabel="signal-to-noise ratio of a mini-batch's gradient")
         axes.invert_yaxis()
         axes.legend()
-        return axes
+
+    def _size(self) -> tuple[float, float]:
+        return 6.0, 0.6 + 0.3 * len(self.ratio)
 
 
 def gradient_signal(

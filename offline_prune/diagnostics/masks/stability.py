@@ -12,7 +12,7 @@ import numpy as np
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import check_seed, shown, whole_number
 from offline_prune.data import Dataset
-from offline_prune.diagnostics.axes import axes_or_new
+from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import build_mask
@@ -24,7 +24,7 @@ __all__ = ["Stability", "score_stability"]
 
 
 @dataclass(frozen=True)
-class Stability:
+class Stability(Diagram):
     """Overlap of masks from different draws of the same number of mini-batches.
 
     Attributes:
@@ -35,23 +35,14 @@ class Stability:
     n_batches: tuple[int, ...]
     jaccard: Mapping[str, tuple[float, ...]]
 
-    def plot(self, axes: Any | None = None) -> Any:
-        """A line a network, overlap over mini-batches.
-
-        Args:
-            axes: Matplotlib axes; new ones if None.
-
-        Returns:
-            The axes.
-        """
-        axes = axes_or_new(axes)
+    def _draw(self, axes: Any) -> None:
+        """A line a network, overlap over mini-batches."""
         for role, values in self.jaccard.items():
             axes.plot(self.n_batches, values, marker="o", label=role)
         axes.set(xscale="log", xlabel="mini-batches of 256", ylabel="overlap of two draws")
         axes.set(xticks=self.n_batches, xticklabels=self.n_batches, ylim=(0.0, 1.0))
         axes.minorticks_off()
         axes.legend()
-        return axes
 
 
 def score_stability(
