@@ -71,10 +71,7 @@ def make_engine(name: str, agent: Agent, parameterization: Parameterization = ST
 def make_following_engine(
     name: str, agent: Agent, parameterization: Parameterization = STANDARD
 ) -> FollowingEngine:
-    """Make an engine for a mask that may change during training.
-
-    As :func:`make_engine`, which names arguments and errors.
-    """
+    """Make an engine for a mask that may change; arguments and errors as of :func:`make_engine`."""
     gone_for_good = make_engine(name, agent, parameterization)
     may_return: Engine = RegrowingEngine(agent, parameterization=parameterization)
     if name != "masked":

@@ -42,17 +42,20 @@ class IterativePruning(PruningMethod):
     weights_return: ClassVar[bool] = False
     """Whether a pruned weight may come back in a later round; if not, scores are from 0 on."""
 
-    def __init__(self, settings: PruningSettings, rounds: int) -> None:
+    default_rounds: ClassVar[int] = 10  # this package's choice
+
+    def __init__(self, settings: PruningSettings, rounds: int | None = None) -> None:
         """Prepare.
 
         Args:
             settings: Sparsities, allocation and scoring mini-batches.
-            rounds: n, at least 1.
+            rounds: n, at least 1; None takes the method's own.
 
         Raises:
             InputError: If ``rounds`` is not a positive whole number.
         """
         super().__init__(settings)
+        rounds = self.default_rounds if rounds is None else rounds
         self.rounds = whole_number("rounds", rounds, 1)
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
@@ -97,10 +100,6 @@ class IterativeSnip(IterativePruning):
         de Jorge et al. 2021, arXiv 2006.09081.
     """
 
-    def __init__(self, settings: PruningSettings, rounds: int = 10) -> None:
-        """Prepare; ten rounds are this package's choice."""
-        super().__init__(settings, rounds)
-
     def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """SNIP of the masked agent."""
         return lambda _: self.settings.score(agent, data, snip)
@@ -117,10 +116,6 @@ class Force(IterativePruning):
     """
 
     weights_return: ClassVar[bool] = True
-
-    def __init__(self, settings: PruningSettings, rounds: int = 10) -> None:
-        """Prepare; ten rounds are this package's choice."""
-        super().__init__(settings, rounds)
 
     def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """Sensitivity to the original weights at the masked agent."""
@@ -144,9 +139,7 @@ class SynFlow(IterativePruning):
         Tanaka, Kunin, Yamins, Ganguli 2020, arXiv 2006.05467.
     """
 
-    def __init__(self, settings: PruningSettings, rounds: int = 100) -> None:
-        """Prepare; 100 rounds are the paper's choice."""
-        super().__init__(settings, rounds)
+    default_rounds: ClassVar[int] = 100  # the paper's choice
 
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
         """Return the given agent.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.methods.iterative import IterativePruning, Scorer
-from offline_prune.methods.method import PruningSettings
 from offline_prune.saliency.px import check_paths, px
 from offline_prune.saliency.scoring import draw_batches
 
@@ -23,9 +24,7 @@ class PathExclusion(IterativePruning):
         Iurada, Ciccone, Tommasi 2024, arXiv 2406.01820.
     """
 
-    def __init__(self, settings: PruningSettings, rounds: int = 100) -> None:
-        """Prepare; 100 rounds, as SynFlow has."""
-        super().__init__(settings, rounds)
+    default_rounds: ClassVar[int] = 100  # as SynFlow has
 
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
         """Return the given agent.

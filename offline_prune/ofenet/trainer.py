@@ -81,11 +81,6 @@ class OFENetTrainer:
         self.ofenet.optimizer = self.optimizer
         self.losses: list[float] = []
 
-    @property
-    def loss_value(self) -> float | None:
-        """Auxiliary loss of the last step; None before the first."""
-        return self.losses[-1] if self.losses else None
-
     def __call__(self, algo: Any, epoch: int, step: int) -> None:
         """Take one auxiliary step: d3rlpy's ``callback=``.
 

@@ -11,8 +11,6 @@ from offline_prune.evaluation.statistics import (
     final_window_mean,
     interquartile_mean,
     iqm,
-    normalized_scores,
-    paired_ratios,
     performance_profile,
     probability_of_improvement,
     ratio_to_dense,
@@ -20,13 +18,6 @@ from offline_prune.evaluation.statistics import (
 
 NUMBERS = st.floats(-100, 100, width=32)
 RUNS = st.lists(NUMBERS, min_size=2, max_size=7)
-
-
-def test_normalised_scores():
-    found = normalized_scores([-1200.0, -200.0, -700.0], -1200, -200)
-    assert found.tolist() == [0.0, 1.0, 0.5]
-    with pytest.raises(InputError, match="two different"):
-        normalized_scores([1.0], 3.0, 3.0)
 
 
 def test_the_final_window_is_the_end_and_not_the_best():
@@ -116,13 +107,6 @@ def test_a_profile_falls_and_an_interquartile_mean_lies_within(scores):
     every = np.concatenate([np.asarray(runs, float) for runs in scores.values()])
     value = interquartile_mean(scores, n_resamples=10).value
     assert every.min() - 1e-9 <= value <= every.max() + 1e-9
-
-
-def test_paired_ratios_divide_seed_by_seed():
-    found = paired_ratios({"a": [0.4, 1.0]}, {"a": [0.5, 0.8]})
-    assert found["a"].tolist() == pytest.approx([0.8, 1.25])
-    with pytest.raises(InputError, match="means nothing"):
-        paired_ratios({"a": [0.4, 1.0]}, {"a": [0.05, 0.8]})
 
 
 def test_the_ratio_to_dense_draws_pairs():

@@ -27,9 +27,7 @@ QUICK = {"level": 0.9, "n_resamples": 20, "seed": 1}
 STATISTICS = {
     "final_window_mean": {"curve": [1.0, 2.0], "window": 1},
     "iqm": {"values": [1.0, 2.0], "axis": -1},
-    "normalized_scores": {"returns": [1.0], "reference_min": 0.0, "reference_max": 2.0},
     "interquartile_mean": {"scores": SCORES, **QUICK},
-    "paired_ratios": {"pruned": SCORES, "dense": SCORES, "least": 0.1},
     "ratio_to_dense": {"pruned": SCORES, "dense": SCORES, "least": 0.1, **QUICK},
     "probability_of_improvement": {"ours": SCORES, "theirs": SCORES, **QUICK},
     "performance_profile": {"scores": SCORES, "thresholds": [0.5], **QUICK},

@@ -19,7 +19,6 @@ from __future__ import annotations
 from offline_prune.evaluation.statistics.aggregates import (
     LEAST_DENSE_SCORE,
     interquartile_mean,
-    paired_ratios,
     probability_of_improvement,
     ratio_to_dense,
 )
@@ -29,7 +28,6 @@ from offline_prune.evaluation.statistics.scores import (
     Scores,
     final_window_mean,
     iqm,
-    normalized_scores,
 )
 
 __all__ = [
@@ -43,8 +41,6 @@ __all__ = [
     "half_width",
     "interquartile_mean",
     "iqm",
-    "normalized_scores",
-    "paired_ratios",
     "performance_profile",
     "probability_of_improvement",
     "ratio_to_dense",

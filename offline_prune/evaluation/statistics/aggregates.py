@@ -18,7 +18,6 @@ from offline_prune.evaluation.statistics.scores import (
 __all__ = [
     "LEAST_DENSE_SCORE",
     "interquartile_mean",
-    "paired_ratios",
     "probability_of_improvement",
     "ratio_to_dense",
 ]
@@ -86,35 +85,6 @@ def probability_of_improvement(
 
     widest = max(len(x[task]) * len(y[task]) for task in x)
     return estimate(samples, statistic, level, n_resamples, seed, widest=widest, within=(0.0, 1.0))
-
-
-def paired_ratios(
-    pruned: Scores, dense: Scores, *, least: float = LEAST_DENSE_SCORE
-) -> dict[str, Floats]:
-    """Each pruned run's score over that of the dense run of its seed.
-
-    Args:
-        pruned: Task → normalised scores, in the order of the seeds.
-        dense: The same tasks and seeds.
-        least: Least dense score that may be divided by.
-
-    Returns:
-        Task → ratios, (runs,).
-
-    Raises:
-        InputError: If tasks or numbers of runs differ, or a dense score is below
-            ``least``: a ratio to next to nothing says nothing.
-    """
-    ours, theirs = runs_of_both(pruned, dense, paired=True)
-    least = finite_number("least", least)
-    for task, runs in theirs.items():
-        if runs.min() < least:
-            raise InputError(
-                f"A dense run of {task!r} scores {runs.min():.3f}, less than {least}: a"
-                " ratio to it means nothing. Give normalised scores of a task that the"
-                " dense agent learns, or compare aggregates with ratio_to_dense."
-            )
-    return {task: ours[task] / theirs[task] for task in ours}
 
 
 def ratio_to_dense(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from offline_prune.base.arguments import finite_number, shown, whole_number
+from offline_prune.base.arguments import shown, whole_number
 from offline_prune.errors import InputError
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "final_window_mean",
     "iqm",
     "list_of_runs",
-    "normalized_scores",
     "runs_by_task",
     "runs_of_both",
 ]
@@ -28,34 +27,6 @@ Scores: TypeAlias = Mapping[str, ArrayLike]
 
 Floats: TypeAlias = NDArray[np.float64]
 """Numbers in double precision, of any shape."""
-
-
-def normalized_scores(returns: ArrayLike, reference_min: float, reference_max: float) -> Floats:
-    """Put returns on the scale of two reference policies.
-
-    Formula: ``(return − reference_min) / (reference_max − reference_min)``, as Minari and
-    D4RL do: 0 is a random policy, 1 the reference expert.
-
-    Args:
-        returns: Undiscounted returns, any shape.
-        reference_min: Mean return of the random policy.
-        reference_max: Mean return of the reference expert.
-
-    Returns:
-        The scores, of the same shape.
-
-    Raises:
-        InputError: If the references are the same or not finite, or returns no numbers.
-    """
-    low = finite_number("reference_min", reference_min)
-    width = finite_number("reference_max", reference_max) - low
-    if width == 0 or not np.isfinite(width):
-        raise InputError(
-            "Reference returns must be two different finite numbers, not"
-            f" {reference_min!r} and {reference_max!r}."
-        )
-    scores: Floats = (_numbers("returns", returns) - low) / width
-    return scores
 
 
 def final_window_mean(curve: ArrayLike, window: int) -> float:

@@ -166,11 +166,6 @@ class BernoulliGates(GradualUnitPruning):
             for unit_layer, layer in zip(group.graph.layers, group.layers, strict=True)
         }
 
-    @property
-    def multipliers(self) -> tuple[float, ...]:
-        """ν of the last step, for each group of networks with one budget."""
-        return tuple(group.multiplier for group in self._groups)
-
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
         """Keep everything.
 
