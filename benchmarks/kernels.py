@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from offline_prune.base.atomic import written_aside
 from offline_prune.engines.sparse_mlp import SparseMLP
+from offline_prune.engines.wiring import relu_layers
 
 RESULTS = Path(__file__).parent / "results" / "kernels.md"
 INPUTS, OUTPUTS, SECONDS = 23, 6, 0.4
@@ -79,7 +80,9 @@ def main() -> None:
                 ]
                 size = sum(int(mask.sum()) + len(mask) for mask in masks)
                 theta = 0.1 * torch.randn(size, generator=generator)
-                slow, fast = milliseconds([step(dense, x), step(SparseMLP(masks, theta), x)])
+                slow, fast = milliseconds(
+                    [step(dense, x), step(SparseMLP(relu_layers(masks), theta), x)]
+                )
                 cells.append(f"{slow / fast:.1f}×")
             lines.append(f"| {width} | {batch} | {slow:.2f} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)

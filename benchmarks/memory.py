@@ -19,6 +19,7 @@ from training_speed import CONTINUOUS, DATASET, config_of, training
 from offline_prune import load_dataset, prune
 from offline_prune.base.atomic import written_aside
 from offline_prune.engines.sparse_mlp import SparseMLP
+from offline_prune.engines.wiring import relu_layers
 
 RESULTS = Path(__file__).parent / "results" / "memory.md"
 STEPS, WIDTHS = 10, (256, 1024)
@@ -35,7 +36,7 @@ def load_kernels() -> float:
     """Load numba and the sparse kernels; return what that takes, in MiB."""
     before = resident()
     mask = torch.ones(1, 1, dtype=torch.bool)
-    SparseMLP([mask], torch.zeros(2))(torch.zeros(1, 1)).sum().backward()
+    SparseMLP(relu_layers([mask]), torch.zeros(2))(torch.zeros(1, 1)).sum().backward()
     return resident() - before
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import find_networks, top_modules
 from offline_prune.agents.reparameterised import refuse_reparameterised
+from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
 from offline_prune.errors import UnknownNameError
 
@@ -29,6 +30,8 @@ class Agent:
         target_chains: The same for the target networks.
         paths: The chains, and the stacks with layer normalisation: along which weights
             inputs flow to outputs.
+        stacks: The online networks that the sparse kernels can compute.
+        target_stacks: The same of the target networks.
     """
 
     algo: Any
@@ -37,6 +40,8 @@ class Agent:
     chains: tuple[Chain, ...]
     target_chains: tuple[Chain, ...]
     paths: tuple[Chain, ...]
+    stacks: tuple[Stack, ...] = ()
+    target_stacks: tuple[Stack, ...] = ()
 
     @classmethod
     def of(cls, algo: Any, name: str | None = None) -> Agent:
@@ -66,6 +71,8 @@ class Agent:
             chains=find_chains(tops.values(), online),
             target_chains=find_chains(tops.values(), target),
             paths=find_chains(tops.values(), online, normalised=True),
+            stacks=find_stacks(tops.values(), online),
+            target_stacks=find_stacks(tops.values(), target),
         )
 
     @property

@@ -7,7 +7,7 @@ which weights lie on a path from an input to an output.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains"]
+__all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains", "headed"]
 
 _HEADED = (
     d3.CategoricalPolicy,
@@ -108,9 +108,14 @@ class Chain:
     owners: tuple[nn.Module, ...] = ()
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The chain's layers, in order."""
+        return tuple(layer for stage in self.stages for layer in stage.layers)
+
+    @property
     def weight_names(self) -> tuple[str, ...]:
         """Names of the chain's weights, in order."""
-        return tuple(layer.name for stage in self.stages for layer in stage.layers)
+        return tuple(layer.name for layer in self.layers)
 
 
 def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
@@ -194,6 +199,26 @@ def find_chains(
         weights count as connected.
     """
     behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
+    chains = (
+        _build_chain(encoder, heads, owners, names, behind)
+        for encoder, heads, owners in headed(modules, names)
+    )
+    return tuple(chain for chain in chains if chain is not None)
+
+
+def headed(
+    modules: Iterable[nn.Module], names: Mapping[int, str]
+) -> Iterator[tuple[nn.Module, list[nn.Linear], list[nn.Module]]]:
+    """Encoders with the linear heads that read them.
+
+    Args:
+        modules: Top modules.
+        names: ``id`` of a weight → its name; modules without a named one are left out.
+
+    Yields:
+        An encoder, all heads on it, and the modules that hold these. Encoders that anything
+        but linear heads of d3rlpy's known modules reads are left out.
+    """
     grouped: dict[int, tuple[nn.Module, list[Any], list[nn.Module]]] = {}
     opaque: set[int] = set()
     for module in modules:
@@ -207,9 +232,4 @@ def find_chains(
         _, all_heads, owners = grouped.setdefault(id(encoder), (encoder, [], []))
         all_heads += heads
         owners.append(module)
-    chains = (
-        _build_chain(encoder, heads, owners, names, behind)
-        for key, (encoder, heads, owners) in grouped.items()
-        if key not in opaque
-    )
-    return tuple(chain for chain in chains if chain is not None)
+    yield from (found for key, found in grouped.items() if key not in opaque)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from offline_prune.agents.stacks import Normalisation, Stack
 from offline_prune.agents.topology import Chain
 from offline_prune.masks.connectivity import columns_of
 
@@ -89,33 +90,44 @@ def dense_packings(chain: Chain, live: Mapping[str, Tensor]) -> list[tuple[Packi
 
 
 def sparse_packing(
-    chain: Chain, live: Mapping[str, Tensor], connected: Mapping[str, Tensor]
+    stack: Stack, live: Mapping[str, Tensor], kept: Mapping[str, Tensor]
 ) -> tuple[Packing, list[Tensor]]:
-    """Keep the connected weights and the biases of live units, as one vector.
+    """Keep some weights, the biases of live units and all scales and shifts, as one vector.
 
     Args:
-        chain: An online chain or its target; linear layers only.
-        live: Weight name → (out,) boolean, true = alive.
-        connected: Weight name → boolean mask, the connected part.
+        stack: A stack of online layers or of a target's.
+        live: Weight name → (out,) boolean, true = alive. All units of layers that are not
+            named are.
+        kept: Weight name → boolean mask; between live units.
 
     Returns:
-        The packing, all weights layer by layer and row by row, then all biases; and
-        for every stage the (live out, live in) mask of its layers one below the other.
+        The packing, all weights step by step and row by row, then step by step the biases,
+        or scale and shift; and for every step of linear layers the (live out, live in) mask
+        of its layers one below the other.
     """
-    layers = [layer for stage in chain.stages for layer in stage.layers]
-    weights = [layer.module.weight for layer in layers]
-    biases = [layer.module.bias for layer in layers if layer.module.bias is not None]
-    positions = [connected[layer.name].flatten().nonzero().flatten() for layer in layers]
-    positions += [live[layer.name].nonzero().flatten() for layer in layers]
-    masks = []
-    before: Tensor | None = None
-    for stage in chain.stages:
-        columns = columns_of(stage, before, connected[stage.layers[0].name].shape[1])
-        rows = [connected[layer.name][live[layer.name]][:, columns] for layer in stage.layers]
+    positions = [kept[layer.name].flatten().nonzero().flatten() for layer in stack.layers]
+    masks: list[Tensor] = []
+    outputs: list[Tensor] = []  # of each step, which of its units are alive
+    for step in stack.steps:
+        if isinstance(step, Normalisation):
+            outputs.append(outputs[step.reads])
+            n_parameters = 0 if step.module.weight is None else 2
+            positions += [torch.arange(len(outputs[-1]))] * n_parameters
+            continue
+        rows = []
+        for layer in step.layers:
+            mask = kept[layer.name]
+            units = live.get(layer.name, mask.new_ones(len(mask)))
+            columns = mask.new_ones(mask.shape[1])
+            if step.reads >= 0:
+                columns = outputs[step.reads]
+            rows.append(mask[units][:, columns])
+            if layer.module.bias is not None:
+                positions.append(units.nonzero().flatten())
         masks.append(torch.cat(rows))
-        before = live[stage.layers[0].name]
+        outputs.append(live.get(step.layers[0].name, mask.new_ones(len(mask))))
     size = sum(len(position) for position in positions)
-    return _packing([*weights, *biases], positions, (size,)), masks
+    return _packing(stack.parameters, positions, (size,)), masks
 
 
 def _packing(

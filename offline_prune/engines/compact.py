@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.changes import Change
 from offline_prune.engines.engine import Engine
-from offline_prune.engines.forms import Kernels, choose_form
+from offline_prune.engines.forms import Kernels, choose_form, wired_networks
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
@@ -89,21 +89,23 @@ class CompactEngine(Engine):
             kept = mask.connected
             live = live_units(agent.chains, kept)
         pruned = pruned_entries(agent, kept)
-        targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
+        networks = wired_networks(agent)
         owners = {
             id(owner): (owner, parameter_names(owner), list(owner.state_dict()))
-            for chain in (*agent.chains, *agent.target_chains)
-            for owner in chain.owners
+            for network in networks
+            for owner in network.owners
         }
-        for chain in agent.chains:
-            target = targets.get(chain.weight_names[0])
-            form = choose_form(chain, target, live, kept, agent.algo, self._kernels)
-            twins = [(chain, True), *([(target, False)] if target else [])]
-            for twin, trained in twins:
-                if form == "sparse":
-                    self._surgery.make_sparse(twin, live, kept, trained=trained)
-                elif form == "dense":
-                    self._surgery.shrink(twin, live, trained=trained)
+        for network in networks:
+            form = choose_form(network, live, kept, agent.algo, self._kernels)
+            twins = (
+                (network.stack, network.chain, True),
+                (network.target_stack, network.target_chain, False),
+            )
+            for stack, chain, trained in twins:
+                if form == "sparse" and stack is not None:
+                    self._surgery.make_sparse(stack, live, kept, trained=trained)
+                elif form == "dense" and chain is not None:
+                    self._surgery.shrink(chain, live, trained=trained)
         replacements = self._surgery.replacements
         optimizers = []
         if replacements:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from offline_prune.agents.stacks import Affine, Normalisation, Stack
 from offline_prune.agents.topology import Chain
 from offline_prune.compaction import Packing, dense_packings, sparse_packing
 from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP
+from offline_prune.engines.wiring import Linear, Norm, Step
 
 __all__ = ["Replacement", "Surgery"]
 
@@ -63,32 +65,28 @@ class Surgery:
             _refresh_sizes(module)
 
     def make_sparse(
-        self,
-        chain: Chain,
-        live: Mapping[str, Tensor],
-        connected: Mapping[str, Tensor],
-        *,
-        trained: bool,
+        self, stack: Stack, live: Mapping[str, Tensor], kept: Mapping[str, Tensor], *, trained: bool
     ) -> None:
-        """Put a :class:`SparseMLP` in the place of a chain's encoder and heads.
+        """Put a :class:`SparseMLP` in the place of an encoder and its heads.
 
         Args:
-            chain: A chain of linear layers with ReLU between, of one owner.
-            live: Weight name → (out,) boolean, true = alive.
-            connected: Weight name → boolean mask, the connected part.
+            stack: What it computes.
+            live: Weight name → (out,) boolean, true = alive; all units of other layers are.
+            kept: Weight name → boolean mask of the weights that are held.
             trained: Whether gradients are wanted; not in targets.
         """
-        (owner,) = chain.owners
-        packing, masks = sparse_packing(chain, live, connected)
-        mlp = SparseMLP(masks, packing.pack(packing.originals))
+        packing, masks = sparse_packing(stack, live, kept)
+        mlp = SparseMLP(_steps(stack, masks), packing.pack(packing.originals))
         mlp.theta.requires_grad_(trained)
         self.replacements.append(Replacement(mlp.theta, packing))
-        names = {id(child): name for name, child in owner.named_children()}
+        names = {id(child): name for name, child in stack.owner.named_children()}
+        heads = stack.steps[-1]
+        assert isinstance(heads, Affine)
         stop = 0
-        for head in chain.stages[-1].layers:
+        for head in heads.layers:
             start, stop = stop, stop + head.module.weight.shape[0]
-            self._set(owner, names[id(head.module)], OutputColumns(start, stop))
-        self._set(owner, "_encoder", mlp)
+            self._set(stack.owner, names[id(head.module)], OutputColumns(start, stop))
+        self._set(stack.owner, "_encoder", mlp)
 
     def undo(self) -> None:
         """Put the originals back, with the values that were trained meanwhile."""
@@ -103,6 +101,22 @@ class Surgery:
     def _set(self, module: nn.Module, name: str, value: Any) -> None:
         self._before.append((module, name, getattr(module, name)))
         setattr(module, name, value)
+
+
+def _steps(stack: Stack, masks: Iterable[Tensor]) -> list[Step]:
+    """A stack in the kernels' words, with the masks of its linear layers in order."""
+    left = iter(masks)
+    found: list[Step] = []
+    for step in stack.steps:
+        if isinstance(step, Normalisation):
+            norm = step.module
+            found.append(
+                Norm(step.reads, found[step.reads].size, norm.eps, norm.weight is not None)
+            )
+        else:
+            has_bias = step.layers[0].module.bias is not None
+            found.append(Linear(next(left), step.reads, step.activation, step.adds, has_bias))
+    return found
 
 
 @torch.no_grad()

@@ -1,193 +1,34 @@
-"""CPU kernels of the sparse multilayer perceptron, compiled by numba.
+"""CPU kernels of the sparse network, compiled by numba.
 
 Activations of a block of :data:`TILE` rows of the mini-batch are held feature-major,
 (units, TILE): a unit's values for the block lie side by side, and the block of a whole
 network stays in the cache. A kept weight then costs one multiply-add on ``TILE``
 neighbouring numbers. All units of a network are numbered through, inputs first and
-outputs last, and unit ``u`` reads the units ``sources[indptr[u]:indptr[u + 1]]``: the
-layers need no name here.
-
-The two inner loops are written as LLVM vector code, because a loop over an array leaves
-its running sums in memory where these stay in registers.
+outputs last, and unit ``u`` reads the units ``sources[indptr[u]:indptr[u + 1]]``. What else
+happens, and in which order, is a list of steps
+(:class:`~offline_prune.engines.wiring.Wiring`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from offline_prune.engines.row_kernels import (
+    activate,
+    add_input_gradient,
+    multiply_by_slope,
+    normalise,
+    normalise_back,
+)
+from offline_prune.engines.vector_code import TILE, add_dots, compiled, weighted_sum
+from offline_prune.engines.wiring import LINEAR, MAP
 
 __all__ = ["TILE", "backward", "forward"]
 
-TILE = 64
-"""Rows of the mini-batch a block: 4 registers of AVX-512 or 8 of AVX2 in float32."""
 
-_INT64 = ir.IntType(64)
-_FUSED = ["contract"]  # allows a multiply and an add to become one instruction
-
-
-class _Emit:
-    """Writes LLVM code that works on a block's rows in vectors of 64 bytes."""
-
-    def __init__(self, context: Any, builder: Any, element: Any) -> None:
-        self.context, self.builder = context, builder
-        self.scalar = context.get_value_type(element)
-        self.lanes = 512 // element.bitwidth
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-
-    def data(self, array_type: Any, array: Any) -> Any:
-        """The pointer to an array's first element."""
-        return self.context.make_array(array_type)(self.context, self.builder, array).data
-
-    def _slots(self, data: Any, row: Any) -> list[Any]:
-        """Pointers to the vectors of one row of a (units, TILE) array."""
-        start = self.builder.mul(row, ir.Constant(_INT64, TILE))
-        offsets = [ir.Constant(_INT64, i) for i in range(0, TILE, self.lanes)]
-        return [
-            self.builder.bitcast(
-                self.builder.gep(data, [self.builder.add(start, offset)]),
-                self.vector.as_pointer(),
-            )
-            for offset in offsets
-        ]
-
-    def load_row(self, data: Any, row: Any) -> list[Any]:
-        """The vectors of one row."""
-        return [self.builder.load(slot, align=4) for slot in self._slots(data, row)]
-
-    def store_row(self, vectors: Sequence[Any], data: Any, row: Any) -> None:
-        """Write the vectors of one row."""
-        for vector, slot in zip(vectors, self._slots(data, row), strict=True):
-            self.builder.store(vector, slot, align=4)
-
-    def splat(self, value: Any) -> Any:
-        """A vector with the same number in every lane."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        one = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-        return self.builder.shuffle_vector(one, undefined, zeros)
-
-    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """``x · y + z``."""
-        return self.builder.fadd(self.builder.fmul(x, y, flags=_FUSED), z, flags=_FUSED)
-
-    def sum(self, start: Any, vector: Any) -> Any:
-        """``start`` plus all lanes."""
-        kind = "f32" if self.lanes == 16 else "f64"
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(self.scalar, [self.scalar, self.vector]),
-            f"llvm.vector.reduce.fadd.v{self.lanes}{kind}",
-        )
-        return self.builder.call(function, [start, vector], fastmath=["reassoc"])
-
-    def loop(
-        self,
-        start: Any,
-        stop: Any,
-        carried: Sequence[Any],
-        body: Callable[[Any, Sequence[Any]], Sequence[Any]],
-    ) -> list[Any]:
-        """``for k in range(start, stop): carried = body(k, carried)``."""
-        builder, entry = self.builder, self.builder.block
-        head, inside, end = (builder.append_basic_block(name) for name in ("head", "inside", "end"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(_INT64)
-        k.add_incoming(start, entry)
-        values = [builder.phi(value.type) for value in carried]
-        for phi, value in zip(values, carried, strict=True):
-            phi.add_incoming(value, entry)
-        builder.cbranch(builder.icmp_signed("<", k, stop), inside, end)
-        builder.position_at_end(inside)
-        for phi, value in zip(values, body(k, values), strict=True):
-            phi.add_incoming(value, builder.block)
-        k.add_incoming(builder.add(k, ir.Constant(_INT64, 1)), builder.block)
-        builder.branch(head)
-        builder.position_at_end(end)
-        return values
-
-    def item(self, data: Any, k: Any) -> Any:
-        """``data[k]`` of a one-dimensional array."""
-        return self.builder.load(self.builder.gep(data, [k]))
-
-    def row_number(self, data: Any, k: Any) -> Any:
-        """``data[k]`` of an int32 array as an int64."""
-        return self.builder.sext(self.item(data, k), _INT64)
-
-
-@intrinsic
-def _weighted_sum(
-    _: Any, out: Any, unit: Any, init: Any, values: Any, index: Any, start: Any, stop: Any
-) -> Any:
-    """``out[unit] = init + Σ_k values[k] · out[index[k]]``, k from start to stop."""
-    signature = types.void(out, types.int64, out.dtype, values, index, types.int64, types.int64)
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        emit = _Emit(context, builder, sig.args[0].dtype)
-        out, unit, init, values, index, start, stop = args
-        rows = emit.data(sig.args[0], out)
-        weights, numbers = emit.data(sig.args[3], values), emit.data(sig.args[4], index)
-
-        def add_product(k: Any, sums: Sequence[Any]) -> Sequence[Any]:
-            weight = emit.splat(emit.item(weights, k))
-            source = emit.load_row(rows, emit.row_number(numbers, k))
-            return [emit.multiply_add(weight, x, s) for x, s in zip(source, sums, strict=True)]
-
-        first = [emit.splat(init)] * (TILE // emit.lanes)
-        emit.store_row(emit.loop(start, stop, first, add_product), rows, unit)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def _add_dots(
-    _: Any, out: Any, left: Any, unit: Any, right: Any, index: Any, start: Any, stop: Any
-) -> Any:
-    """``out[k] += left[unit] · right[index[k]]``, k from start to stop."""
-    signature = types.void(out, left, types.int64, right, index, types.int64, types.int64)
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        emit = _Emit(context, builder, sig.args[0].dtype)
-        out, left, unit, right, index, start, stop = args
-        sums = emit.data(sig.args[0], out)
-        ours = emit.load_row(emit.data(sig.args[1], left), unit)
-        rows, numbers = emit.data(sig.args[3], right), emit.data(sig.args[4], index)
-
-        def add_dot(k: Any, _: Sequence[Any]) -> Sequence[Any]:
-            source = emit.load_row(rows, emit.row_number(numbers, k))
-            products = [builder.fmul(x, y) for x, y in zip(ours[:2], source[:2], strict=True)]
-            for i in range(2, len(ours)):
-                products[i % 2] = emit.multiply_add(ours[i], source[i], products[i % 2])
-            slot = builder.gep(sums, [k])
-            total = emit.sum(builder.load(slot), builder.fadd(*products))
-            builder.store(total, slot)
-            return []
-
-        emit.loop(start, stop, [], add_dot)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile at the first call, and keep the code on disk for the next process."""
-    # No "nnan": a network that diverges must show it.
-    options = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract", "arcp"}}
-    try:
-        found: Callable[..., None] = njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep it in is writable
-        found = njit(**options)(function)
-    return found
-
-
-@_compiled
+@compiled
 def _load(block: Any, start: Any, inputs: Any, x: Any, action: Any) -> None:
     """Fill a block's input units from rows of the mini-batch; rows beyond it are 0."""
     rows = min(TILE, len(x) - start)
@@ -203,9 +44,18 @@ def _load(block: Any, start: Any, inputs: Any, x: Any, action: Any) -> None:
         block[unit, rows:] = 0
 
 
-@_compiled
+@compiled
 def forward(
-    x: Any, action: Any, inputs: Any, indptr: Any, sources: Any, theta: Any, out: Any, blocks: Any
+    x: Any,
+    action: Any,
+    inputs: Any,
+    steps: Any,
+    eps: Any,
+    indptr: Any,
+    sources: Any,
+    theta: Any,
+    out: Any,
+    blocks: Any,
 ) -> None:
     """Evaluate the network on a mini-batch.
 
@@ -213,36 +63,50 @@ def forward(
         x: (B, n) inputs.
         action: (B, m) further inputs; m may be 0.
         inputs: (I,) the columns of ``[x, action]`` that are read.
+        steps: (S, 8) what is computed one after the other.
+        eps: (S,) ε of normalisations.
         indptr: (U − I + 1,) where the weights of each unit start; units from I on.
         sources: (K,) int32, the unit that each weight reads.
-        theta: (K + U − I,) weights, then biases.
+        theta: Weights, then biases and scales.
         out: (B, O) is filled with the outputs; the last O units.
         blocks: (⌈B / TILE⌉, U, TILE) is filled with every unit's activations, or
             (1, U, TILE) for a scratch block where they are not needed.
     """
-    n_inputs, n_units = len(inputs), blocks.shape[1]
-    first_output = n_units - out.shape[1]
-    biases = theta[len(sources) :]
+    n_inputs = len(inputs)
+    first_output = blocks.shape[1] - out.shape[1]
     for start in range(0, len(x), TILE):
         block = blocks[min(start // TILE, len(blocks) - 1)]
         _load(block, start, inputs, x, action)
-        for unit in range(n_inputs, n_units):
-            u = unit - n_inputs
-            _weighted_sum(block, unit, biases[u], theta, sources, indptr[u], indptr[u + 1])
-            if unit < first_output:
-                row = block[unit]
-                for i in range(TILE):
-                    row[i] = max(row[i], 0)
+        for step in range(len(steps)):
+            kind, first, count, source, added, activation, parameter, _ = steps[step]
+            if kind == LINEAR:
+                for u in range(count):
+                    unit, bias = first + u, theta.dtype.type(0)
+                    if parameter >= 0:
+                        bias = theta[parameter + u]
+                    k = unit - n_inputs
+                    weighted_sum(block, unit, bias, theta, sources, indptr[k], indptr[k + 1])
+                    if added >= 0:
+                        row, other = block[unit], block[added + u]
+                        for i in range(TILE):
+                            row[i] += other[i]
+                    activate(block[unit], block[unit], activation)
+            elif kind == MAP:
+                for u in range(count):
+                    activate(block[source + u], block[first + u], activation)
+            else:
+                normalise(block, first, count, source, theta, parameter, eps[step])
         for i in range(min(TILE, len(x) - start)):
             for output in range(out.shape[1]):
                 out[start + i, output] = block[first_output + output, i]
 
 
-@_compiled
+@compiled
 def backward(
     grad_out: Any,
     blocks: Any,
     inputs: Any,
+    steps: Any,
     indptr: Any,
     sources: Any,
     readers_indptr: Any,
@@ -253,6 +117,8 @@ def backward(
     grad_x: Any,
     grad_action: Any,
     grads: Any,
+    deposits: Any,
+    sums: Any,
 ) -> None:
     """Gradients of ``Σ grad_out · out``.
 
@@ -260,6 +126,7 @@ def backward(
         grad_out: (B, O).
         blocks: (⌈B / TILE⌉, U, TILE) as :func:`forward` left them.
         inputs: As in :func:`forward`.
+        steps: As in :func:`forward`.
         indptr: As in :func:`forward`.
         sources: As in :func:`forward`.
         readers_indptr: (U + 1,) where the readers of each unit start.
@@ -270,6 +137,9 @@ def backward(
         grad_x: (B, n) zeros; is filled with the gradient of ``x``; length 0 for none.
         grad_action: (B, m) the same for ``action``.
         grads: (U, TILE) scratch.
+        deposits: (U, TILE) scratch for what does not come along a weight; not read where
+            no step says that it leaves something there.
+        sums: (2, TILE) scratch.
     """
     n_inputs, n_units = len(inputs), blocks.shape[1]
     first_output = n_units - grad_out.shape[1]
@@ -281,26 +151,51 @@ def backward(
             for i in range(rows):
                 grads[first_output + output, i] = grad_out[start + i, output]
             grads[first_output + output, rows:] = 0
-        for unit in range(first_output - 1, n_inputs - 1, -1):
-            _weighted_sum(
-                grads, unit, 0, weights, readers, readers_indptr[unit], readers_indptr[unit + 1]
-            )
-            row, activation = grads[unit], block[unit]
-            for i in range(TILE):
-                row[i] = row[i] if activation[i] > 0 else 0
+        for step in range(len(steps) - 1, -1, -1):
+            if steps[step, 7]:
+                deposits[steps[step, 1] : steps[step, 1] + steps[step, 2]] = 0
+        for step in range(len(steps) - 1, -1, -1):
+            kind, first, count, source, added, activation, parameter, takes = steps[step]
+            if first != first_output:
+                for unit in range(first, first + count):
+                    begin, end = readers_indptr[unit], readers_indptr[unit + 1]
+                    weighted_sum(grads, unit, 0, weights, readers, begin, end)
+                    if takes:
+                        row, other = grads[unit], deposits[unit]
+                        for i in range(TILE):
+                            row[i] += other[i]
+                    if kind == LINEAR:
+                        multiply_by_slope(grads[unit], block[unit], activation)
+            if kind == MAP:
+                for u in range(count):
+                    z = source + u
+                    add_input_gradient(grads[first + u], block[z], deposits[z], activation)
+            elif kind != LINEAR:
+                normalise_back(
+                    grads, deposits, block, first, count, source, theta, parameter, grad_theta, sums
+                )
+            elif added >= 0:
+                for u in range(count):
+                    row, other = grads[first + u], deposits[added + u]
+                    for i in range(TILE):
+                        other[i] += row[i]
         if len(grad_theta):
-            for unit in range(n_inputs, n_units):
-                u = unit - n_inputs
-                _add_dots(grad_theta, grads, unit, block, sources, indptr[u], indptr[u + 1])
-                grad_theta[len(sources) + u] += np.sum(grads[unit])
+            for step in range(len(steps)):
+                kind, first, count, _, _, _, parameter, _ = steps[step]
+                if kind != LINEAR:
+                    continue
+                for u in range(count):
+                    unit, k = first + u, first + u - n_inputs
+                    add_dots(grad_theta, grads, unit, block, sources, indptr[k], indptr[k + 1])
+                    if parameter >= 0:
+                        grad_theta[parameter + u] += np.sum(grads[unit])
         for unit in range(n_inputs):
             column = inputs[unit] - (grad_x.shape[1])
             target = grad_x if column < 0 else grad_action
             if len(target) == 0:
                 continue
-            _weighted_sum(
-                grads, unit, 0, weights, readers, readers_indptr[unit], readers_indptr[unit + 1]
-            )
+            begin, end = readers_indptr[unit], readers_indptr[unit + 1]
+            weighted_sum(grads, unit, 0, weights, readers, begin, end)
             column = inputs[unit] if column < 0 else column
             for i in range(rows):
                 target[start + i, column] = grads[unit, i]

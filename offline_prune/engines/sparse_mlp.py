@@ -1,15 +1,15 @@
-"""A multilayer perceptron that holds, computes and trains its kept weights only."""
+"""A network of linear layers that holds, computes and trains its kept weights only."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from offline_prune.engines.wiring import Wiring
+from offline_prune.engines.wiring import Norm, Step, Wiring
 
 __all__ = ["OutputColumns", "SparseMLP", "kernels_available"]
 
@@ -20,28 +20,29 @@ def kernels_available() -> bool:
 
 
 class SparseMLP(nn.Module):
-    """Linear layers with ReLU between, of which only kept weights exist.
+    """Linear layers, activations and normalisations, of which only kept weights exist.
 
-    ``h_u = max(0, b_u + Σ_k θ_k · h_{source(k)})`` over the kept weights ``k`` of unit
-    ``u``; no maximum at the outputs. Forward and backward are one call each of
+    ``h_u = σ(b_u + Σ_k θ_k · h_{source(k)})`` over the kept weights ``k`` of unit ``u``.
+    Forward and backward are one call each of
     :mod:`offline_prune.engines.sparse_kernels`: a block of the mini-batch goes through
     the whole network while it is in the cache.
 
     Attributes:
-        theta: (K + U − I,) the kept weights, then the biases: all that an optimizer or
-            a target update has to touch.
+        theta: The kept weights step by step and row by row, then step by step the biases,
+            or the scales and shifts of a normalisation: all that an optimizer or a target
+            update has to touch.
     """
 
-    def __init__(self, masks: Sequence[Tensor], theta: Tensor) -> None:
+    def __init__(self, steps: Sequence[Step], theta: Tensor) -> None:
         """Wrap parameters.
 
         Args:
-            masks: For every layer the (units, columns) boolean mask, true = kept.
-            theta: (K + U − I,) kept weights layer by layer and row by row, then biases.
+            steps: What is computed; the last is linear and gives the outputs.
+            theta: As :attr:`theta`.
         """
         super().__init__()
-        self.masks = tuple(masks)
-        self.wiring = Wiring.of(masks)
+        self.steps = tuple(steps)
+        self.wiring = Wiring.of(steps)
         self.theta = nn.Parameter(theta)
 
     def forward(self, x: Tensor, action: Tensor | None = None) -> Tensor:
@@ -65,16 +66,25 @@ class SparseMLP(nn.Module):
 
     def _as_dense_layers(self, x: Tensor, action: Tensor | None) -> Tensor:
         """The same through torch's own operations, for what records those."""
-        h = x if action is None else torch.cat([x, action], dim=1)
-        weight, bias = 0, len(self.wiring.sources)
-        for mask in self.masks:
-            h = h if mask is self.masks[0] else h.relu()
-            n = int(mask.sum())
-            matrix = self.theta.new_zeros(mask.shape)
-            matrix[mask] = self.theta[weight : weight + n]
-            h = nn.functional.linear(h, matrix, self.theta[bias : bias + len(mask)])
-            weight, bias = weight + n, bias + len(mask)
-        return h
+        inputs = x if action is None else torch.cat([x, action], dim=1)
+        weight, further = 0, len(self.wiring.sources)
+        found: list[Tensor] = []
+        for step in self.steps:
+            h = found[step.reads] if step.reads >= 0 else inputs
+            own = self.theta[further : further + step.n_further] if step.n_further else None
+            further += step.n_further
+            if isinstance(step, Norm):
+                scale, shift = (None, None) if own is None else own.split(step.size)
+                h = nn.functional.layer_norm(h, (step.size,), scale, shift, step.eps)
+            else:
+                n = int(step.mask.sum())
+                matrix = self.theta.new_zeros(step.mask.shape)
+                matrix[step.mask] = self.theta[weight : weight + n]
+                weight += n
+                h = nn.functional.linear(h, matrix, own)
+                h = _ACTIVATIONS[step.activation](h if step.adds is None else h + found[step.adds])
+            found.append(h)
+        return found[-1]
 
     def extra_repr(self) -> str:
         """Sizes."""
@@ -83,6 +93,15 @@ class SparseMLP(nn.Module):
             f"inputs={len(wiring.inputs)}, units={wiring.n_units}, "
             f"outputs={wiring.n_outputs}, weights={len(wiring.sources)}"
         )
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda z: z,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "swish": nn.functional.silu,
+    "gelu": nn.functional.gelu,
+}
 
 
 class OutputColumns(nn.Linear):
@@ -125,6 +144,8 @@ def _evaluate(
         x.detach().numpy(),
         action.detach().numpy(),
         wiring.inputs,
+        wiring.steps,
+        wiring.eps,
         wiring.indptr,
         wiring.sources,
         theta.detach().numpy(),
@@ -159,6 +180,7 @@ class _Evaluate(torch.autograd.Function):
             grad_out.contiguous().numpy(),
             blocks.numpy(),
             wiring.inputs,
+            wiring.steps,
             wiring.indptr,
             wiring.sources,
             wiring.readers_indptr,
@@ -167,6 +189,8 @@ class _Evaluate(torch.autograd.Function):
             theta.detach().numpy(),
             *(grad.numpy() for grad in grads),
             theta.new_empty(wiring.n_units, kernels.TILE).numpy(),
+            theta.new_empty(wiring.n_units, kernels.TILE).numpy(),
+            theta.new_empty(2, kernels.TILE).numpy(),
         )
         found = zip(grads, wanted, strict=True)
         return (*(grad if needed else None for grad, needed in found), None)

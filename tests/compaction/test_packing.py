@@ -57,15 +57,17 @@ def test_sparse_packing_keeps_every_connected_weight_and_live_bias(case, seed, d
     subject = AGENTS["vector-continuous", "cql"]
     connected = random_mask(subject, seed, density)
     live = live_units(subject.chains, connected)
-    for chain in subject.chains:
-        packing, stages = sparse_packing(chain, live, connected)
-        kept = sum(int(connected[name].sum()) for name in chain.weight_names)
-        assert kept == sum(int(stage.sum()) for stage in stages)
-        assert packing.shape == (kept + sum(int(live[n].sum()) for n in chain.weight_names),)
+    assert len(subject.stacks) == len(subject.chains)
+    for stack in subject.stacks:
+        names = [layer.name for layer in stack.layers]
+        packing, steps = sparse_packing(stack, live, connected)
+        kept = sum(int(connected[name].sum()) for name in names)
+        assert kept == sum(int(step.sum()) for step in steps)
+        assert packing.shape == (kept + sum(int(live[name].sum()) for name in names),)
         back = [torch.zeros_like(original) for original in packing.originals]
         packing.unpack(packing.pack(packing.originals), back)
-        masks = [connected[name] for name in chain.weight_names]
-        masks += [live[name] for name in chain.weight_names]
+        masks = [connected[name] for name in names]
+        masks += [live[name] for name in names]
         for original, restored, mask in zip(packing.originals, back, masks, strict=True):
             assert torch.equal(restored, original * mask)
 

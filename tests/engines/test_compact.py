@@ -4,7 +4,7 @@ import d3rlpy
 import numpy as np
 import pytest
 import torch
-from d3rlpy.models import VectorEncoderFactory
+from d3rlpy.models import SimBaEncoderFactory, VectorEncoderFactory
 
 from offline_prune import Agent, CompactEngine, prune
 from offline_prune.agents import build_agent
@@ -268,11 +268,11 @@ def test_batch_normalised_networks_are_held_as_they_are():
 
 
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "swish"])
-def test_other_activations_are_trained_as_dense_layers_of_the_live_size(activation):
+def test_other_activations_are_trained_as_dense_layers_of_the_live_size_too(activation):
     encoder = VectorEncoderFactory([24, 24], activation=activation)
     config = d3rlpy.algos.BCConfig(batch_size=16, encoder_factory=encoder)
     subject = build_agent(dataset(VECTOR), config).agent
-    engine = CompactEngine(subject)
+    engine = CompactEngine(subject, "dense")
     size = n_trained(subject)
     x = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
     mask = random_mask(subject)
@@ -282,6 +282,70 @@ def test_other_activations_are_trained_as_dense_layers_of_the_live_size(activati
     assert not sparse_forms(subject)
     assert n_trained(subject) < 0.8 * size
     np.testing.assert_allclose(subject.algo.predict(x), masked.algo.predict(x), atol=1e-6)
+
+
+SPARSE_ENCODERS = {
+    "layer norm": VectorEncoderFactory([24, 24], use_layer_norm=True),
+    "layer norm, tanh": VectorEncoderFactory([24, 24], activation="tanh", use_layer_norm=True),
+    "tanh": VectorEncoderFactory([24, 24], activation="tanh"),
+    "swish": VectorEncoderFactory([24, 24], activation="swish"),
+    "gelu": VectorEncoderFactory([24, 24], activation="gelu"),
+    "simba": SimBaEncoderFactory(feature_size=16, hidden_size=24, n_blocks=2),
+}
+
+
+@pytest.mark.parametrize("encoder", SPARSE_ENCODERS)
+@pytest.mark.parametrize("keep_units", [False, True])
+def test_the_sparse_kernels_train_what_layers_of_their_kind_train(encoder, keep_units):
+    factory = SPARSE_ENCODERS[encoder]
+    config = d3rlpy.algos.TD3PlusBCConfig(
+        batch_size=16, actor_encoder_factory=factory, critic_encoder_factory=factory
+    )
+
+    def run(kernels):
+        subject = build_agent(dataset(VECTOR), config).agent
+        mask = random_mask(subject)
+        engine = CompactEngine(subject, kernels, keep_units=keep_units)
+        engine.attach(mask)
+        # Two policies, and their targets and those of two critics.
+        assert len(sparse_forms(subject)) == (6 if kernels == "sparse" else 0)
+        for i in range(30):
+            torch.manual_seed(i)
+            subject.algo.update(dataset(VECTOR).buffer.batch_at(np.arange(i, i + 16)))
+        engine.verify()
+        before = {n: w.clone() for n, w in engine.weights().items()}
+        saved = subject.algo.impl.policy.state_dict()
+        engine.detach()
+        assert all(torch.equal(before[n], w) for n, w in subject.weights.items())
+        found = subject.algo.impl.policy.state_dict()
+        assert list(saved) == list(found)
+        assert all(torch.equal(saved[name], found[name]) for name in found)
+        return subject
+
+    expected, found = run("dense"), run("sparse")
+    for field, module in modules(expected).items():
+        theirs = modules(found)[field].state_dict()
+        for name, tensor in module.state_dict().items():
+            torch.testing.assert_close(theirs[name], tensor, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        VectorEncoderFactory([24, 24], use_batch_norm=True),
+        VectorEncoderFactory([24, 24], dropout_rate=0.1),
+    ],
+    ids=["batch norm", "dropout"],
+)
+def test_what_the_kernels_do_not_know_is_held_as_it_is(factory):
+    config = d3rlpy.algos.BCConfig(batch_size=16, encoder_factory=factory)
+    subject = build_agent(dataset(VECTOR), config).agent
+    engine = CompactEngine(subject, "sparse")
+    engine.attach(random_mask(subject))
+    assert not sparse_forms(subject)
+    for _ in range(3):
+        step(subject)
+    engine.verify()
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
@@ -302,8 +366,8 @@ def test_auto_trains_kept_weights_only_below_half_of_the_live_network(monkeypatc
         subject = agent(VECTOR, "bc")
         mask = random_mask(subject, density)
         live = live_units(subject.chains, mask.connected)
-        (chain,) = subject.chains
-        return forms.choose_form(chain, None, live, mask.connected, subject.algo, kernels)
+        (network,) = forms.wired_networks(subject)
+        return forms.choose_form(network, live, mask.connected, subject.algo, kernels)
 
     assert form(0.1) == "sparse"
     assert form(0.1, "dense") == "dense"

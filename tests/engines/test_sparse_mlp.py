@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from offline_prune.engines.sparse_kernels import TILE
 from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP
-from offline_prune.engines.wiring import Wiring
+from offline_prune.engines.wiring import ACTIVATIONS, Linear, Norm, Wiring, relu_layers
 
 
 def network(sizes, density, seed=0, dtype=torch.float64):
@@ -16,7 +16,7 @@ def network(sizes, density, seed=0, dtype=torch.float64):
     masks = [torch.rand(b, a, generator=generator) < density for a, b in pairs]
     size = sum(int(mask.sum()) + len(mask) for mask in masks)
     theta = torch.randn(size, generator=generator, dtype=dtype)
-    return SparseMLP(masks, theta), masks
+    return SparseMLP(relu_layers(masks), theta), masks
 
 
 def dense(masks, theta, x, action):
@@ -131,10 +131,90 @@ def test_heads_are_columns():
 
 def test_unread_inputs_take_no_part():
     masks = [torch.tensor([[True, False, True]]), torch.tensor([[True]])]
-    wiring = Wiring.of(masks)
+    wiring = Wiring.of(relu_layers(masks))
     assert wiring.inputs.tolist() == [0, 2]
     assert wiring.n_units == 4
     assert wiring.sources.tolist() == [0, 1, 2]
     assert wiring.indptr.tolist() == [0, 2, 3]
     assert wiring.readers_indptr.tolist() == [0, 1, 2, 3, 3]
     assert wiring.readers.tolist() == [2, 2, 3]
+
+
+def layer(size, columns, reads, generator, **options):
+    return Linear(torch.rand(size, columns, generator=generator) < 0.6, reads, **options)
+
+
+def of_steps(steps, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    size = sum(s.n_further + (int(s.mask.sum()) if isinstance(s, Linear) else 0) for s in steps)
+    return SparseMLP(steps, torch.randn(size, generator=generator, dtype=dtype))
+
+
+def normalised(activation, affine, generator):
+    """Linear, activation, normalisation, twice, as d3rlpy's vector encoders have them."""
+    return [
+        layer(7, 5, -1, generator, activation=activation),
+        Norm(0, 7, affine=affine),
+        layer(6, 7, 1, generator, activation=activation, has_bias=affine),
+        Norm(2, 6, affine=affine),
+        layer(3, 6, 3, generator),
+    ]
+
+
+def residual(activation, affine, generator):
+    """Two blocks of a stream that normalisations and additions read, as SimBa has them."""
+    return [
+        layer(6, 5, -1, generator),
+        Norm(0, 6, affine=affine),
+        layer(9, 6, 1, generator, activation=activation),
+        layer(6, 9, 2, generator, adds=0),
+        Norm(3, 6, affine=affine),
+        layer(8, 6, 4, generator, activation=activation),
+        layer(6, 8, 5, generator, adds=3),
+        Norm(6, 6, affine=affine),
+        layer(2, 6, 7, generator),
+    ]
+
+
+@pytest.mark.parametrize("build", [normalised, residual])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("batch", [3, 2 * TILE + 5])
+def test_normalisations_activations_and_residuals_are_torchs(build, activation, affine, batch):
+    mlp = of_steps(build(activation, affine, torch.Generator().manual_seed(1)))
+    x, action = inputs((5,), 2, batch)
+    outputs = [mlp(x, action), mlp._as_dense_layers(x, action)]
+    torch.testing.assert_close(*outputs)
+    upstream = torch.randn_like(outputs[0])
+    found, expected = (
+        torch.autograd.grad(out, [mlp.theta, x, action], upstream) for out in outputs
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("build", [normalised, residual])
+@pytest.mark.parametrize("activation", ["tanh", "swish", "gelu"])
+def test_gradcheck_of_normalised_networks(build, activation):
+    mlp = of_steps(build(activation, True, torch.Generator().manual_seed(2)))
+    x, action = inputs((5,), 2, 4)
+
+    def evaluate(theta, x, action):
+        return torch.func.functional_call(mlp, {"theta": theta}, (x, action))
+
+    assert torch.autograd.gradcheck(evaluate, (mlp.theta, x, action))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_in_single_precision(activation):
+    """One unit that passes its input on: what the kernels compute beside torch in double."""
+    one = torch.ones(1, 1, dtype=torch.bool)
+    steps = [Linear(one, -1, activation, has_bias=False), Linear(one, 0, has_bias=False)]
+    mlp = SparseMLP(steps, torch.ones(2))
+    x = torch.cat([torch.linspace(-12, 12, 4001), torch.logspace(-6, 0, 50)])[:, None]
+    found = [v.requires_grad_() for v in (x.clone(), x.double())]
+    outputs = [mlp(found[0]), mlp.double()._as_dense_layers(found[1], None)]
+    torch.testing.assert_close(outputs[0].double(), outputs[1], rtol=3e-6, atol=1e-6)
+    for out in outputs:
+        out.sum().backward()
+    torch.testing.assert_close(found[0].grad.double(), found[1].grad, rtol=1e-5, atol=2e-6)

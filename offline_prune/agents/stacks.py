@@ -1,0 +1,161 @@
+"""Networks that the sparse kernels can compute: linear layers, activations, normalisations.
+
+Where a :class:`~offline_prune.agents.topology.Chain` says which units are dead, a stack says
+how every number comes about, residual additions included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from d3rlpy.models.torch.encoders import (
+    SimBaBlock,
+    SimBaEncoder,
+    SimBaEncoderWithAction,
+    VectorEncoder,
+    VectorEncoderWithAction,
+)
+from d3rlpy.torch_utility import Swish
+from torch import Tensor, nn
+
+from offline_prune.agents.topology import Layer, headed
+
+__all__ = ["Affine", "Normalisation", "Stack", "find_stacks"]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Linear layers that read the same, what is added to them, and their activation.
+
+    Attributes:
+        layers: One layer; at the end the heads, which may be several.
+        reads: The step whose outputs they read; −1 for the network's inputs.
+        activation: ``"relu"``, ``"tanh"``, ``"swish"``, ``"gelu"`` or ``"none"``.
+        adds: The step whose outputs are added before it; None for none.
+    """
+
+    layers: tuple[Layer, ...]
+    reads: int
+    activation: str = "none"
+    adds: int | None = None
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Layer normalisation of the outputs of a step, ``reads``."""
+
+    module: nn.LayerNorm
+    reads: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A network as steps, each of which reads earlier ones.
+
+    Attributes:
+        steps: In order; the heads are last.
+        owner: The module that holds encoder and heads.
+    """
+
+    steps: tuple[Affine | Normalisation, ...]
+    owner: nn.Module
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All linear layers, step by step."""
+        return tuple(
+            layer for step in self.steps if isinstance(step, Affine) for layer in step.layers
+        )
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Weights layer by layer, then step by step biases, or scale and shift."""
+        found: list[Tensor] = [layer.module.weight for layer in self.layers]
+        for step in self.steps:
+            if isinstance(step, Normalisation):
+                found += [p for p in (step.module.weight, step.module.bias) if p is not None]
+            else:
+                found += [b for layer in step.layers if (b := layer.module.bias) is not None]
+        return found
+
+
+def _activation(module: nn.Module) -> str | None:
+    """The kernels' name of an activation; None where they have none."""
+    if isinstance(module, nn.GELU):
+        return "gelu" if module.approximate == "none" else None
+    known = {nn.ReLU: "relu", nn.Tanh: "tanh", Swish: "swish", nn.SiLU: "swish"}
+    return known.get(type(module))
+
+
+class _Builder:
+    """Steps so far; None comes out where a module is not known."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self.names = names
+        self.steps: list[Affine | Normalisation] = []
+
+    def add(self, modules: Iterable[nn.Module]) -> bool:
+        """Put modules behind what is there; False where one is not known."""
+        return all(self._add(module) for module in modules)
+
+    def add_layers(self, layers: Sequence[nn.Linear], adds: int | None = None) -> None:
+        """Put linear layers that read the last step behind it."""
+        named = tuple(Layer(self.names[id(layer.weight)], layer) for layer in layers)
+        self.steps.append(Affine(named, len(self.steps) - 1, adds=adds))
+
+    def _add(self, module: nn.Module) -> bool:
+        last = self.steps[-1] if self.steps else None
+        if isinstance(module, nn.Linear):
+            self.add_layers([module])
+        elif isinstance(module, SimBaBlock):
+            *inner, narrowing = module._layers
+            stream = len(self.steps) - 1
+            if stream < 0 or not self.add(inner) or not isinstance(narrowing, nn.Linear):
+                return False
+            self.add_layers([narrowing], adds=stream)
+        elif isinstance(module, nn.LayerNorm):
+            both = (module.weight is None) == (module.bias is None)
+            if last is None or len(module.normalized_shape) != 1 or not both:
+                return False
+            self.steps.append(Normalisation(module, len(self.steps) - 1))
+        elif activation := _activation(module):
+            if not isinstance(last, Affine) or last.activation != "none":
+                return False
+            self.steps[-1] = replace(last, activation=activation)
+        else:
+            nothing = isinstance(module, nn.Identity) or (
+                isinstance(module, nn.Dropout) and not module.p
+            )
+            return nothing
+        return True
+
+
+def find_stacks(modules: Iterable[nn.Module], names: Mapping[int, str]) -> tuple[Stack, ...]:
+    """Stacks of an agent's modules.
+
+    Args:
+        modules: Top modules: a policy, one Q function, ….
+        names: ``id`` of a weight → the name its mask has; a target's weights carry the
+            names of their online twins. Modules whose weights are not named are left
+            out.
+
+    Returns:
+        One for each module of d3rlpy's plain, normalised or SimBa encoder of vectors and
+        linear heads, with nothing in between that the kernels do not know (dropout, batch
+        normalisation, GEGLU), and with an encoder of its own.
+    """
+    found = []
+    for encoder, heads, owners in headed(modules, names):
+        if not isinstance(
+            encoder,
+            VectorEncoder | VectorEncoderWithAction | SimBaEncoder | SimBaEncoderWithAction,
+        ):
+            continue
+        one_hot = getattr(encoder, "_discrete_action", False)  # actions arrive as numbers
+        same_biases = len({head.bias is None for head in heads}) == 1
+        builder = _Builder(names)
+        if len(owners) == 1 and not one_hot and same_biases and builder.add(encoder._layers):
+            builder.add_layers(heads)
+            found.append(Stack(tuple(builder.steps), owners[0]))
+    return tuple(found)

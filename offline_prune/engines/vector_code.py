@@ -1,0 +1,185 @@
+"""Inner loops of the sparse kernels, written as LLVM vector code, and how kernels are compiled.
+
+A loop over an array leaves its running sums in memory where these stay in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["TILE", "add_dots", "compiled", "weighted_sum"]
+
+TILE = 64
+"""Rows of the mini-batch a block: 4 registers of AVX-512 or 8 of AVX2 in float32."""
+
+_INT64 = ir.IntType(64)
+_FUSED = ["contract"]  # allows a multiply and an add to become one instruction
+
+
+class _Emit:
+    """Writes LLVM code that works on a block's rows in vectors of 64 bytes."""
+
+    def __init__(self, context: Any, builder: Any, element: Any) -> None:
+        self.context, self.builder = context, builder
+        self.scalar = context.get_value_type(element)
+        self.lanes = 512 // element.bitwidth
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+
+    def data(self, array_type: Any, array: Any) -> Any:
+        """The pointer to an array's first element."""
+        return self.context.make_array(array_type)(self.context, self.builder, array).data
+
+    def _slots(self, data: Any, row: Any) -> list[Any]:
+        """Pointers to the vectors of one row of a (units, TILE) array."""
+        start = self.builder.mul(row, ir.Constant(_INT64, TILE))
+        offsets = [ir.Constant(_INT64, i) for i in range(0, TILE, self.lanes)]
+        return [
+            self.builder.bitcast(
+                self.builder.gep(data, [self.builder.add(start, offset)]),
+                self.vector.as_pointer(),
+            )
+            for offset in offsets
+        ]
+
+    def load_row(self, data: Any, row: Any) -> list[Any]:
+        """The vectors of one row."""
+        return [self.builder.load(slot, align=4) for slot in self._slots(data, row)]
+
+    def store_row(self, vectors: Sequence[Any], data: Any, row: Any) -> None:
+        """Write the vectors of one row."""
+        for vector, slot in zip(vectors, self._slots(data, row), strict=True):
+            self.builder.store(vector, slot, align=4)
+
+    def splat(self, value: Any) -> Any:
+        """A vector with the same number in every lane."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        one = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(one, undefined, zeros)
+
+    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        """``x · y + z``."""
+        return self.builder.fadd(self.builder.fmul(x, y, flags=_FUSED), z, flags=_FUSED)
+
+    def sum(self, start: Any, vector: Any) -> Any:
+        """``start`` plus all lanes."""
+        kind = "f32" if self.lanes == 16 else "f64"
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(self.scalar, [self.scalar, self.vector]),
+            f"llvm.vector.reduce.fadd.v{self.lanes}{kind}",
+        )
+        return self.builder.call(function, [start, vector], fastmath=["reassoc"])
+
+    def loop(
+        self,
+        start: Any,
+        stop: Any,
+        carried: Sequence[Any],
+        body: Callable[[Any, Sequence[Any]], Sequence[Any]],
+    ) -> list[Any]:
+        """``for k in range(start, stop): carried = body(k, carried)``."""
+        builder, entry = self.builder, self.builder.block
+        head, inside, end = (builder.append_basic_block(name) for name in ("head", "inside", "end"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        k = builder.phi(_INT64)
+        k.add_incoming(start, entry)
+        values = [builder.phi(value.type) for value in carried]
+        for phi, value in zip(values, carried, strict=True):
+            phi.add_incoming(value, entry)
+        builder.cbranch(builder.icmp_signed("<", k, stop), inside, end)
+        builder.position_at_end(inside)
+        for phi, value in zip(values, body(k, values), strict=True):
+            phi.add_incoming(value, builder.block)
+        k.add_incoming(builder.add(k, ir.Constant(_INT64, 1)), builder.block)
+        builder.branch(head)
+        builder.position_at_end(end)
+        return values
+
+    def item(self, data: Any, k: Any) -> Any:
+        """``data[k]`` of a one-dimensional array."""
+        return self.builder.load(self.builder.gep(data, [k]))
+
+    def row_number(self, data: Any, k: Any) -> Any:
+        """``data[k]`` of an int32 array as an int64."""
+        return self.builder.sext(self.item(data, k), _INT64)
+
+
+@intrinsic
+def weighted_sum(
+    _: Any, out: Any, unit: Any, init: Any, values: Any, index: Any, start: Any, stop: Any
+) -> Any:
+    """``out[unit] = init + Σ_k values[k] · out[index[k]]``, k from start to stop."""
+    signature = types.void(out, types.int64, out.dtype, values, index, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, sig.args[0].dtype)
+        out, unit, init, values, index, start, stop = args
+        rows = emit.data(sig.args[0], out)
+        weights, numbers = emit.data(sig.args[3], values), emit.data(sig.args[4], index)
+
+        def add_product(k: Any, sums: Sequence[Any]) -> Sequence[Any]:
+            weight = emit.splat(emit.item(weights, k))
+            source = emit.load_row(rows, emit.row_number(numbers, k))
+            return [emit.multiply_add(weight, x, s) for x, s in zip(source, sums, strict=True)]
+
+        first = [emit.splat(init)] * (TILE // emit.lanes)
+        emit.store_row(emit.loop(start, stop, first, add_product), rows, unit)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def add_dots(
+    _: Any, out: Any, left: Any, unit: Any, right: Any, index: Any, start: Any, stop: Any
+) -> Any:
+    """``out[k] += left[unit] · right[index[k]]``, k from start to stop."""
+    signature = types.void(out, left, types.int64, right, index, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, sig.args[0].dtype)
+        out, left, unit, right, index, start, stop = args
+        sums = emit.data(sig.args[0], out)
+        ours = emit.load_row(emit.data(sig.args[1], left), unit)
+        rows, numbers = emit.data(sig.args[3], right), emit.data(sig.args[4], index)
+
+        def add_dot(k: Any, _: Sequence[Any]) -> Sequence[Any]:
+            source = emit.load_row(rows, emit.row_number(numbers, k))
+            products = [builder.fmul(x, y) for x, y in zip(ours[:2], source[:2], strict=True)]
+            for i in range(2, len(ours)):
+                products[i % 2] = emit.multiply_add(ours[i], source[i], products[i % 2])
+            slot = builder.gep(sums, [k])
+            total = emit.sum(builder.load(slot), builder.fadd(*products))
+            builder.store(total, slot)
+            return []
+
+        emit.loop(start, stop, [], add_dot)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile at the first call, and keep the code on disk for the next process.
+
+    Args:
+        function: In the part of Python that numba takes.
+
+    Returns:
+        What is called in its place.
+    """
+    # No "nnan": a network that diverges must show it.
+    options = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract", "arcp"}}
+    try:
+        found: Callable[..., None] = njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep it in is writable
+        found = njit(**options)(function)
+    return found
