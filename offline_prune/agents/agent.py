@@ -40,8 +40,8 @@ class Agent:
     chains: tuple[Chain, ...]
     target_chains: tuple[Chain, ...]
     paths: tuple[Chain, ...]
-    stacks: tuple[Stack, ...] = ()
-    target_stacks: tuple[Stack, ...] = ()
+    stacks: tuple[Stack, ...]
+    target_stacks: tuple[Stack, ...]
 
     @classmethod
     def of(cls, algo: Any, name: str | None = None) -> Agent:

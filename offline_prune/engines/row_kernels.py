@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from offline_prune.engines.vector_code import TILE, compiled
-from offline_prune.engines.wiring import GELU, RELU, SWISH, TANH
+from offline_prune.engines.wiring import GELU, SWISH, TANH
 
 __all__ = [
     "activate",
@@ -67,41 +67,51 @@ def _erf(x: Any) -> Any:
 
 
 @compiled
-def activate(row: Any, out: Any, activation: int) -> None:
-    """``out = σ(row)``; the two may be the same row.
+def _exp(x: Any) -> Any:
+    """``exp(x)`` for x ≤ 0: ``exp(x / 128)^128``, the inner one by its Taylor series."""
+    x = max(x, _single(-87.0)) * _single(1 / 128)
+    y = _single(1 / 720)
+    y = y * x + _single(1 / 120)
+    y = y * x + _single(1 / 24)
+    y = y * x + _single(1 / 6)
+    y = y * x + _single(0.5)
+    y = y * x + _single(1)
+    y = y * x + _single(1)
+    for _ in range(7):
+        y *= y
+    return y
+
+
+@compiled
+def activate(row: Any, activation: int) -> None:
+    """``row = σ(row)``.
 
     Args:
-        row: (TILE,).
-        out: (TILE,) is filled.
-        activation: A value of :data:`~offline_prune.engines.wiring.ACTIVATIONS`.
+        row: (TILE,) changes.
+        activation: Its number: any but those of the identity and ReLU.
     """
-    single = row.itemsize == 4
-    if activation == RELU:
-        for i in range(TILE):
-            out[i] = max(row[i], 0)
-    elif activation == TANH:
+    single, half = row.itemsize == 4, row.dtype.type(0.5)
+    if activation == TANH:
         if single:
             for i in range(TILE):
-                out[i] = _tanh(row[i])
+                row[i] = _tanh(row[i])
         else:
             for i in range(TILE):
-                out[i] = math.tanh(row[i])
+                row[i] = math.tanh(row[i])
     elif activation == SWISH:
         if single:
             for i in range(TILE):
-                out[i] = row[i] * (_single(0.5) + _single(0.5) * _tanh(row[i] / 2))
+                row[i] *= half + half * _tanh(half * row[i])
         else:
             for i in range(TILE):
-                out[i] = row[i] / (1 + math.exp(-row[i]))
+                row[i] /= 1 + math.exp(-row[i])
     elif activation == GELU:
         if single:
             for i in range(TILE):
-                out[i] = row[i] * (
-                    _single(0.5) + _single(0.5) * _erf(row[i] * _single(0.7071067811865476))
-                )
+                row[i] *= half + half * _erf(row[i] * _single(0.7071067811865476))
         else:
             for i in range(TILE):
-                out[i] = row[i] * (0.5 + 0.5 * math.erf(row[i] / math.sqrt(2.0)))
+                row[i] *= 0.5 + 0.5 * math.erf(row[i] / math.sqrt(2.0))
 
 
 @compiled
@@ -113,12 +123,10 @@ def multiply_by_slope(grad: Any, out: Any, activation: int) -> None:
         out: (TILE,) ``σ(z)``.
         activation: One whose slope does not need its input.
     """
-    if activation == RELU:
+    if activation == TANH:
+        one = out.dtype.type(1)
         for i in range(TILE):
-            grad[i] = grad[i] if out[i] > 0 else 0
-    elif activation == TANH:
-        for i in range(TILE):
-            grad[i] *= 1 - out[i] * out[i]
+            grad[i] *= one - out[i] * out[i]
 
 
 @compiled
@@ -131,22 +139,27 @@ def add_input_gradient(grad: Any, row: Any, into: Any, activation: int) -> None:
         into: (TILE,) changes.
         activation: A value of :data:`~offline_prune.engines.wiring.ACTIVATIONS`.
     """
-    single = row.itemsize == 4
+    single, half, one = row.itemsize == 4, row.dtype.type(0.5), row.dtype.type(1)
     if activation == SWISH:
         if single:
             for i in range(TILE):
-                s = _single(0.5) + _single(0.5) * _tanh(row[i] / 2)
-                into[i] += grad[i] * (s + row[i] * s * (1 - s))
+                s = half + half * _tanh(half * row[i])
+                into[i] += grad[i] * (s + row[i] * s * (one - s))
         else:
             for i in range(TILE):
                 s = 1 / (1 + math.exp(-row[i]))
                 into[i] += grad[i] * (s + row[i] * s * (1 - s))
     elif activation == GELU:
-        density = 1 / math.sqrt(2 * math.pi)
-        for i in range(TILE):
-            x = row[i]
-            below = 0.5 + 0.5 * math.erf(x / math.sqrt(2.0))
-            into[i] += grad[i] * (below + x * density * math.exp(-x * x / 2))
+        if single:
+            for i in range(TILE):
+                below = half + half * _erf(row[i] * _single(0.7071067811865476))
+                peak = _exp(-half * row[i] * row[i]) * _single(0.3989422804014327)
+                into[i] += grad[i] * (below + row[i] * peak)
+        else:
+            for i in range(TILE):
+                below = 0.5 + 0.5 * math.erf(row[i] / math.sqrt(2.0))
+                peak = math.exp(-row[i] * row[i] / 2) / math.sqrt(2 * math.pi)
+                into[i] += grad[i] * (below + row[i] * peak)
 
 
 @compiled
@@ -166,29 +179,27 @@ def normalise(
         eps: ε.
     """
     mean, scale = block[first + count], block[first + count + 1]
+    one = block.dtype.type(1)
+    share = one / block.dtype.type(count)
     mean[:] = 0
     scale[:] = 0
-    for u in range(count):
-        row = block[source + u]
+    for u in range(source, source + count):
         for i in range(TILE):
-            mean[i] += row[i]
+            mean[i] += block[u, i]
     for i in range(TILE):
-        mean[i] /= count
-    for u in range(count):
-        row = block[source + u]
+        mean[i] *= share
+    for u in range(source, source + count):
         for i in range(TILE):
-            scale[i] += (row[i] - mean[i]) * (row[i] - mean[i])
+            scale[i] += (block[u, i] - mean[i]) * (block[u, i] - mean[i])
     for i in range(TILE):
-        scale[i] = 1 / np.sqrt(scale[i] / count + block.dtype.type(eps))
+        scale[i] = one / np.sqrt(scale[i] * share + block.dtype.type(eps))
+    weight, bias = one, block.dtype.type(0)
     for u in range(count):
-        row, out = block[source + u], block[first + u]
-        if parameter < 0:
-            for i in range(TILE):
-                out[i] = (row[i] - mean[i]) * scale[i]
-        else:
+        if parameter >= 0:
             weight, bias = theta[parameter + u], theta[parameter + count + u]
-            for i in range(TILE):
-                out[i] = (row[i] - mean[i]) * scale[i] * weight + bias
+        for i in range(TILE):
+            normal = (block[source + u, i] - mean[i]) * scale[i]
+            block[first + u, i] = normal * weight + bias
 
 
 @compiled
@@ -223,29 +234,31 @@ def normalise_back(
     """
     mean, scale = block[first + count], block[first + count + 1]
     total, product = sums[0], sums[1]
+    share = block.dtype.type(1) / block.dtype.type(count)
     total[:] = 0
     product[:] = 0
+    zero, weight = block.dtype.type(0), block.dtype.type(1)
     for u in range(count):
-        grad, row = grads[first + u], block[source + u]
+        g, a = first + u, source + u
         if parameter >= 0:
+            weight = theta[parameter + u]
             if len(grad_theta):
-                for_weight, for_bias = block.dtype.type(0), block.dtype.type(0)
+                for_weight, for_bias = zero, zero
                 for i in range(TILE):
-                    for_weight += grad[i] * (row[i] - mean[i]) * scale[i]
-                    for_bias += grad[i]
+                    for_weight += grads[g, i] * (block[a, i] - mean[i]) * scale[i]
+                    for_bias += grads[g, i]
                 grad_theta[parameter + u] += for_weight
                 grad_theta[parameter + count + u] += for_bias
-            weight = theta[parameter + u]
-            for i in range(TILE):
-                grad[i] *= weight
         for i in range(TILE):
-            total[i] += grad[i]
-            product[i] += grad[i] * (row[i] - mean[i]) * scale[i]
+            weighted = grads[g, i] * weight
+            total[i] += weighted
+            product[i] += weighted * (block[a, i] - mean[i]) * scale[i]
+            grads[g, i] = weighted
     for i in range(TILE):
-        total[i] /= count
-        product[i] /= count
+        total[i] *= share
+        product[i] *= share
     for u in range(count):
-        grad, row, into = grads[first + u], block[source + u], deposits[source + u]
+        g, a = first + u, source + u
         for i in range(TILE):
-            normal = (row[i] - mean[i]) * scale[i]
-            into[i] += scale[i] * (grad[i] - total[i] - normal * product[i])
+            normal = (block[a, i] - mean[i]) * scale[i]
+            deposits[a, i] += scale[i] * (grads[g, i] - total[i] - normal * product[i])

@@ -23,7 +23,7 @@ from offline_prune.engines.row_kernels import (
     normalise_back,
 )
 from offline_prune.engines.vector_code import TILE, add_dots, compiled, weighted_sum
-from offline_prune.engines.wiring import LINEAR, MAP
+from offline_prune.engines.wiring import LINEAR, MAP, NONE, RELU
 
 __all__ = ["TILE", "backward", "forward"]
 
@@ -87,13 +87,17 @@ def forward(
                     k = unit - n_inputs
                     weighted_sum(block, unit, bias, theta, sources, indptr[k], indptr[k + 1])
                     if added >= 0:
-                        row, other = block[unit], block[added + u]
                         for i in range(TILE):
-                            row[i] += other[i]
-                    activate(block[unit], block[unit], activation)
+                            block[unit, i] += block[added + u, i]
+                    if activation == RELU:
+                        for i in range(TILE):
+                            block[unit, i] = max(block[unit, i], 0)
+                    elif activation != NONE:
+                        activate(block[unit], activation)
             elif kind == MAP:
                 for u in range(count):
-                    activate(block[source + u], block[first + u], activation)
+                    block[first + u] = block[source + u]
+                    activate(block[first + u], activation)
             else:
                 normalise(block, first, count, source, theta, parameter, eps[step])
         for i in range(min(TILE, len(x) - start)):
@@ -137,8 +141,8 @@ def backward(
         grad_x: (B, n) zeros; is filled with the gradient of ``x``; length 0 for none.
         grad_action: (B, m) the same for ``action``.
         grads: (U, TILE) scratch.
-        deposits: (U, TILE) scratch for what does not come along a weight; not read where
-            no step says that it leaves something there.
+        deposits: (U, TILE) scratch for gradients that do not come along a weight; (1, TILE)
+            where there are none.
         sums: (2, TILE) scratch.
     """
     n_inputs, n_units = len(inputs), blocks.shape[1]
@@ -160,11 +164,14 @@ def backward(
                 for unit in range(first, first + count):
                     begin, end = readers_indptr[unit], readers_indptr[unit + 1]
                     weighted_sum(grads, unit, 0, weights, readers, begin, end)
+                    # Entry by entry: a view of a row costs as much as the loop over it.
                     if takes:
-                        row, other = grads[unit], deposits[unit]
                         for i in range(TILE):
-                            row[i] += other[i]
-                    if kind == LINEAR:
+                            grads[unit, i] += deposits[unit, i]
+                    if kind == LINEAR and activation == RELU:
+                        for i in range(TILE):
+                            grads[unit, i] = grads[unit, i] if block[unit, i] > 0 else 0
+                    elif kind == LINEAR and activation != NONE:
                         multiply_by_slope(grads[unit], block[unit], activation)
             if kind == MAP:
                 for u in range(count):
@@ -176,9 +183,8 @@ def backward(
                 )
             elif added >= 0:
                 for u in range(count):
-                    row, other = grads[first + u], deposits[added + u]
                     for i in range(TILE):
-                        other[i] += row[i]
+                        deposits[added + u, i] += grads[first + u, i]
         if len(grad_theta):
             for step in range(len(steps)):
                 kind, first, count, _, _, _, parameter, _ = steps[step]

@@ -189,7 +189,7 @@ class _Evaluate(torch.autograd.Function):
             theta.detach().numpy(),
             *(grad.numpy() for grad in grads),
             theta.new_empty(wiring.n_units, kernels.TILE).numpy(),
-            theta.new_empty(wiring.n_units, kernels.TILE).numpy(),
+            theta.new_empty(wiring.n_units if wiring.has_deposits else 1, kernels.TILE).numpy(),
             theta.new_empty(2, kernels.TILE).numpy(),
         )
         found = zip(grads, wanted, strict=True)

@@ -177,7 +177,9 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
         What is called in its place.
     """
     # No "nnan": a network that diverges must show it.
-    options = {"nogil": True, "fastmath": {"reassoc", "nsz", "contract", "arcp"}}
+    fast = {"reassoc", "nsz", "contract", "arcp"}
+    # numpy's errors: a division that looks for a zero is no vector code.
+    options = {"nogil": True, "fastmath": fast, "error_model": "numpy"}
     try:
         found: Callable[..., None] = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in is writable

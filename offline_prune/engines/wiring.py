@@ -117,6 +117,7 @@ class Wiring:
         readers: (K,) the units that read it.
         readers_order: (K,) the weight between the two.
         n_outputs: Units at the end that are outputs.
+        has_deposits: Whether gradients reach any unit otherwise than along weights.
     """
 
     inputs: NDArray[np.int64]
@@ -128,6 +129,7 @@ class Wiring:
     readers: NDArray[np.int32]
     readers_order: NDArray[np.int64]
     n_outputs: int
+    has_deposits: bool
 
     @classmethod
     def of(cls, steps: Sequence[Step]) -> Wiring:
@@ -198,6 +200,7 @@ class Wiring:
             readers=reader[order].astype(np.int32),
             readers_order=order,
             n_outputs=rows[-1][2],
+            has_deposits=any(row[7] for row in rows),
         )
 
     @property

@@ -2,12 +2,12 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from offline_prune.agents import Agent
 from offline_prune.saliency import SALIENCIES, score_networks
 from offline_prune.saliency.scoring import draw_batches
 from tests.worlds import CASES, FURTHER, agent, dataset
@@ -128,7 +128,7 @@ def test_the_critics_scores_do_not_change_when_the_actors_loss_is_computed_too()
     data = dataset("vector-continuous")
     both = score_networks(subject, data, SALIENCIES["snip"], n_batches=1)
     critics = tuple(n for n in subject.networks if n.role.startswith("critic"))
-    alone = Agent(subject.algo, subject.name, critics, subject.chains, (), subject.paths)
+    alone = replace(subject, networks=critics, target_chains=())
     only = score_networks(alone, data, SALIENCIES["snip"], n_batches=1)
     assert list(only) == ["critic[0]", "critic[1]"]
     for role, scores in only.items():
