@@ -146,8 +146,8 @@ class Checkpoint:
                 # d3rlpy zeroes gradients, and Adam steps on a zero but not on None.
                 parameter.grad = torch.zeros_like(parameter) if flag else None
         algo.set_grad_step(content["grad_step"])
-        if content["tokens"] is not None:  # sets the next learning rate of a discrete transformer
-            algo.impl._tokens = content["tokens"]
+        if (tokens := content.get("tokens")) is not None:
+            algo.impl._tokens = tokens  # a discrete transformer's learning rate follows them
         if observer is not None:
             observer.load_state_dict(content["observer"])
         if average is not None:
