@@ -3,6 +3,8 @@
 import functools
 
 import numpy as np
+import torch
+from d3rlpy.algos import GreedyTransformerActionSampler
 from d3rlpy.dataset import MDPDataset
 from d3rlpy.models import PixelEncoderFactory
 
@@ -25,6 +27,12 @@ FURTHER = [
         "sac", "td3")),
     *(("vector-discrete", algo) for algo in ("double_dqn", "dqn", "nfq", "sac")),
 ]  # fmt: skip
+# Trained on stretches of trajectories.
+SEQUENCES = [
+    ("vector-continuous", "decision_transformer"),
+    ("vector-discrete", "decision_transformer"),
+    ("vector-continuous", "tacr"),
+]
 
 # Small networks and few sampled actions: the tests are about exactness, not learning.
 # The layers of d3rlpy's own image encoder with a quarter of its channels and fewer units.
@@ -39,6 +47,7 @@ PARAMS = {
     ("vector-continuous", "bear"): {"n_action_samples": 5, "warmup_steps": 2},
     ("vector-continuous", "plas"): {"warmup_steps": 2},
     ("vector-continuous", "plas_with_perturbation"): {"warmup_steps": 2},
+    **{case: {"context_size": 5, "num_layers": 2} for case in SEQUENCES},
     ("pixel-continuous", "cql"): {"n_action_samples": 2},
     ("pixel-continuous", "bcq"): {"n_action_samples": 2},
 }
@@ -108,6 +117,25 @@ def agent(kind: str, algo: str, seed: int = 0, *, whole: bool = False):
     """A built agent of a case."""
     chosen = params(kind, algo, whole=whole)
     return build_agent(dataset(kind), algo, algo_params=chosen, seed=seed).agent
+
+
+def batch(kind: str, algo: str, size: int = 16):
+    """A mini-batch as d3rlpy draws it for ``update``."""
+    buffer = dataset(kind).buffer
+    if (kind, algo) in SEQUENCES:
+        return buffer.sample_trajectory_batch(size, 5)
+    return buffer.sample_transition_batch(size)
+
+
+def actions(algo, kind: str):
+    """What an algorithm does on four observations; of a sequence model four in a row."""
+    x = dataset(kind).buffer.batch_at(np.arange(4)).observations
+    torch.manual_seed(0)
+    if not hasattr(algo, "as_stateful_wrapper"):
+        return algo.predict(x)
+    greedy = None if kind.endswith("continuous") else GreedyTransformerActionSampler()
+    actor = algo.as_stateful_wrapper(3.0, greedy)
+    return np.stack([actor.predict(row, 0.5) for row in x])
 
 
 def within_budget(mask, sparsity: float) -> bool:

@@ -32,6 +32,7 @@ from offline_prune.acting.traced import remove_unread_units
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import is_prunable
 from offline_prune.agents.networks import acting_modules
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.agents.topology import Chain
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.ofenet.encoder import OFENetReader
@@ -134,13 +135,19 @@ def acting_policy(algo: Any) -> ActingPolicy:
 
     Raises:
         AlgorithmError: If the algorithm is not built or not one this package knows.
-        UnsupportedExportError: If its policy samples (BCQ), reads quantiles' levels (IQN), or
-            a scaler is not known.
+        UnsupportedExportError: If its policy samples (BCQ), remembers (transformers), reads
+            quantiles' levels (IQN), or a scaler is not known.
 
     Warns:
         WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
     """
     agent = Agent.of(algo)
+    if is_sequence_model(algo):
+        raise UnsupportedExportError(
+            f"{type(algo).__name__} acts by what it has seen, done and earned in its episode, and"
+            " the policies written here are functions of one observation. d3rlpy's own"
+            " algo.save_policy('policy.pt') writes the network, dense; the past is up to you then."
+        )
     action_size = int(algo.impl.action_size)
     owners: list[Any] = list(acting_modules(algo).values())
     if len(owners) > 1 and isinstance(owners[0], _CONTINUOUS):

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import d3rlpy
 import torch
-from d3rlpy.algos import QLearningAlgoBase
-from d3rlpy.algos.utility import build_scalers_with_transition_picker
+from d3rlpy.algos import QLearningAlgoBase, TransformerAlgoBase
 from d3rlpy.base import LearnableConfig
 from d3rlpy.constants import ActionSpace
 
@@ -19,6 +18,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
 from offline_prune.agents.scalers import check_scalers
+from offline_prune.agents.sequences import check_built_sequences, check_sequences, fit_scalers
 from offline_prune.base.arguments import check_seed, whole_number
 from offline_prune.base.memory import ran_out
 from offline_prune.data import Dataset
@@ -100,10 +100,10 @@ def check_algo(algo: Any, algo_params: Mapping[str, Any] | None) -> None:
         )
     if isinstance(algo, str):
         check_algorithm(algo)
-    elif not isinstance(algo, LearnableConfig | QLearningAlgoBase):
+    elif not isinstance(algo, LearnableConfig | QLearningAlgoBase | TransformerAlgoBase):
         raise AlgorithmError(
-            "algo is the name of an algorithm, a d3rlpy config or a d3rlpy Q-learning"
-            f" algorithm, not {type(algo).__name__}."
+            "algo is the name of an algorithm, a d3rlpy config or a d3rlpy algorithm, not"
+            f" {type(algo).__name__}."
         )
 
 
@@ -181,7 +181,7 @@ def build_agent(
     params = dict(algo_params or {})
     if batch_size is not None:
         params["batch_size"] = whole_number("batch_size", batch_size, 1)
-    if isinstance(algo, QLearningAlgoBase):
+    if isinstance(algo, QLearningAlgoBase | TransformerAlgoBase):
         check_device_of(algo, device)
     device = d3rlpy_device(device)
     name: str | None = None
@@ -206,10 +206,11 @@ def build_agent(
             )
         made = algo
     _check_fits(made, data)
+    check_sequences(made, data)
     check_config(made.config)
     _check_warmup(made.config, n_steps)
     d3rlpy.seed(seed)
-    build_scalers_with_transition_picker(made, data.buffer)
+    fit_scalers(made, data)
     check_scalers(made, data)
     check_action_range(made, data)
     _build(made, data)
@@ -221,6 +222,7 @@ def _build(algo: Any, data: Dataset) -> None:
     try:
         if algo.impl is None:
             algo.build_with_dataset(data.buffer)
+        check_built_sequences(algo)
         if find_readers(algo):
             share_ofenet(algo)
     except OfflinePruneError:

@@ -21,6 +21,14 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
   by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
 - ``actor_learning_rate_decay``: ``"cosine"`` (to 0 over the run) or ``"none"``.
 - ``adam_eps``: Adam's ε, of every optimizer.
+- ``optimizer``, or ``actor_optimizer``, ``critic_optimizer`` and so on where there are several:
+  ``{type = "adam_w", weight_decay = 1e-4, clip_grad_norm = 0.25, warmup = 0.1}``; types are
+  d3rlpy's ``adam``, ``adam_w`` and ``gpt_adam_w``, and the learning rate grows over that part of
+  the run.
+
+Of a sequence model (decision transformers, TACR's actor) the last of ``hidden_units`` is the
+width of the transformer, 128 if nothing else is asked for; ``position_encoding_type`` is
+``"simple"`` or ``"global"``, and ``max_timestep`` the longest episode, at least 1 000.
 
 Without an ``action_scaler`` of its own a recipe's algorithm scales a bounded action
 space that is not [−1, 1] to it, with the bounds of the space: d3rlpy's policies put out
@@ -37,7 +45,7 @@ from typing import Any
 
 import numpy as np
 from d3rlpy.models import EncoderFactory, QFunctionFactory
-from d3rlpy.optimizers import AdamFactory, CosineAnnealingLRFactory, OptimizerFactory
+from d3rlpy.optimizers import OptimizerFactory
 from d3rlpy.preprocessing import (
     ActionScaler,
     ClipRewardScaler,
@@ -57,6 +65,8 @@ from numpy.typing import NDArray
 from offline_prune.agents.action_range import action_scaler
 from offline_prune.agents.encoder_forms import encoder_fields, encoder_forms
 from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
+from offline_prune.agents.optimizer_forms import optimizer_fields, optimizer_forms
+from offline_prune.agents.sequence_config import sequence_fields
 from offline_prune.base.arguments import check_switch, finite_number, whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import check_image_fits
@@ -108,6 +118,7 @@ def configure(
     try:
         for name, value in hyperparameters.items():
             values |= _expand(name, value, hyperparameters, fields, data, n_steps)
+        values |= sequence_fields(values, hyperparameters, fields, data)
         if data.metadata.action_kind == "discrete":
             values.pop("action_scaler", None)
         config = config_class(**{name: _plain(value) for name, value in values.items()})
@@ -134,16 +145,11 @@ def _expand(
     found = encoder_fields(name, given, fields, data)
     if found is not None:
         return found
-    if name == "adam_eps":
-        return {f: _adam(f, given, n_steps) for f in _ending("optim_factory", fields)}
-    if name == "actor_learning_rate_decay" and "actor_optim_factory" in fields:
-        if value == "none":
-            return {}
-        if value != "cosine":
-            raise UnknownNameError("learning rate decay", str(value), ["cosine", "none"])
-        return {"actor_optim_factory": _adam("actor_optim_factory", given, n_steps)}
+    found = optimizer_fields(name, given, fields, n_steps)
+    if found is not None:
+        return found
     if name not in fields:
-        known = (fields | {"adam_eps"} | encoder_forms(fields)) - {"compile_graph"}
+        known = {*fields, *optimizer_forms(fields), *encoder_forms(fields)} - {"compile_graph"}
         raise UnknownNameError("hyperparameter", str(name), known)
     if name == "observation_scaler":
         return {name: _observation_scaler(value, data)}
@@ -206,16 +212,6 @@ def _plain(value: Any) -> Any:
 
 def _ending(suffix: str, fields: set[str]) -> list[str]:
     return [name for name in sorted(fields) if name.endswith(suffix)]
-
-
-def _adam(field: str, given: Mapping[str, Any], n_steps: int) -> AdamFactory:
-    """Adam for one optimizer, as all short forms together want it."""
-    options: dict[str, Any] = {}
-    if "adam_eps" in given:
-        options["eps"] = float(given["adam_eps"])
-    if field == "actor_optim_factory" and given.get("actor_learning_rate_decay") == "cosine":
-        options["lr_scheduler_factory"] = CosineAnnealingLRFactory(T_max=n_steps)
-    return AdamFactory(**options)
 
 
 def _observation_scaler(value: Any, data: Dataset) -> Any:

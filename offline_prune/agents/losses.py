@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from d3rlpy.models.torch import compute_vae_error
-from d3rlpy.torch_utility import TorchMiniBatch
+from d3rlpy.torch_utility import TorchMiniBatch, TorchTrajectoryMiniBatch
 from torch import Tensor
 
-from offline_prune.agents.network import Loss
+from offline_prune.agents.network import Batch, Loss
 
 __all__ = [
     "actor_loss",
@@ -28,6 +28,9 @@ __all__ = [
     "discrete_actor_loss",
     "discrete_critic_loss",
     "residual_actor_loss",
+    "sequence_actor_loss",
+    "sequence_critic_loss",
+    "sequence_loss",
     "soft_critic_loss",
     "vae_loss",
     "without_side_effects",
@@ -61,7 +64,7 @@ def _preserved(impl: Any) -> Iterator[None]:
                 buffer.data.copy_(before)
 
 
-def without_side_effects(raw: Callable[[Any, TorchMiniBatch], Tensor], impl: Any) -> Loss:
+def without_side_effects(raw: Callable[[Any, Batch], Tensor], impl: Any) -> Loss:
     """Bind a loss to an agent so that evaluating it changes nothing.
 
     Parameters, buffers, optimizer states, module modes and the random state are
@@ -77,7 +80,7 @@ def without_side_effects(raw: Callable[[Any, TorchMiniBatch], Tensor], impl: Any
     """
 
     @functools.wraps(raw)
-    def loss(batch: TorchMiniBatch) -> Tensor:
+    def loss(batch: Batch) -> Tensor:
         with _preserved(impl):
             impl.modules.set_train()  # d3rlpy's mode at the start of every update
             return raw(impl, batch)
@@ -162,4 +165,27 @@ def vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
 def bear_vae_loss(impl: Any, batch: TorchMiniBatch) -> Tensor:
     """BEAR's imitator: the same as BCQ's, with its own weight of the KL term."""
     loss: Tensor = impl.compute_imitator_loss(batch)
+    return loss
+
+
+def sequence_loss(impl: Any, batch: TorchTrajectoryMiniBatch) -> Tensor:
+    """Decision transformers: error of the actions that follow each step of the past."""
+    loss: Tensor = impl.compute_loss(batch)
+    return loss
+
+
+def sequence_actor_loss(impl: Any, batch: TorchTrajectoryMiniBatch) -> Tensor:
+    """TACR: imitation loss of the transformer plus what its critics think of its actions."""
+    loss: Tensor = impl.compute_actor_loss(batch)
+    return loss
+
+
+def sequence_critic_loss(impl: Any, batch: TorchTrajectoryMiniBatch) -> Tensor:
+    """TACR: TD loss summed over the critics, padded steps left out.
+
+    The bootstrap target is frozen; its next actions are the transformer's.
+    """
+    transitions, masks = batch.to_transition_batch()
+    target = impl.compute_target(batch, transitions)
+    loss: Tensor = impl.compute_critic_loss(transitions, target, masks)
     return loss

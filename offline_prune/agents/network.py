@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from d3rlpy.torch_utility import TorchMiniBatch
+from d3rlpy.torch_utility import TorchMiniBatch, TorchTrajectoryMiniBatch
 from torch import Tensor, nn
 
-__all__ = ["Loss", "Network", "is_prunable"]
+__all__ = ["Batch", "Loss", "Network", "is_prunable"]
 
-Loss: TypeAlias = Callable[[TorchMiniBatch], Tensor]
+Batch: TypeAlias = TorchMiniBatch | TorchTrajectoryMiniBatch
+"""Transitions; of a sequence model, stretches of trajectories."""
+
+Loss: TypeAlias = Callable[[Batch], Tensor]
 """Mini-batch → scalar training loss, with a graph and without side effects."""
 
 

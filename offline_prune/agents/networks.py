@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from d3rlpy.torch_utility import TorchMiniBatch
 from torch import Tensor, nn
 
 from offline_prune.agents import losses
-from offline_prune.agents.network import Network, is_prunable
+from offline_prune.agents.network import Batch, Network, is_prunable
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet import auxiliary_batch_loss, find_ofenet
 
 __all__ = ["LAYOUTS", "Part", "acting_modules", "find_networks", "top_modules"]
 
-RawLoss = Callable[[Any, TorchMiniBatch], Tensor]
+RawLoss = Callable[[Any, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Part:
         targets: Names of the fields that hold its target, in the same order.
         loss: The loss that trains it.
         acts: Whether the policy that is deployed computes with it.
+        within: The parts of these modules whose layers are prunable; empty for all of them.
     """
 
     role: str
@@ -42,6 +42,7 @@ class Part:
     targets: tuple[str, ...]
     loss: RawLoss
     acts: bool = True
+    within: tuple[str, ...] = ()
 
 
 def _actor_critic(*, policy_target: bool, critic_acts: bool = False) -> tuple[Part, ...]:
@@ -58,6 +59,9 @@ _LATENT_ACTOR = (
     Part("imitator", _VAE, (), losses.vae_loss),
 )
 _IMITATION = (Part("actor", ("imitator",), (), losses.behavior_cloning_loss),)
+# What makes tokens (observations, actions, returns and times embedded) stays dense.
+_BLOCKS_AND_HEAD = ("_gpt2", "_output")
+_SEQUENCES = (Part("actor", ("transformer",), (), losses.sequence_loss, within=_BLOCKS_AND_HEAD),)
 _DISCRETE_CRITIC = (Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.discrete_critic_loss),)
 
 LAYOUTS: dict[str, tuple[Part, ...]] = {
@@ -102,6 +106,12 @@ LAYOUTS: dict[str, tuple[Part, ...]] = {
     "DiscreteBCQConfig": (
         *_DISCRETE_CRITIC,
         Part("imitator", ("imitator",), (), losses.discrete_critic_loss),
+    ),
+    "DecisionTransformerConfig": _SEQUENCES,
+    "DiscreteDecisionTransformerConfig": _SEQUENCES,
+    "TACRConfig": (
+        Part("actor", ("transformer",), (), losses.sequence_actor_loss, within=_BLOCKS_AND_HEAD),
+        Part("critic", ("q_funcs",), ("targ_q_funcs",), losses.sequence_critic_loss, acts=False),
     ),
 }
 """Name of the d3rlpy config class → the networks of the algorithm."""
@@ -203,12 +213,17 @@ def find_networks(algo: Any) -> tuple[Network, ...]:
         )
     tops = top_modules(algo)
     seen: set[int] = set()
-    bound: dict[RawLoss, Callable[[TorchMiniBatch], Tensor]] = {}
+    bound: dict[RawLoss, Callable[[Batch], Tensor]] = {}
     networks = []
     for part in parts:
         loss = bound.setdefault(part.loss, losses.without_side_effects(part.loss, algo.impl))
         for role, pairs in _heads(part, tops):
-            weights = _prunable({prefix: tops[prefix] for prefix in pairs}, seen)
+            inside = {
+                f"{prefix}.{name}".removesuffix("."): tops[prefix].get_submodule(name)
+                for prefix in pairs
+                for name in part.within or ("",)
+            }
+            weights = _prunable(inside, seen)
             if not weights:
                 raise AlgorithmError(
                     f"The {role} of {type(algo).__name__} has no layers to prune. If an"

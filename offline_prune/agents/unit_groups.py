@@ -15,9 +15,11 @@ from offline_prune.agents.agent import Agent
 from offline_prune.agents.feature_units import feature_readers, feature_units
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import top_modules
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.agents.topology import Chain
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
+from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet import OFENet, find_ofenet
 
 __all__ = ["UnitGroup", "unit_groups"]
@@ -86,6 +88,12 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
         AlgorithmError: If the units of a network cannot be told apart, or it has to be
             traced and Torch-Pruning is missing.
     """
+    if is_sequence_model(agent.algo):
+        raise AlgorithmError(
+            f"The units of {type(agent.algo).__name__} cannot leave one by one: every layer of a"
+            " transformer reads and adds to the same stream, and attention splits it by heads."
+            " Use a method that prunes single weights, such as snip, or gmp while training."
+        )
     role_of = {n: net.role for net in agent.networks for n in net.weights}
     targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
     parts: list[_Part] = [(chain_units(c), c) for c in agent.chains]

@@ -190,8 +190,23 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         Returns:
             d3rlpy's mini-batch.
         """
+        return self.trajectories_at(
+            np.random.randint(self.transition_count, size=batch_size), length
+        )
+
+    def trajectories_at(self, indices: NDArray[np.int64], length: int) -> TrajectoryMiniBatch:
+        """The mini-batch of the stretches that end at given transitions.
+
+        Args:
+            indices: (B,) transition numbers in [0, :attr:`transition_count`).
+            length: Longest length; shorter ones are padded in front.
+
+        Returns:
+            d3rlpy's mini-batch, cut by its slicer.
+        """
+        cut, pairs = self.trajectory_slicer, self.buffer
         return TrajectoryMiniBatch.from_partial_trajectories(
-            [self.sample_trajectory(length) for _ in range(batch_size)]
+            [cut(*pairs[int(index)], length) for index in indices]
         )
 
     @property

@@ -168,6 +168,7 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         reference_min=origin.reference_min,
         reference_max=origin.reference_max,
         longest_episode=int(np.diff(ends, prepend=0).max()),
+        best_return=float(np.max(returns)),
     )
     return Dataset(
         frames=frames[: at + len(ends)],

@@ -89,6 +89,7 @@ class DatasetMetadata:
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
         longest_episode: Steps of the longest episode; None where not known.
+        best_return: Highest undiscounted return of an episode; None where not known.
     """
 
     dataset_id: str | None
@@ -109,6 +110,7 @@ class DatasetMetadata:
     reference_min: float | None = None
     reference_max: float | None = None
     longest_episode: int | None = None
+    best_return: float | None = None
 
     def normalized_score(self, mean_return: float) -> float | None:
         """Score on the scale of the reference policies.

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from offline_prune.base.arguments import check_seed, in_one_line, whole_number
 from offline_prune.base.progress import ProgressBar
+from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import DatasetMetadata, ObservationLayout, make_environment
 from offline_prune.data.metadata import Actions
 from offline_prune.errors import EnvironmentUnavailableError, InputError
+from offline_prune.evaluation.actors import chosen_target_return, make_actors
 from offline_prune.evaluation.evaluation import Evaluation, not_evaluated
 
 __all__ = ["check_episodes", "evaluate"]
@@ -43,6 +45,7 @@ def evaluate(
     *,
     seed: int = 0,
     max_episode_steps: int | None = None,
+    target_return: float | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Roll the greedy policy out in the dataset's environment.
@@ -55,9 +58,11 @@ def evaluate(
         algo: A built d3rlpy algorithm.
         metadata: The dataset's metadata; names the environment.
         episodes: Number of episodes; 0 means none.
-        seed: Of the first episode, and of policies that sample (BCQ).
+        seed: Of the first episode, and of policies that sample (BCQ, discrete transformers).
         max_episode_steps: Steps after which an episode is cut; None takes the environment's
             own limit, or without one the longest episode of the dataset.
+        target_return: What a sequence model is told to reach; None takes the best return of
+            the dataset.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -66,7 +71,7 @@ def evaluate(
 
     Raises:
         InputError: If ``episodes`` or ``seed`` is no such number, the algorithm is not
-            built, or ``metadata`` is not a dataset's.
+            built, ``metadata`` is not a dataset's, or ``target_return`` does not fit.
     """
     episodes = check_episodes(episodes)
     seed = check_seed(seed)
@@ -84,18 +89,22 @@ def evaluate(
         )
     if episodes == 0:
         return not_evaluated("no episodes were asked for")
+    target_return = chosen_target_return(algo, metadata, target_return)
     seeds = range(seed, seed + episodes)
     returns: list[float] = []
     cut = 0
     try:
         with (
-            torch.random.fork_rng(),
+            preserved_random_state(),
             ProgressBar("Evaluating", episodes, "episodes", show=progress) as bar,
         ):
             torch.manual_seed(seed)
+            np.random.seed(seed)
             for start in range(0, episodes, _AT_ONCE):
                 batch = tuple(seeds[start : start + _AT_ONCE])
-                found, over_limit = _roll_out(algo, metadata, batch, max_episode_steps, bar)
+                found, over_limit = _roll_out(
+                    algo, metadata, batch, max_episode_steps, target_return, bar
+                )
                 returns += found
                 cut += over_limit
     except EnvironmentUnavailableError as error:
@@ -116,11 +125,13 @@ def _roll_out(
     metadata: DatasetMetadata,
     seeds: tuple[int, ...],
     limit: int | None,
+    target_return: float | None,
     bar: ProgressBar,
 ) -> tuple[list[float], int]:
     """Returns of one episode a seed, stepped together, and how many were cut at the limit."""
     environments: list[gymnasium.Env[Any, Any]] = []
-    returns = np.zeros(len(seeds))
+    returns, rewards = np.zeros(len(seeds)), np.zeros(len(seeds))
+    act = make_actors(algo, len(seeds), target_return)
     cut = steps = 0
     try:
         for _ in seeds:
@@ -137,12 +148,12 @@ def _roll_out(
         ]
         running = list(range(len(seeds)))
         while running:
-            actions = algo.predict(np.stack([current[i] for i in running]))
+            actions = act(running, [current[i] for i in running], rewards[running].tolist())
             steps += 1
             still = []
             for i, action in zip(running, actions, strict=True):
-                current[i], reward, ended = _step(environments[i], metadata, action, steps)
-                returns[i] += reward
+                current[i], rewards[i], ended = _step(environments[i], metadata, action, steps)
+                returns[i] += rewards[i]
                 if not ended:
                     still.append(i)
             if steps == limit:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from d3rlpy.algos import QLearningAlgoBase
+from d3rlpy.algos import QLearningAlgoBase, TransformerAlgoBase
 from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy, acting_policy
@@ -108,11 +108,11 @@ def export_policy(
         UnknownNameError: If there is no format of the path's suffix.
         AlgorithmError: If the algorithm is not built or not one this package knows.
         InputError: If the observations do not fit, or there are none.
-        UnsupportedExportError: If the policy samples (BCQ), a package is missing, or the
-            format has no form of one of its layers.
+        UnsupportedExportError: If the policy samples (BCQ) or remembers (transformers), a
+            package is missing, or the format has no form of one of its layers.
         ExportError: If the written file computes something else; nothing is left.
     """
-    if not isinstance(algo, QLearningAlgoBase):
+    if not isinstance(algo, QLearningAlgoBase | TransformerAlgoBase):
         raise AlgorithmError(f"algo is a built d3rlpy algorithm, not {type(algo).__name__}.")
     if not isinstance(path, str | Path):
         raise InputError(f"path is that of the file to write, not {type(path).__name__}.")

@@ -10,6 +10,7 @@ import torch
 from d3rlpy.models import PixelEncoderFactory, SimBaEncoderFactory, VectorEncoderFactory
 
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.data import Dataset
 from offline_prune.encoders import ImpalaEncoderFactory, plain_factory, widths_of, with_widths
 from offline_prune.errors import AlgorithmError
@@ -42,8 +43,15 @@ class SmallDense(PruningMethod):
         """Build the narrower agent, from the same seed.
 
         Raises:
-            AlgorithmError: If the agent has encoders whose widths are not known here.
+            AlgorithmError: If the agent has encoders whose widths are not known here, or is a
+                sequence model.
         """
+        if is_sequence_model(agent.algo):
+            raise AlgorithmError(
+                "small_dense narrows encoders, and most weights of"
+                f" {type(agent.algo).__name__} are in its transformer. Make the small agent with"
+                " algo_params={'hidden_units': [64], 'num_layers': 2}."
+            )
         if find_ofenet(agent.algo) is not None:
             raise AlgorithmError(
                 "small_dense does not narrow an OFENet. Make the small agent with a smaller"

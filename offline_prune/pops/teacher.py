@@ -14,6 +14,7 @@ from offline_prune.acting.policy import PLAIN_OWNERS, ActingPolicy, acting_head,
 from offline_prune.acting.rules import ArgmaxRule
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.networks import acting_modules
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.data import Dataset
 from offline_prune.encoders import plain_factory, widths_of
 from offline_prune.errors import AlgorithmError
@@ -58,6 +59,11 @@ class Teacher:
             UnsupportedExportError: If a scaler is not known.
         """
         algo = trained if isinstance(trained, QLearningAlgoBase) else getattr(trained, "algo", None)
+        if any(map(is_sequence_model, (trained, algo))):
+            raise AlgorithmError(
+                "A student acts by one observation, and a sequence model by its whole episode: it"
+                " cannot be the teacher. Expected an algorithm such as BC, CQL, IQL or TD3(+BC)."
+            )
         if not isinstance(algo, QLearningAlgoBase):
             raise AlgorithmError(
                 "A teacher is a trained d3rlpy algorithm or a result of prune_then_train, not"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from offline_prune.base.arguments import check_switch
+from offline_prune.base.arguments import check_switch, finite_number
 from offline_prune.request.setting import Option, at_least, by, maybe, setting
 
 __all__ = [
@@ -193,4 +193,11 @@ class RunOptions(PruningOptions):
         None,
         check=maybe(at_least(1)),
         option=Option("--max-episode-steps", int, "Where an evaluation episode is cut."),
+    )
+    target_return: float | None = setting(
+        "Undiscounted return that a sequence model (decision transformer, TACR) is told to reach"
+        " when it is evaluated; None takes the best of the dataset's episodes.",
+        None,
+        check=maybe(finite_number),
+        option=Option("--target-return", float, "What a decision transformer is told to reach."),
     )

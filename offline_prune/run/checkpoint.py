@@ -114,6 +114,7 @@ class Checkpoint:
             "observer": observer,
             "average": None if average is None else average.state_dict(),
             "grad_step": algo.grad_step,
+            "tokens": getattr(algo.impl, "_tokens", None),
             "parts": {name: part.state_dict() for name, part in _parts(algo).items()},
             "with_gradient": [[p.grad is not None for p in each] for each in _stepped(algo)],
             "random": get_random_state(),
@@ -145,6 +146,8 @@ class Checkpoint:
                 # d3rlpy zeroes gradients, and Adam steps on a zero but not on None.
                 parameter.grad = torch.zeros_like(parameter) if flag else None
         algo.set_grad_step(content["grad_step"])
+        if (tokens := content.get("tokens")) is not None:
+            algo.impl._tokens = tokens  # a discrete transformer's learning rate follows them
         if observer is not None:
             observer.load_state_dict(content["observer"])
         if average is not None:

@@ -27,7 +27,7 @@ from offline_prune.request.requests import TrainingRequest
 from offline_prune.request.setting import checked, values
 from offline_prune.run.averaging import NO_AVERAGING, make_averaging
 from offline_prune.run.fit_checks import check_fit_options
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, SCORING_BATCH_SIZE
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, scoring_batch_size
 
 __all__ = [
     "any_agents",
@@ -93,21 +93,21 @@ def any_agents(
     return chosen_method(method, PruningSettings(defaultdict(lambda: 0.5), refill=refill), rescale)
 
 
-def check_batches(data: Dataset, n_batches: int, batch_size: int) -> None:
+def check_batches(data: Dataset, n_batches: int, algo: Any) -> None:
     """Refuse mini-batches that this machine's memory cannot hold.
 
     Args:
         data: What they are drawn from.
         n_batches: Scoring mini-batches.
-        batch_size: Transitions a gradient step.
+        algo: What reads them.
 
     Raises:
         InputError: If one of them is too large.
     """
-    row = data.buffer.transition_bytes
-    scored = n_batches * min(SCORING_BATCH_SIZE, data.buffer.transition_count)
+    row = data.buffer.transition_bytes * getattr(algo.config, "context_size", 1)
+    scored = n_batches * min(scoring_batch_size(algo), data.buffer.transition_count)
     check_room(f"n_batches={shown(n_batches)}", scored * row)
-    check_room(f"batch_size={shown(batch_size)}", batch_size * row)
+    check_room(f"batch_size={shown(algo.batch_size)}", algo.batch_size * row)
 
 
 def pruning_settings(

@@ -8,11 +8,18 @@ from typing import Any
 
 from d3rlpy.constants import LoggingStrategy
 
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.base.arguments import check_switch, shown, whole_number
 from offline_prune.errors import InputError
 from offline_prune.run.early_stopping import EarlyStopping
 
-__all__ = ["EPOCH_STEPS", "check_epochs", "check_fit_options", "epoch_length"]
+__all__ = [
+    "EPOCH_STEPS",
+    "check_epochs",
+    "check_fit_options",
+    "check_for_sequences",
+    "epoch_length",
+]
 
 EPOCH_STEPS = range(250, 1001)
 """Short enough for a learning curve and to notice divergence early; costs no time."""
@@ -108,4 +115,31 @@ def check_epochs(options: Mapping[str, Any], n_steps: int) -> None:
             f"With LoggingStrategy.STEPS an epoch ({epoch} steps) must hold at least one"
             f" log (logging_steps={logging_steps}); d3rlpy fails at its end otherwise."
             f" Pass logging_steps of {epoch} or less."
+        )
+
+
+def check_for_sequences(algo: Any, options: Mapping[str, Any], *, diagnostics: bool) -> None:
+    """Refuse what d3rlpy's ``fit`` of a sequence model does not take; others pass.
+
+    Args:
+        algo: A d3rlpy algorithm.
+        options: Keyword arguments for ``fit``.
+        diagnostics: Whether networks are to be measured after every epoch.
+
+    Raises:
+        InputError: If something of it is asked for.
+    """
+    if not is_sequence_model(algo):
+        return
+    for name in ("logging_steps", "logging_strategy", "enable_ddp"):
+        if name in options:
+            raise InputError(
+                f"d3rlpy's fit of {type(algo).__name__} does not take {name}: it logs once an"
+                " epoch. Leave it out; n_steps_per_epoch says how long epochs are."
+            )
+    if diagnostics:
+        raise InputError(
+            "diagnostics measure networks on single transitions, and"
+            f" {type(algo).__name__} reads trajectories: leave them out, or measure what you"
+            " need with evaluators={'name': function of algorithm and dataset}."
         )

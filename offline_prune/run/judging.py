@@ -53,6 +53,7 @@ def judge(
                 request.evaluate,
                 seed=request.seed,
                 max_episode_steps=request.max_episode_steps,
+                target_return=request.target_return,
                 progress=request.progress,
             )
         except Exception as error:  # a policy that fails is still a trained one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from offline_prune.agents.agent import Agent
@@ -10,9 +10,11 @@ from offline_prune.agents.build import build_agent
 from offline_prune.base.as_json import as_json
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, load_dataset
+from offline_prune.evaluation.actors import chosen_target_return
 from offline_prune.masks.mask import Mask
 from offline_prune.methods import PruningMethod
 from offline_prune.methods.default import default_pruning
+from offline_prune.request.fit_options import fit_options
 from offline_prune.request.options import RunOptions, ScoringOptions
 from offline_prune.request.requests import ScoringRequest, TrainingRequest
 from offline_prune.request.setting import values
@@ -25,6 +27,7 @@ from offline_prune.run.choices import (
     chosen_parameterization,
     pruning_settings,
 )
+from offline_prune.run.fit_checks import check_for_sequences
 
 __all__ = ["Prepared", "prepare"]
 
@@ -72,12 +75,15 @@ def prepare(request: ScoringRequest) -> Prepared:
         seed=request.seed,
         device=request.device,
     )
+    target_return = chosen_target_return(agent.algo, data.metadata, request.target_return)
+    check_for_sequences(agent.algo, fit_options(request), diagnostics=request.diagnostics)
     advice = default_pruning(agent, data.metadata.dataset_id)
     method, refill = request.method, False
     if method is None:
         method, refill = advice.method, advice.refill
+        request = replace(request, allocation=request.allocation or advice.allocation)
     asked = pruning_settings(request, agent, n_steps, refill=refill)
-    check_batches(data, asked.n_batches, agent.algo.batch_size)
+    check_batches(data, asked.n_batches, agent.algo)
     chosen = chosen_method(method, asked, request.rescale)
     parameterization = chosen_parameterization(
         request.parameterization, chosen, advised=advice.parameterization, trained=trained
@@ -95,6 +101,7 @@ def prepare(request: ScoringRequest) -> Prepared:
             "device": agent.algo.impl.device,
             "parameterization": parameterization,
             "averaging": averaging,
+            "target_return": target_return,
         }
     )
     came_to = RunSettings(

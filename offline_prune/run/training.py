@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from offline_prune.run.averaging import NO_AVERAGING, Averaging, WeightAverage
 from offline_prune.run.checkpoint import Checkpoint, Progress, can_resume
 from offline_prune.run.early_stopping import EarlyStopping, StopTraining
 from offline_prune.run.fit_checks import EPOCH_STEPS, epoch_length
+from offline_prune.run.fitting import fit
 from offline_prune.run.pruned_agent import PrunedAgent
 
 __all__ = ["TrainingRecord", "train"]
@@ -116,36 +117,38 @@ def train(
             if user_epoch_callback is not None:
                 user_epoch_callback(algo, epoch, step)
 
-        def epochs() -> Iterator[dict[str, float]]:
-            """Metrics of every epoch, the last one what is left of the steps."""
-            nonlocal first_epoch, first_step
+        def stop_early() -> None:
             if stopping is not None and stopping.is_over(done.history):
-                return  # of a finished run whose state was kept
-            while (left := n_steps - first_step) > 0:
+                raise StopTraining
+
+        def ended(metrics: dict[str, float]) -> None:
+            """Note an epoch that is over."""
+            nonlocal done
+            _check_losses(metrics, taken)
+            row = {"epoch": done.epochs + 1, "step": taken, **metrics}
+            done = Progress(done.epochs + 1, (*done.history, row), time.perf_counter() - start)
+            if checkpoint is not None:
+                state = None if observer is None else observer.state_dict()
+                checkpoint.save(done, state, average)
+            stop_early()
+
+        start = time.perf_counter() - done.seconds
+        try:
+            stop_early()  # of a finished run whose state was kept
+            while (left := n_steps - first_step) > 0:  # in the end what is left of the steps
                 steps, each = (left // length * length, length) if left >= length else (left, left)
-                for _, metrics in agent.algo.fitter(
+                fit(
+                    agent.algo,
                     data.buffer,
+                    ended,
                     n_steps=steps,
                     n_steps_per_epoch=each,
                     show_progress=False,
                     callback=after_step,
                     epoch_callback=after_epoch,
                     **options,
-                ):
-                    yield metrics
+                )
                 first_epoch, first_step = done.epochs, first_step + steps
-
-        start = time.perf_counter() - done.seconds
-        try:
-            for metrics in epochs():
-                _check_losses(metrics, taken)
-                row = {"epoch": done.epochs + 1, "step": taken, **metrics}
-                done = Progress(done.epochs + 1, (*done.history, row), time.perf_counter() - start)
-                if checkpoint is not None:
-                    state = None if observer is None else observer.state_dict()
-                    checkpoint.save(done, state, average)
-                if stopping is not None and stopping.is_over(done.history):
-                    break
         except StopTraining:
             done = Progress(done.epochs, done.history, time.perf_counter() - start)
         except (ValueError, RuntimeError) as error:  # torch refuses some NaN by itself

@@ -162,7 +162,7 @@ def by_network(agent: Agent, scores: Scores, method: str) -> dict[str, Scores]:
     if missing := [name for name in agent.weights if name not in scores]:
         raise AlgorithmError(
             f"{method} follows every weight from inputs to outputs; how {missing[0]!r} is"
-            " wired is not known (custom encoders, distributional heads; for PX, layer"
-            " normalisation). Use a method that scores on data, such as snip."
+            " wired is not known (custom encoders, distributional heads, transformers; for PX,"
+            " layer normalisation). Use a method that scores on data, such as snip."
         )
     return {net.role: {n: scores[n] for n in net.weights} for net in agent.networks}

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from d3rlpy.torch_utility import TorchMiniBatch
+from d3rlpy.torch_utility import TorchMiniBatch, TorchTrajectoryMiniBatch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.network import Loss, Network
+from offline_prune.agents.network import Batch, Loss, Network
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.errors import NonFiniteError, UnknownNameError
@@ -27,12 +28,14 @@ __all__ = [
     "check_average",
     "draw_batches",
     "score_networks",
+    "scoring_batch_size",
 ]
 
 Average: TypeAlias = Literal["gradients", "scores"]
 
 SCORING_BATCH_SIZE = 256
-"""Transitions a scoring mini-batch: what the paper's authors score on."""
+"""Transitions a scoring mini-batch: what the paper's authors score on. Sequence models are scored
+on as many stretches of ``context_size`` steps as a gradient step takes, at most on so many."""
 
 DEFAULT_N_BATCHES = 8
 """Scoring mini-batches, where nothing else is asked for: fewer give another mask a draw."""
@@ -51,14 +54,15 @@ def check_average(average: str) -> None:
         raise UnknownNameError("average", str(average), get_args(Average))
 
 
-def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list[TorchMiniBatch]:
+def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list[Batch]:
     """Draw scoring mini-batches, scaled as the algorithm scales its training batches.
 
     Args:
         agent: The agent; its scalers are fitted.
         data: The fixed dataset.
         n_batches: How many mini-batches of :data:`SCORING_BATCH_SIZE` transitions, or
-            of all transitions where the dataset has fewer.
+            of all transitions where the dataset has fewer; of a sequence model's own number
+            of trajectories.
         seed: Of the draw; numpy's global random state is neither read nor changed.
 
     Returns:
@@ -71,19 +75,44 @@ def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list
     algo = agent.algo
     rng = np.random.default_rng(seed)
     count = data.buffer.transition_count
-    size = min(SCORING_BATCH_SIZE, count)
+    size = min(scoring_batch_size(algo), count)
+    drawn = [rng.choice(count, size=size, replace=False) for _ in range(n_batches)]
+    as_trained: dict[str, Any] = {
+        "device": algo.impl.device,
+        "observation_scaler": algo.observation_scaler,
+        "action_scaler": algo.action_scaler,
+        "reward_scaler": algo.reward_scaler,
+    }
+    if is_sequence_model(algo):
+        length = algo.config.context_size
+        return [
+            TorchTrajectoryMiniBatch.from_batch(
+                batch=data.buffer.trajectories_at(indices, length), **as_trained
+            )
+            for indices in drawn
+        ]
     return [
         TorchMiniBatch.from_batch(
-            batch=data.buffer.batch_at(rng.choice(count, size=size, replace=False)),
+            batch=data.buffer.batch_at(indices),
             gamma=algo.gamma,
             compute_returns_to_go=algo.need_returns_to_go,
-            device=algo.impl.device,
-            observation_scaler=algo.observation_scaler,
-            action_scaler=algo.action_scaler,
-            reward_scaler=algo.reward_scaler,
+            **as_trained,
         )
-        for _ in range(n_batches)
+        for indices in drawn
     ]
+
+
+def scoring_batch_size(algo: Any) -> int:
+    """How many transitions, or stretches of trajectories, a scoring mini-batch has.
+
+    Args:
+        algo: A d3rlpy algorithm.
+
+    Returns:
+        The number, where the dataset has as many.
+    """
+    own = algo.batch_size if is_sequence_model(algo) else SCORING_BATCH_SIZE
+    return min(int(own), SCORING_BATCH_SIZE)
 
 
 def score_networks(
@@ -188,14 +217,14 @@ def _double_precision(agent: Agent) -> Iterator[None]:
             tensor.data = data
 
 
-def _to_double(batch: TorchMiniBatch) -> TorchMiniBatch:
-    tensors = {n: t.double() for n, t in vars(batch).items() if isinstance(t, Tensor)}
-    return replace(batch, **tensors)
+def _to_double(batch: Batch) -> Batch:
+    tensors = {n: t for n, t in vars(batch).items() if isinstance(t, Tensor)}
+    return replace(batch, **{n: t.double() for n, t in tensors.items() if t.is_floating_point()})
 
 
 def _score_group(
     group: Sequence[Network],
-    batches: Sequence[TorchMiniBatch],
+    batches: Sequence[Batch],
     saliency: Saliency,
     seed: int,
 ) -> dict[str, Scores]:
@@ -217,7 +246,7 @@ def _score_group(
     return {net.role: {n: found[n] for n in net.weights} for net in group}
 
 
-def _seeded(loss: Loss, batch: TorchMiniBatch, seed: int, roles: str) -> Callable[[], Tensor]:
+def _seeded(loss: Loss, batch: Batch, seed: int, roles: str) -> Callable[[], Tensor]:
     """The loss on one mini-batch, with the same noise at every call."""
 
     def evaluate() -> Tensor:

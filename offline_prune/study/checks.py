@@ -11,6 +11,7 @@ from offline_prune.base.arguments import whole_number
 from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import OfflinePruneError
+from offline_prune.evaluation.actors import chosen_target_return
 from offline_prune.run.choices import (
     check_alone,
     check_batches,
@@ -77,6 +78,7 @@ def _check_on_data(
     agent, n_steps = agents[key]
     check_feature_steps(agent.algo, cell.feature_steps)
     n_batches = chosen_n_batches(cell.n_batches)
-    check_batches(datasets[cell.dataset], n_batches, agent.algo.batch_size)
+    check_batches(datasets[cell.dataset], n_batches, agent.algo)
+    chosen_target_return(agent.algo, datasets[cell.dataset].metadata, cell.target_return)
     cell.interval(n_steps)
     chosen_method(cell.pruning_method, pruning_settings(cell, agent, n_steps), cell.rescale)

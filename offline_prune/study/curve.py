@@ -71,7 +71,7 @@ class LearningCurve:
         end: int,
         seed: int,
         each_epoch: Callable[[], None] = lambda: None,
-        max_episode_steps: int | None = None,
+        **limits: Any,
     ) -> None:
         """Prepare.
 
@@ -82,9 +82,10 @@ class LearningCurve:
             end: Gradient steps of the run.
             seed: Of the run.
             each_epoch: Called at the end of every epoch.
-            max_episode_steps: Where an episode is cut.
+            **limits: ``max_episode_steps`` and ``target_return`` of
+                :func:`~offline_prune.evaluation.rollouts.evaluate`.
         """
-        self._cut = max_episode_steps
+        self._limits = limits
         self._metadata, self._episodes, self._seed = metadata, episodes, seed
         self._interval, self._end, self._each_epoch = interval, end, each_epoch
         self.points: list[dict[str, Any]] = []
@@ -104,9 +105,7 @@ class LearningCurve:
         start = time.perf_counter()
         seed = first_episode(self._seed, (self._end - step) // self._interval, self._episodes)
         with preserved_random_state():
-            found = evaluate(
-                algo, self._metadata, self._episodes, seed=seed, max_episode_steps=self._cut
-            )
+            found = evaluate(algo, self._metadata, self._episodes, seed=seed, **self._limits)
         if found.returns is not None:
             self.points.append(point(step, found))
         self.seconds += time.perf_counter() - start

@@ -126,9 +126,12 @@ def _run(
     data = _dataset(cell.dataset, os.environ.get("MINARI_DATASETS_PATH"))
     n_steps = cell.n_steps or _recipe_steps(cell, data.metadata)
     interval = cell.interval(n_steps)
-    cut = cell.max_episode_steps
+    limits: dict[str, Any] = {
+        "max_episode_steps": cell.max_episode_steps,
+        "target_return": cell.target_return,
+    }
     curve = LearningCurve(
-        data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch, cut
+        data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch, **limits
     )
     request = cell.request(
         dataset=data,
@@ -142,13 +145,11 @@ def _run(
     )
     result = run_request(request)
     seed = first_episode(cell.seed, 0, cell.evaluate)
-    evaluation = evaluate(
-        result.algo, data.metadata, cell.evaluate, seed=seed, max_episode_steps=cut
-    )
+    evaluation = evaluate(result.algo, data.metadata, cell.evaluate, seed=seed, **limits)
     last = result.last
     if last is not None:
         raw = result.with_last_weights().algo
-        scored = evaluate(raw, data.metadata, cell.evaluate, seed=seed, max_episode_steps=cut)
+        scored = evaluate(raw, data.metadata, cell.evaluate, seed=seed, **limits)
         last = dataclasses.replace(last, evaluation=scored)
     return dataclasses.replace(result, evaluation=evaluation, last=last), curve
 

@@ -10,7 +10,7 @@ import torch
 
 from offline_prune.saliency import SALIENCIES, score_networks
 from offline_prune.saliency.scoring import draw_batches
-from tests.worlds import CASES, FURTHER, agent, dataset
+from tests.worlds import CASES, FURTHER, SEQUENCES, agent, batch, dataset
 
 
 def snapshot(algo):
@@ -59,12 +59,12 @@ def trained(kind, algo, steps=3):
     """An agent with optimizer states and gradients in place."""
     found = agent(kind, algo)
     for _ in range(steps):
-        found.algo.update(dataset(kind).buffer.sample_transition_batch(16))
+        found.algo.update(batch(kind, algo))
     return found
 
 
 @pytest.mark.parametrize("saliency", SALIENCIES)
-@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER])
+@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER, *SEQUENCES])
 def test_scoring_changes_nothing(kind, algo, saliency):
     subject = trained(kind, algo)
     before = snapshot(subject.algo)
@@ -74,7 +74,7 @@ def test_scoring_changes_nothing(kind, algo, saliency):
 
 # What d3rlpy itself calls to fill the gradients of each network.
 GRADIENTS = {
-    "actor": ("compute_actor_grad", "compute_imitator_grad"),
+    "actor": ("compute_actor_grad", "compute_imitator_grad", "compute_grad"),
     "critic": ("compute_critic_grad", "compute_grad"),
     "value": ("compute_critic_grad",),
     "imitator": ("compute_imitator_grad", "compute_grad"),
@@ -82,7 +82,7 @@ GRADIENTS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER])
+@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER, *SEQUENCES])
 def test_gradients_are_those_of_d3rlpy(kind, algo):
     subject = trained(kind, algo)
     impl = subject.algo.impl
@@ -112,7 +112,7 @@ def test_gradients_are_those_of_d3rlpy(kind, algo):
             assert torch.equal(gradient, twins[name].grad), (network.role, name)
 
 
-@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER])
+@pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER, *SEQUENCES])
 def test_the_same_random_state_gives_the_same_loss(kind, algo):
     subject = agent(kind, algo)
     (batch,) = draw_batches(subject, dataset(kind), 1, seed=0)

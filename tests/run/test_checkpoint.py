@@ -10,7 +10,7 @@ from torch import Tensor
 from offline_prune import prune, prune_then_train
 from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.run.checkpoint import Checkpoint, Progress
-from tests.worlds import CASES, dataset, params
+from tests.worlds import CASES, SEQUENCES, dataset, params
 
 VECTORS = [case for case in CASES if case[0].startswith("vector")]
 
@@ -104,6 +104,18 @@ def test_a_resumed_run_ends_with_the_same_bits(kind, algo, engine, tmp_path):
     assert seen == epochs == [(1, 2), (2, 4), (3, 6), (4, 8)]
     assert_same(resumed, whole)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "algo"), SEQUENCES)
+def test_a_resumed_sequence_model_ends_with_the_same_bits(kind, algo, tmp_path):
+    """Its learning rate too, which d3rlpy lets follow the tokens that a discrete one has seen."""
+    chosen = {"algo_params": {"warmup_tokens": 200} if kind == "vector-discrete" else {}}
+    whole, _, epochs = run(kind, algo, None, allocation="erk", **chosen)
+    assert run(kind, algo, tmp_path, die_at=3, allocation="erk", **chosen)[0] is None
+    resumed, steps, seen = run(kind, algo, tmp_path, allocation="erk", **chosen)
+    assert steps[0] == (2, 3)
+    assert seen == epochs
+    assert_same(resumed, whole)
 
 
 def test_averages_go_on_where_they_were(tmp_path):

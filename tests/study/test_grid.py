@@ -121,6 +121,7 @@ def test_a_name_says_everything_and_never_changes():
         "algo_params": {},
         "feature_steps": 1,
         "max_episode_steps": 5,
+        "target_return": 3.0,
         "allocation": "erk",
         "n_batches": 2,
         "average": "scores",

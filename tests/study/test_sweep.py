@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from offline_prune import evaluate, load_dataset, prune_then_train, sweep
-from offline_prune.errors import OutputDirectoryError
+from offline_prune.errors import InputError, OutputDirectoryError
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.study import plan, read_records, read_table, run_cells
 from offline_prune.study.curve import first_episode
@@ -316,3 +316,21 @@ def test_evaluations_share_no_episode():
         for i in range(10)
     ]
     assert len(set(episodes)) == len(episodes)
+
+
+@pytest.mark.slow
+def test_a_sequence_model_is_told_its_return_all_along(tmp_path):
+    small = {"hidden_units": [8], "num_layers": 1, "num_heads": 1, "batch_size": 4}
+    grid = {
+        "datasets": "cartpole/mixture-v0", "methods": "snip", "sparsities": 0.8, "n_steps": 4,
+        "evaluate": 2, "evaluations": 2, "window": 1, "target_return": 40.0, "progress": False,
+        "allocation": "erk", "seeds": [0],
+    }  # fmt: skip
+    with pytest.raises(InputError, match="is none"):
+        sweep(**grid, algos="bc", out=tmp_path / "bc")
+    algo = "decision_transformer"
+    sweep(**grid, algos=algo, algo_params={algo: small}, out=tmp_path / "dt")
+    (record,) = read_records(tmp_path / "dt")
+    assert record["status"] == "ok"
+    assert record["cell"]["target_return"] == 40.0
+    assert [point["step"] for point in record["result"]["curve"]] == [2, 4]

@@ -1,0 +1,104 @@
+"""From the short forms that describe optimizers to a d3rlpy optimizer factory.
+
+:mod:`offline_prune.agents.configure` lists the short forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from d3rlpy.optimizers import (
+    AdamFactory,
+    AdamWFactory,
+    CosineAnnealingLRFactory,
+    GPTAdamWFactory,
+    OptimizerFactory,
+    WarmupSchedulerFactory,
+)
+
+from offline_prune.base.arguments import finite_number
+from offline_prune.errors import InputError, UnknownNameError
+
+__all__ = ["optimizer_fields", "optimizer_forms"]
+
+_KINDS: dict[str, Any] = {
+    factory.get_type(): factory for factory in (AdamFactory, AdamWFactory, GPTAdamWFactory)
+}
+
+
+def optimizer_forms(fields: Collection[str]) -> dict[str, list[str]]:
+    """The short forms that an algorithm takes.
+
+    Args:
+        fields: Fields of its d3rlpy config.
+
+    Returns:
+        Short form → fields that it sets.
+    """
+    every = sorted(f for f in fields if f.endswith("optim_factory"))
+    forms = {f.replace("optim_factory", "optimizer"): [f] for f in every} | {"adam_eps": every}
+    if "actor_optim_factory" in fields:
+        forms["actor_learning_rate_decay"] = ["actor_optim_factory"]
+    return forms
+
+
+def optimizer_fields(
+    name: str, given: Mapping[str, Any], fields: Collection[str], n_steps: int
+) -> dict[str, Any] | None:
+    """The optimizer factories that one hyperparameter stands for, beside the others given.
+
+    Args:
+        name: The hyperparameter.
+        given: All that are given, this one included.
+        fields: Fields of the d3rlpy config.
+        n_steps: Gradient steps of the run.
+
+    Returns:
+        Config field → factory; None if the hyperparameter is no short form of an optimizer
+        that this algorithm takes.
+
+    Raises:
+        UnknownNameError: If there is no optimizer or decay of this name.
+        InputError: If what is given does not go together.
+    """
+    concerned = optimizer_forms(fields).get(name)
+    if concerned is None:
+        return None
+    if name == "actor_learning_rate_decay" and given[name] == "none":
+        return {}
+    return {field: _factory(field, given, n_steps) for field in concerned}
+
+
+def _factory(field: str, given: Mapping[str, Any], n_steps: int) -> OptimizerFactory:
+    """One optimizer, as all short forms together want it."""
+    name = field.replace("optim_factory", "optimizer")
+    asked = given.get(name, {})
+    if not isinstance(asked, Mapping):
+        raise InputError(
+            f"{name} is a table such as {{'type': 'adam_w', 'weight_decay': 1e-4, 'warmup': 0.1}},"
+            f" not {asked!r}."
+        )
+    options = dict(asked)
+    kind, warmup = options.pop("type", "adam"), options.pop("warmup", None)
+    if kind not in _KINDS:
+        raise UnknownNameError("optimizer", str(kind), _KINDS)
+    if "betas" in options:
+        options["betas"] = tuple(options["betas"])
+    if "adam_eps" in given:
+        options["eps"] = float(given["adam_eps"])
+    decay = given.get("actor_learning_rate_decay", "none")
+    if decay not in ("cosine", "none"):
+        raise UnknownNameError("learning rate decay", str(decay), ["cosine", "none"])
+    if field == "actor_optim_factory" and decay == "cosine":
+        if warmup is not None:
+            raise InputError("A learning rate takes a warmup or a decay, not both.")
+        options["lr_scheduler_factory"] = CosineAnnealingLRFactory(T_max=n_steps)
+    if warmup is not None:
+        fraction = finite_number("warmup", warmup)
+        if not 0.0 < fraction <= 1.0:
+            raise InputError(f"warmup is a fraction of the run, in (0, 1], not {warmup!r}.")
+        steps = max(1, round(fraction * n_steps))
+        options["lr_scheduler_factory"] = WarmupSchedulerFactory(warmup_steps=steps)
+    factory: OptimizerFactory = _KINDS[kind](**options)
+    return factory
