@@ -94,7 +94,7 @@ def hold_at_zero(weight: nn.Parameter, pruned: Tensor) -> RemovableHandle:
     Returns:
         The hook's handle.
     """
-    return hook_gradient(weight, _gradient_mask(pruned))
+    return hook_gradient(weight, _gradient_mask(pruned, weight.dtype))
 
 
 def hook_gradient(weight: nn.Parameter, hook: Callable[[Tensor], None]) -> RemovableHandle:
@@ -114,11 +114,20 @@ def hook_gradient(weight: nn.Parameter, hook: Callable[[Tensor], None]) -> Remov
     return handle
 
 
-def _gradient_mask(pruned: Tensor) -> Callable[[Tensor], None]:
+_WHOLE_NUMBERS = {
+    size.itemsize: size for size in (torch.int16, torch.int32, torch.int64)
+}  # as many bits as a float
+
+
+def _gradient_mask(pruned: Tensor, dtype: torch.dtype) -> Callable[[Tensor], None]:
+    # All bits of what is kept and none of the rest: vector code, which filling is not, and
+    # unlike multiplying it does not let a NaN through.
+    bits = _WHOLE_NUMBERS[dtype.itemsize]
+    kept = (~pruned).to(bits).neg_()
+
     def mask_gradient(weight: Tensor) -> None:
         if weight.grad is not None:
-            # Filling, unlike multiplying, does not let a NaN through.
-            weight.grad.masked_fill_(pruned, 0.0)
+            weight.grad.view(bits).bitwise_and_(kept)
 
     return mask_gradient
 
