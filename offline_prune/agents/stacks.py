@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from offline_prune.agents.topology import Layer, headed
 
-__all__ = ["Affine", "Normalisation", "Stack", "find_stacks"]
+__all__ = ["Affine", "Normalisation", "Stack", "find_stacks", "why_no_stack"]
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,20 @@ def _activation(module: nn.Module) -> str | None:
 
 
 class _Builder:
-    """Steps so far; None comes out where a module is not known."""
+    """Steps so far, and the module that the kernels do not know."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         self.names = names
         self.steps: list[Affine | Normalisation] = []
+        self.unknown = ""
 
     def add(self, modules: Iterable[nn.Module]) -> bool:
         """Put modules behind what is there; False where one is not known."""
-        return all(self._add(module) for module in modules)
+        for module in modules:
+            if not self._add(module):
+                self.unknown = self.unknown or type(module).__name__
+                return False
+        return True
 
     def add_layers(self, layers: Sequence[nn.Linear], adds: int | None = None) -> None:
         """Put linear layers that read the last step behind it."""
@@ -124,11 +129,33 @@ class _Builder:
                 return False
             self.steps[-1] = replace(last, activation=activation)
         else:
-            nothing = isinstance(module, nn.Identity) or (
+            return isinstance(module, nn.Identity) or (
                 isinstance(module, nn.Dropout) and not module.p
             )
-            return nothing
         return True
+
+
+def _stack_or_reason(
+    encoder: nn.Module,
+    heads: Sequence[nn.Linear],
+    owners: Sequence[nn.Module],
+    names: Mapping[int, str],
+) -> Stack | str:
+    if not isinstance(
+        encoder, VectorEncoder | VectorEncoderWithAction | SimBaEncoder | SimBaEncoderWithAction
+    ):
+        return f"the sparse kernels do not know {type(encoder).__name__}"
+    if getattr(encoder, "_discrete_action", False):
+        return "its discrete actions are one-hot encoded on the way"
+    if len(owners) > 1:
+        return "several networks read its encoder"
+    if len({head.bias is None for head in heads}) > 1:
+        return "some of its heads have a bias and others have none"
+    builder = _Builder(names)
+    if not builder.add(encoder._layers):
+        return f"the sparse kernels do not know {builder.unknown}"
+    builder.add_layers(heads)
+    return Stack(tuple(builder.steps), owners[0])
 
 
 def find_stacks(modules: Iterable[nn.Module], names: Mapping[int, str]) -> tuple[Stack, ...]:
@@ -145,17 +172,27 @@ def find_stacks(modules: Iterable[nn.Module], names: Mapping[int, str]) -> tuple
         linear heads, with nothing in between that the kernels do not know (dropout, batch
         normalisation, GEGLU), and with an encoder of its own.
     """
-    found = []
-    for encoder, heads, owners in headed(modules, names):
-        if not isinstance(
-            encoder,
-            VectorEncoder | VectorEncoderWithAction | SimBaEncoder | SimBaEncoderWithAction,
-        ):
-            continue
-        one_hot = getattr(encoder, "_discrete_action", False)  # actions arrive as numbers
-        same_biases = len({head.bias is None for head in heads}) == 1
-        builder = _Builder(names)
-        if len(owners) == 1 and not one_hot and same_biases and builder.add(encoder._layers):
-            builder.add_layers(heads)
-            found.append(Stack(tuple(builder.steps), owners[0]))
-    return tuple(found)
+    found = (_stack_or_reason(*parts, names) for parts in headed(modules, names))
+    return tuple(stack for stack in found if isinstance(stack, Stack))
+
+
+def why_no_stack(modules: Iterable[nn.Module], names: Mapping[int, str], weight: str) -> str:
+    """Why a weight belongs to no stack.
+
+    Args:
+        modules: As in :func:`find_stacks`.
+        names: As there.
+        weight: Name of a weight that is in none of its stacks.
+
+    Returns:
+        A clause that begins with a small letter.
+    """
+    modules = list(modules)
+    inside = {id(module): {names.get(id(p)) for p in module.parameters()} for module in modules}
+    for parts in headed(modules, names):
+        if any(weight in inside.get(id(owner), ()) for owner in parts[2]):
+            reason = _stack_or_reason(*parts, names)
+            assert isinstance(reason, str)
+            return reason
+    owner = next((module for module in modules if weight in inside[id(module)]), None)
+    return f"the wiring of {type(owner).__name__} with its encoder is not known"

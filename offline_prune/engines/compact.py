@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.changes import Change
 from offline_prune.engines.engine import Engine
-from offline_prune.engines.forms import Kernels, choose_form, wired_networks
+from offline_prune.engines.forms import Kernels, by_role, choices
 from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
@@ -89,22 +89,22 @@ class CompactEngine(Engine):
             kept = mask.connected
             live = live_units(agent.chains, kept)
         pruned = pruned_entries(agent, kept)
-        networks = wired_networks(agent)
+        chosen = choices(agent, live, kept, self._kernels)
+        self._forms = by_role(agent, chosen)
         owners = {
             id(owner): (owner, parameter_names(owner), list(owner.state_dict()))
-            for network in networks
+            for network, _ in chosen
             for owner in network.owners
         }
-        for network in networks:
-            form = choose_form(network, live, kept, agent.algo, self._kernels)
+        for network, choice in chosen:
             twins = (
                 (network.stack, network.chain, True),
                 (network.target_stack, network.target_chain, False),
             )
             for stack, chain, trained in twins:
-                if form == "sparse" and stack is not None:
+                if choice.form == "sparse" and stack is not None:
                     self._surgery.make_sparse(stack, live, kept, trained=trained)
-                elif form == "dense" and chain is not None:
+                elif choice.form == "dense" and chain is not None:
                     self._surgery.shrink(chain, live, trained=trained)
         replacements = self._surgery.replacements
         optimizers = []

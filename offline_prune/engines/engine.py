@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.changes import Change, change
+from offline_prune.engines.forms import Choice
 from offline_prune.engines.step_factors import lengthen_steps
 from offline_prune.engines.zeros import check_fits, hold_at_zero
 from offline_prune.errors import MaskError
@@ -57,6 +58,13 @@ class Engine(ABC):
         self._held: list[_Held] = []
         self._handles: list[RemovableHandle] = []
         self._changes: list[Change] = []
+        self._forms: dict[str, Choice] = {}
+
+    @property
+    def forms(self) -> dict[str, Choice]:
+        """Role → in which form its network is trained, and why not in a faster one."""
+        asked = Choice("masked", "this engine trains the original layers")
+        return {role: self._forms.get(role, asked) for role in self._agent.roles}
 
     @property
     def mask(self) -> Mask | None:

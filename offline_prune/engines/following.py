@@ -6,6 +6,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.engines.engine import Engine
+from offline_prune.engines.forms import Choice
 from offline_prune.engines.regrowing import RegrowingEngine, Regrowth
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
@@ -51,6 +52,14 @@ class FollowingEngine:
     def mask(self) -> Mask | None:
         """The mask being held; None while detached."""
         return self._current.mask
+
+    @property
+    def forms(self) -> dict[str, Choice]:
+        """Role → in which form its network is trained now, and why not in a faster one."""
+        if self._current is self._dense:
+            reason = "pruned weights may return with gradients of their own"
+            return dict.fromkeys(self._dense.forms, Choice("masked", reason))
+        return self._current.forms
 
     @property
     def _current(self) -> Engine:

@@ -10,12 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.stacks import Stack
+from offline_prune.agents.networks import top_modules
+from offline_prune.agents.stacks import Stack, why_no_stack
 from offline_prune.agents.topology import Chain, Layer
 from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.engines.sparse_mlp import kernels_available
 
-__all__ = ["Form", "Kernels", "Wired", "choose_form", "wired_networks"]
+__all__ = [
+    "Choice",
+    "Form",
+    "Kernels",
+    "Wired",
+    "by_role",
+    "choices",
+    "choose_form",
+    "wired_networks",
+]
 
 Kernels = Literal["auto", "dense", "sparse"]
 Form = Literal["masked", "dense", "sparse"]
@@ -89,13 +99,31 @@ def _by_first_layer(parts: Iterable[Part]) -> dict[str, Part]:
     return {part.layers[0].name: part for part in parts}
 
 
+@dataclass(frozen=True)
+class Choice:
+    """How a network is trained, and why not faster.
+
+    Attributes:
+        form: ``"masked"``: the original layers; ``"dense"``: dense layers of the live size;
+            ``"sparse"``: kept weights only.
+        reason: Why no faster form fits, a clause; empty where there is none.
+    """
+
+    form: Form
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.form}: {self.reason}" if self.reason else self.form
+
+
 def choose_form(
     network: Wired,
     live: Mapping[str, Tensor],
     kept: Mapping[str, Tensor],
-    algo: Any,
+    agent: Agent,
     kernels: Kernels,
-) -> Form:
+) -> Choice:
     """Choose how a network is trained.
 
     The choice depends on shapes, masks and the device, never on a clock: the same run
@@ -105,35 +133,97 @@ def choose_form(
         network: How it is wired.
         live: Weight name → (out,) boolean, true = alive; all units of other layers are.
         kept: Weight name → boolean mask of the weights that are held.
-        algo: The d3rlpy algorithm.
+        agent: The agent it belongs to.
         kernels: ``"dense"``, ``"sparse"`` wherever it fits, or ``"auto"``.
 
     Returns:
-        ``"masked"``: the original layers, because nothing is dead, constants do not
-        fold, or CUDA graphs hold on to the tensors they were captured with;
-        ``"dense"``: dense layers of the live size; ``"sparse"``: kept weights only.
+        The form, and why no faster one.
     """
-    if algo.compiled or all(bool(kept[layer.name].all()) for layer in network.layers):
-        return "masked"
-    if kernels != "dense" and _fits_sparse(network) and _one_group(network, algo):
+    if all(bool(kept[layer.name].all()) for layer in network.layers):
+        return Choice("masked", "nothing of it is pruned")
+    if agent.algo.compiled:
+        return Choice("masked", "CUDA graphs hold on to the tensors they were captured with")
+    reason = "dense layers were asked for" if kernels == "dense" else _misfit(network, agent)
+    if not reason:
         n_kept = sum(int(kept[layer.name].sum()) for layer in network.layers)
         if kernels == "sparse" or n_kept < _SPARSE_BELOW * _live_size(network, live):
-            return "sparse"
-    dead = any(not bool(live[layer.name].all()) for layer in network.layers if layer.name in live)
-    return "dense" if dead and network.chain is not None else "masked"
+            return Choice("sparse")
+        reason = f"{_SPARSE_BELOW:.0%} of what is alive or more is kept"
+    layers = [layer for layer in network.layers if layer.name in live]
+    if any(not bool(live[layer.name].all()) for layer in layers):
+        return Choice("dense", reason)
+    dead = "none of its units is dead" if layers else "its units without inputs are no constants"
+    return Choice("masked", f"{reason}, and {dead}")
 
 
-def _fits_sparse(network: Wired) -> bool:
-    """Whether a network, and its target, is one that the kernels can run."""
+def choices(
+    agent: Agent,
+    live: Mapping[str, Tensor],
+    kept: Mapping[str, Tensor],
+    kernels: Kernels,
+) -> list[tuple[Wired, Choice]]:
+    """The wired networks of an agent and how each is trained.
+
+    Args:
+        agent: The agent.
+        live: As in :func:`choose_form`.
+        kept: As there.
+        kernels: As there.
+
+    Returns:
+        A pair a network.
+    """
+    return [(n, choose_form(n, live, kept, agent, kernels)) for n in wired_networks(agent)]
+
+
+def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Choice]:
+    """How each network of an agent is trained, also those whose wiring is not known.
+
+    Args:
+        agent: The agent, in its original layers.
+        found: What :func:`choices` says.
+
+    Returns:
+        Role → choice; of a network with several encoders the slowest form.
+    """
+    order = ("masked", "dense", "sparse")
+    of_weight = {layer.name: choice for wired, choice in found for layer in wired.layers}
+    roles = {}
+    for network in agent.networks:
+        own = [
+            of_weight.get(name) or Choice("masked", _why_no_stack(agent, name))
+            for name in network.weights
+        ]
+        roles[network.role] = min(own, key=lambda choice: order.index(choice.form))
+    return roles
+
+
+def _why_no_stack(agent: Agent, weight: str) -> str:
+    names = {id(parameter): name for name, parameter in agent.weights.items()}
+    return why_no_stack(top_modules(agent.algo).values(), names, weight)
+
+
+def _misfit(network: Wired, agent: Agent) -> str:
+    """Why the sparse kernels cannot run a network and its target; empty if they can."""
     stack, target = network.stack, network.target_stack
-    if not kernels_available() or stack is None:
-        return False
-    if network.has_target and (
-        target is None
-        or [layer.name for layer in target.layers] != [layer.name for layer in stack.layers]
-    ):
-        return False  # the two must have parameters of the same shape
-    return all(p.device.type == "cpu" and p.dtype == torch.float32 for p in stack.parameters)
+    if not kernels_available():
+        return 'numba is not installed (pip install "offline-prune[fast]")'
+    if stack is None:
+        return _why_no_stack(agent, network.layers[0].name)
+    names = [layer.name for layer in stack.layers]
+    if network.has_target and (target is None or [layer.name for layer in target.layers] != names):
+        return "its target is another kind of network"
+    for parameter in stack.parameters:
+        if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
+            return (
+                f"the sparse kernels train float32 on the CPU, not {parameter.dtype}".replace(
+                    "torch.", ""
+                )
+                + f" on {parameter.device.type}"
+            )
+    if not _one_group(network, agent.algo):
+        return "its optimizer steps some of its parameters otherwise than others"
+    return ""
 
 
 def _one_group(network: Wired, algo: Any) -> bool:

@@ -75,6 +75,7 @@ def run_request(request: TrainingRequest) -> PruneResult:
     except BaseException:
         pruned.release()
         raise
+    trained_as = {role: str(choice) for role, choice in pruned.engine.forms.items()}
     agent, mask = _finished(pruned, prepared)
     judged = judge(agent, prepared.data, record.average, request)
     result = PruneResult(
@@ -86,6 +87,7 @@ def run_request(request: TrainingRequest) -> PruneResult:
         training_seconds=record.seconds,
         history=record.history,
         last=judged.last,
+        trained_as=trained_as,
     )
     keep(result, request, record.checkpoint, judged.interruption)
     return result

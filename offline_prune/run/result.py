@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ class PruneResult:
         history: One row an epoch: step and the mean of d3rlpy's metrics.
         last: The last weights and their score, where :attr:`algo` acts by averaged ones;
             else None.
+        trained_as: Role → in which form its network was trained (masked, dense, sparse: see
+            :mod:`offline_prune.engines.forms`), and why not in a faster one; empty for results
+            of versions that did not note it.
     """
 
     algo: Any
@@ -53,6 +56,7 @@ class PruneResult:
     training_seconds: float
     history: tuple[Mapping[str, float], ...] = ()
     last: LastWeights | None = None
+    trained_as: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Hold the mask on the algorithm: whoever trains it on trains what was kept."""
@@ -121,6 +125,7 @@ class PruneResult:
             "last_normalized_score": None if last is None else last.normalized_score,
             "last_returns": None if last is None or last.returns is None else list(last.returns),
             "networks": network_numbers(self.mask),
+            "trained_as": dict(self.trained_as),
         }
 
     def summary(self) -> Table:

@@ -123,6 +123,7 @@ def read_result(folder: Path, device: str) -> dict[str, Any]:
         "training_seconds": float(content["training_seconds"]),
         "history": history,
         "last": last,
+        "trained_as": content.get("trained_as", {}),
     }
 
 

@@ -91,6 +91,11 @@ def summary_table(content: Mapping[str, Any], settings: RunSettings) -> Table:
 def _chosen(settings: RunSettings, content: Mapping[str, Any]) -> str:
     """What was chosen besides the mask, a line each."""
     lines = []
+    trained_as: Mapping[str, str] = content.get("trained_as", {})
+    for form in dict.fromkeys(trained_as.values()):
+        roles = [role for role, own in trained_as.items() if own == form]
+        named = "all networks" if len(roles) == len(trained_as) else ", ".join(roles)
+        lines.append(f"{named} trained {form}")
     if settings.parameterization != "standard":
         lines.append(f"{settings.parameterization} parameterization")
     if content.get("last_evaluation") is not None:

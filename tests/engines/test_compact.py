@@ -343,9 +343,47 @@ def test_what_the_kernels_do_not_know_is_held_as_it_is(factory):
     engine = CompactEngine(subject, "sparse")
     engine.attach(random_mask(subject))
     assert not sparse_forms(subject)
+    unknown = "BatchNorm1d" if factory.use_batch_norm else "Dropout"
+    assert str(engine.forms["actor"]) == (
+        f"masked: the sparse kernels do not know {unknown},"
+        " and its units without inputs are no constants"
+    )
     for _ in range(3):
         step(subject)
     engine.verify()
+
+
+def test_engines_say_in_which_form_they_train_and_why():
+    def said(engine, algo="bc", kind=VECTOR, density=0.1):
+        subject = agent(kind, algo)
+        holding = make_engine(engine, subject)
+        holding.attach(random_mask(subject, density))
+        return {role: str(choice) for role, choice in holding.forms.items()}
+
+    assert said("auto", "td3_plus_bc") == dict.fromkeys(
+        ("actor", "critic[0]", "critic[1]"), "sparse"
+    )
+    assert said("masked") == {"actor": "masked: this engine trains the original layers"}
+    assert said("compact") == {"actor": "dense: dense layers were asked for"}
+    assert said("auto", density=0.9) == {
+        "actor": "masked: 50% of what is alive or more is kept, and none of its units is dead"
+    }
+    assert said("auto", density=1.1) == {"actor": "masked: nothing of it is pruned"}
+    (pixels,) = said("auto", kind="pixel-continuous").values()
+    assert pixels == "dense: the sparse kernels do not know PixelEncoder"
+
+
+def test_networks_of_unknown_wiring_say_so():
+    config = d3rlpy.algos.TD3PlusBCConfig(
+        batch_size=16, q_func_factory=d3rlpy.models.IQNQFunctionFactory()
+    )
+    subject = build_agent(dataset(VECTOR), config).agent
+    engine = make_engine("auto", subject)
+    engine.attach(random_mask(subject))
+    assert str(engine.forms["critic[0]"]) == (
+        "masked: the wiring of ContinuousIQNQFunction with its encoder is not known"
+    )
+    assert str(engine.forms["actor"]) == "sparse"
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
@@ -367,7 +405,7 @@ def test_auto_trains_kept_weights_only_below_half_of_the_live_network(monkeypatc
         mask = random_mask(subject, density)
         live = live_units(subject.chains, mask.connected)
         (network,) = forms.wired_networks(subject)
-        return forms.choose_form(network, live, mask.connected, subject.algo, kernels)
+        return forms.choose_form(network, live, mask.connected, subject, kernels).form
 
     assert form(0.1) == "sparse"
     assert form(0.1, "dense") == "dense"
