@@ -56,7 +56,7 @@ class SparseMLP(nn.Module):
             (B, O) outputs of all heads.
         """
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
-            return self._as_dense_layers(x, action)
+            return self.as_dense_layers(x, action)
         x = x.contiguous()
         action = x.new_empty(len(x), 0) if action is None else action.contiguous()
         if torch.is_grad_enabled():
@@ -64,8 +64,16 @@ class SparseMLP(nn.Module):
             return found
         return _evaluate(self.theta, x, action, self.wiring, keep=False)[0]
 
-    def _as_dense_layers(self, x: Tensor, action: Tensor | None) -> Tensor:
-        """The same through torch's own operations, for what records those."""
+    def as_dense_layers(self, x: Tensor, action: Tensor | None = None) -> Tensor:
+        """The same through torch's own operations, for what records those.
+
+        Args:
+            x: (B, n) observations.
+            action: (B, m) appended to them, or None.
+
+        Returns:
+            (B, O) outputs of all heads.
+        """
         inputs = x if action is None else torch.cat([x, action], dim=1)
         weight, further = 0, len(self.wiring.sources)
         found: list[Tensor] = []

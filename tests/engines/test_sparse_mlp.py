@@ -183,7 +183,7 @@ def residual(activation, affine, generator):
 def test_normalisations_activations_and_residuals_are_torchs(build, activation, affine, batch):
     mlp = of_steps(build(activation, affine, torch.Generator().manual_seed(1)))
     x, action = inputs((5,), 2, batch)
-    outputs = [mlp(x, action), mlp._as_dense_layers(x, action)]
+    outputs = [mlp(x, action), mlp.as_dense_layers(x, action)]
     torch.testing.assert_close(*outputs)
     upstream = torch.randn_like(outputs[0])
     found, expected = (
@@ -213,7 +213,7 @@ def test_activations_in_single_precision(activation):
     mlp = SparseMLP(steps, torch.ones(2))
     x = torch.cat([torch.linspace(-12, 12, 4001), torch.logspace(-6, 0, 50)])[:, None]
     found = [v.requires_grad_() for v in (x.clone(), x.double())]
-    outputs = [mlp(found[0]), mlp.double()._as_dense_layers(found[1], None)]
+    outputs = [mlp(found[0]), mlp.double().as_dense_layers(found[1], None)]
     torch.testing.assert_close(outputs[0].double(), outputs[1], rtol=3e-6, atol=2e-6)
     for out in outputs:
         out.sum().backward()
