@@ -89,6 +89,7 @@ class DatasetMetadata:
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
         longest_episode: Steps of the longest episode; None where not known.
+        rewards_recorded: Whether the source has rewards; else they are 0 everywhere.
     """
 
     dataset_id: str | None
@@ -109,6 +110,7 @@ class DatasetMetadata:
     reference_min: float | None = None
     reference_max: float | None = None
     longest_episode: int | None = None
+    rewards_recorded: bool = True
 
     def normalized_score(self, mean_return: float) -> float | None:
         """Score on the scale of the reference policies.
