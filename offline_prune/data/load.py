@@ -116,7 +116,8 @@ def load_dataset(
 def _find(name: str) -> MinariDataset | Path:
     """What a name stands for; a path is looked at last."""
     local = local_path(name)
-    if name and _exists(local / "data"):
+    # Beneath a root an absolute path is itself.
+    if name and not Path(name).is_absolute() and _exists(local / "data"):
         return open_minari(local)
     recipes = list_dataset_recipes()
     if name in recipes:

@@ -114,8 +114,8 @@ def _info(folder: Path) -> dict[str, Any]:
         info = json.loads((folder / "meta" / "info.json").read_text(encoding="utf-8"))
         version = str(info.get("codebase_version", "v2.0"))
         features = info["features"]
-        for name in {_STATE, _ACTION} & {*features}:
-            _numbers_of(features[name])
+        for feature in features.values():
+            _numbers_of(feature)
     except Exception as error:  # whatever damaged metadata may lead to
         raise DatasetError(
             f"{folder}/meta/info.json cannot be read: {in_one_line(error)}. Expected LeRobot's"
@@ -191,13 +191,20 @@ def _read(folder: Path, columns: list[str], features: Mapping[str, Any]) -> dict
                 f"{path} cannot be read: {in_one_line(error)}. Expected a parquet file with the"
                 f" columns {', '.join(columns)}, numbers without gaps. Get the folder again."
             ) from error
-    try:
-        return {name: np.concatenate([part[name] for part in parts]) for name in columns}
-    except ValueError as error:
+    return {name: _joined(folder, name, [part[name] for part in parts]) for name in columns}
+
+
+def _joined(folder: Path, name: str, parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """A column of all files; a feature of one number as numbers, but for states."""
+    shapes = sorted({part.shape[1:] for part in parts})
+    if len(shapes) > 1:
         raise DatasetError(
-            f"The parquet files of {folder} hold fields of different shapes ({error}). Get the"
-            " folder again."
-        ) from error
+            f"{folder}: {name} is of the shapes {shown(shapes)} a frame in its files; expected"
+            " one. Get the folder again."
+        )
+    values = np.concatenate(parts)
+    is_one = values.shape[1:] == (1,) and name != _STATE
+    return values[:, 0] if is_one else values
 
 
 def _array(column: Any) -> NDArray[Any]:
