@@ -16,7 +16,7 @@ from offline_prune.data.episodes import DatasetWarning
 from offline_prune.data.sources.names import keys_of_fields
 from offline_prune.errors import DatasetError
 
-__all__ = ["Fields", "fields_of"]
+__all__ = ["Fields", "fields_of", "flags_of"]
 
 _KINDS = {"observations": "iuf", "next_observations": "iuf", "actions": "iuf", "starts": "iu"}
 
@@ -59,7 +59,7 @@ def fields_of(arrays: Mapping[str, Any], where: str) -> Fields:
         where: What to call them in a message.
 
     Returns:
-        The fields, in the machine's byte order.
+        The fields.
 
     Raises:
         DatasetError: If one is missing, has two names, is no array of numbers or of another
@@ -78,10 +78,10 @@ def fields_of(arrays: Mapping[str, Any], where: str) -> Fields:
             f"{where}: every field needs the {n} rows of observations, and at least one;"
             f" found {wrong or 'none'}."
         )
-    terminals = _flags(where, keys["terminals"], found["terminals"])
+    terminals = flags_of(found["terminals"], keys["terminals"], where)
     timeouts = None
     if "timeouts" in found:
-        timeouts = _flags(where, keys["timeouts"], found["timeouts"])
+        timeouts = flags_of(found["timeouts"], keys["timeouts"], where)
         if keys["timeouts"] == "episode_terminals":  # ends of either sort
             timeouts &= ~terminals
     if starts is not None:
@@ -104,7 +104,7 @@ def fields_of(arrays: Mapping[str, Any], where: str) -> Fields:
 
 
 def _array(arrays: Mapping[str, Any], key: str, field: str, where: str) -> NDArray[Any]:
-    """One of the arrays: numbers in the machine's byte order, one row a step."""
+    """One of the arrays: numbers, one row a step."""
     try:
         value = arrays[key]
         values = np.asarray(None if isinstance(value, Mapping) else value)
@@ -120,7 +120,7 @@ def _array(arrays: Mapping[str, Any], key: str, field: str, where: str) -> NDArr
             f"{where}: {key} is {found} of shape {values.shape}; expected an array of"
             f" {'numbers' if 'b' in kinds else 'floats or integers'}, one row a step."
         )
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    return values
 
 
 def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -129,7 +129,20 @@ def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
         return values.astype(dtype)
 
 
-def _flags(where: str, name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
+def flags_of(values: NDArray[Any], name: str, where: str) -> NDArray[np.bool_]:
+    """Numbers as flags.
+
+    Args:
+        values: (N,) or (N, 1), each 0 or 1.
+        name: Of the array, for a message.
+        where: It comes from, for a message.
+
+    Returns:
+        (N,) flags.
+
+    Raises:
+        DatasetError: If they are something else; names the row.
+    """
     n = len(values)
     if values.size == n:
         values = values.reshape(n)

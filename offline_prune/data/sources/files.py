@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -46,27 +49,33 @@ def read_rows(path: Path) -> Fields:
     """
     if path.is_dir():
         return lerobot_fields(path)
-    kind = "an npz archive" if _is_npz(path) else "an HDF5 file"
-    try:
-        return _read_npz(path) if _is_npz(path) else _read_hdf5(path)
-    except InputError:
-        raise
-    except Exception as error:  # whatever a reader of damaged files may raise
-        raise DatasetError(f"{path} cannot be read as {kind}: {in_one_line(error)}.") from error
+    open_, kind = (_npz, "an npz archive") if _is_npz(path) else (_hdf5, "an HDF5 file")
+    with ExitStack() as stack:
+        try:
+            arrays = open_(path, stack)
+            list(arrays)  # all names can be read
+        except InputError:
+            raise
+        except Exception as error:  # whatever a reader of damaged files may raise
+            raise DatasetError(
+                f"{path} cannot be read as {kind}: {in_one_line(error)}. Expected N rows of"
+                " recorded transitions. Get the file again."
+            ) from error
+        return fields_of(arrays, str(path))
 
 
 def _is_npz(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def _read_hdf5(path: Path) -> Fields:
-    with h5py.File(path, "r") as file:
-        check_self_contained(file, path)
-        return fields_of(file, str(path))
+def _hdf5(path: Path, stack: ExitStack) -> Mapping[str, Any]:
+    file: Mapping[str, Any] = stack.enter_context(h5py.File(path, "r"))
+    check_self_contained(file, path)
+    return file
 
 
-def _read_npz(path: Path) -> Fields:
+def _npz(path: Path, stack: ExitStack) -> Mapping[str, Any]:
     with zipfile.ZipFile(path) as archive:
         check_room(str(path), sum(entry.file_size for entry in archive.infolist()))
-    with np.load(path, allow_pickle=False) as arrays:
-        return fields_of(arrays, str(path))
+    archived: Mapping[str, Any] = stack.enter_context(np.load(path, allow_pickle=False))
+    return archived

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_prune.base.arguments import in_one_line, shown
-from offline_prune.base.memory import check_room
 from offline_prune.data.episodes import DatasetWarning
-from offline_prune.data.sources.fields import Fields, fields_of
-from offline_prune.errors import DatasetError, EpisodeError, InputError
+from offline_prune.data.sources.fields import Fields, fields_of, flags_of
+from offline_prune.data.sources.parquet_columns import read_columns
+from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["is_lerobot", "lerobot_fields"]
 
@@ -65,16 +65,22 @@ def lerobot_fields(folder: Path) -> Fields:
     References:
         LeRobot's ``LeRobotDataset``, codebase versions v2.0, v2.1 and v3.0.
     """
-    info = _info(folder)
-    features: dict[str, Any] = info["features"]
+    declared, features = _info(folder)
     _check_features(folder, features)
+    paths = sorted(folder.glob("data/chunk-*/*.parquet"))
+    if not paths:
+        raise DatasetError(
+            f"{folder} holds no data/chunk-*/*.parquet, which LeRobot's layout has. Get the"
+            " folder again, its data with it."
+        )
     columns = [_STATE, _ACTION, _EPISODE, _FRAME, *(k for k in _OPTIONAL if k in features)]
-    found = _read(folder, columns, features)
+    found = read_columns(paths, columns, str(folder))
+    # Some writers keep one number as a list of one.
+    found = {k: v[:, 0] if v.shape[1:] == (1,) and k != _STATE else v for k, v in found.items()}
     _check_counters(folder, found[_EPISODE], found[_FRAME])
     order = np.lexsort((found[_FRAME], found[_EPISODE]))
     found = {name: values[order] for name, values in found.items()}
     last = _last_frames(folder, found[_EPISODE], found[_FRAME])
-    declared = info.get("total_episodes")
     if isinstance(declared, int) and last.sum() < declared:
         warnings.warn(
             f"{folder} holds {int(last.sum())} of the {declared} episodes that meta/info.json"
@@ -86,11 +92,8 @@ def lerobot_fields(folder: Path) -> Fields:
     actions = found[_ACTION]
     if actions.ndim == 1 and actions.dtype.kind == "f":  # a feature of one number
         actions = actions[:, None]
-    cut = found.get(_TRUNCATED, np.zeros(n, dtype=bool)).astype(bool)
-    done = np.zeros(n, dtype=bool)
-    for name in _DONE:
-        done |= found.get(name, done).astype(bool)
-    terminals = done & ~cut
+    flags = {k: flags_of(found.get(k, np.zeros(n)), k, str(folder)) for k in (*_DONE, _TRUNCATED)}
+    terminals = np.any([flags[name] for name in _DONE], axis=0) & ~flags[_TRUNCATED]
     fields = fields_of(
         {
             "observations": found[_STATE],
@@ -104,7 +107,8 @@ def lerobot_fields(folder: Path) -> Fields:
     return replace(fields, rewards_recorded=_REWARD in found)
 
 
-def _info(folder: Path) -> dict[str, Any]:
+def _info(folder: Path) -> tuple[Any, dict[str, str]]:
+    """The number of episodes that there should be, and feature → dtype."""
     if not is_lerobot(folder):
         raise DatasetError(
             f"{folder} is not a folder in LeRobot's layout: it has no meta/info.json. Expected"
@@ -113,9 +117,7 @@ def _info(folder: Path) -> dict[str, Any]:
     try:
         info = json.loads((folder / "meta" / "info.json").read_text(encoding="utf-8"))
         version = str(info.get("codebase_version", "v2.0"))
-        features = info["features"]
-        for feature in features.values():
-            _numbers_of(feature)
+        features = {name: str(feature["dtype"]) for name, feature in info["features"].items()}
     except Exception as error:  # whatever damaged metadata may lead to
         raise DatasetError(
             f"{folder}/meta/info.json cannot be read: {in_one_line(error)}. Expected LeRobot's"
@@ -126,23 +128,17 @@ def _info(folder: Path) -> dict[str, Any]:
             f"{folder} is of LeRobot's codebase version {shown(version)}; expected v2 or v3."
             " Convert it with LeRobot's own scripts."
         )
-    found: dict[str, Any] = info
-    return found
+    return info.get("total_episodes"), features
 
 
-def _numbers_of(feature: Mapping[str, Any]) -> int:
-    """Numbers of one frame."""
-    return int(np.prod([int(side) for side in feature["shape"]]))
-
-
-def _check_features(folder: Path, features: Mapping[str, Any]) -> None:
+def _check_features(folder: Path, features: Mapping[str, str]) -> None:
     """Refuse a folder without states or actions; say what is left aside."""
     others = [
-        f"{name} ({shown(feature.get('dtype'))})".replace("'", "")
-        for name, feature in features.items()
+        f"{name} ({kind})"
+        for name, kind in features.items()
         if name not in (_STATE, _ACTION, _EPISODE, _FRAME, *_OPTIONAL, *_COUNTERS)
     ]
-    listed = shown(", ".join(others))[1:-1] if others else "nothing"
+    listed = ", ".join(others)[:300] or "nothing"
     missing = [name for name in (_STATE, _ACTION) if name not in features]
     if missing:
         raise DatasetError(
@@ -157,82 +153,6 @@ def _check_features(folder: Path, features: Mapping[str, Any]) -> None:
             DatasetWarning,
             stacklevel=2,
         )
-
-
-def _read(folder: Path, columns: list[str], features: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """The columns of all files, one after another."""
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DatasetError(
-            "LeRobot's folders hold parquet files, which pyarrow reads: pip install"
-            ' "offline-prune[lerobot]".'
-        ) from error
-    paths = sorted(folder.glob("data/chunk-*/*.parquet"))
-    if not paths:
-        raise DatasetError(
-            f"{folder} holds no data/chunk-*/*.parquet, which LeRobot's layout has. Get the"
-            " folder again, its data with it."
-        )
-    size = sum(8 * _numbers_of(features.get(name, {"shape": (1,)})) for name in columns)
-    parts: list[dict[str, NDArray[Any]]] = []
-    rows = 0
-    for path in paths:
-        try:
-            with parquet.ParquetFile(path) as file:
-                rows += file.metadata.num_rows
-                check_room(str(folder), rows * size)
-                table = file.read(columns=columns)  # those that are there
-                parts.append({name: _array(table.column(name)) for name in columns})
-        except InputError:
-            raise
-        except Exception as error:  # whatever a reader of damaged files may raise
-            raise DatasetError(
-                f"{path} cannot be read: {in_one_line(error)}. Expected a parquet file with the"
-                f" columns {', '.join(columns)}, numbers without gaps. Get the folder again."
-            ) from error
-    return {name: _joined(folder, name, [part[name] for part in parts]) for name in columns}
-
-
-def _joined(folder: Path, name: str, parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """A column of all files; a feature of one number as numbers, but for states."""
-    shapes = sorted({part.shape[1:] for part in parts})
-    if len(shapes) > 1:
-        raise DatasetError(
-            f"{folder}: {name} is of the shapes {shown(shapes)} a frame in its files; expected"
-            " one. Get the folder again."
-        )
-    values = np.concatenate(parts)
-    is_one = values.shape[1:] == (1,) and name != _STATE
-    return values[:, 0] if is_one else values
-
-
-def _array(column: Any) -> NDArray[Any]:
-    """A column of numbers, or of lists of equally many, nested or not.
-
-    Raises:
-        ValueError: If a number is missing, or lists have different lengths.
-    """
-    parts = [_chunk(chunk) for chunk in column.chunks if len(chunk)]
-    return np.concatenate(parts) if parts else np.zeros(0)
-
-
-def _chunk(values: Any) -> NDArray[Any]:
-    from pyarrow import compute, types
-
-    shape = [len(values)]
-    while True:
-        if values.null_count:
-            raise ValueError("a value is missing")
-        kind = values.type
-        if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-            found: NDArray[Any] = values.to_numpy(zero_copy_only=False)
-            return found.reshape(shape)
-        lengths = compute.unique(compute.list_value_length(values)).to_pylist()
-        if len(lengths) != 1:
-            raise ValueError(f"lists have the lengths {shown(sorted(lengths))}")
-        shape.append(lengths[0])
-        values = values.flatten()
 
 
 def _check_counters(folder: Path, episodes: NDArray[Any], frames: NDArray[Any]) -> None:

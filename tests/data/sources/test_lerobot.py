@@ -1,6 +1,7 @@
 """LeRobot's folders: written here as LeRobot lays them out, versions 2 and 3."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -251,7 +252,7 @@ BROKEN = {
     "a list": (overwrite("info.json", b"[]"), r"info\.json cannot be read"),
     "no features": (edit_info(features=None), r"info\.json cannot be read"),
     "odd feature": (edit_info(features={"action": 5}), r"info\.json cannot be read"),
-    "odd others": (edit_info(features={"x": 5}), r"info\.json cannot be read"),
+    "odd flags": (replace_column("next.done", [0.5]), r"row 0: next\.done holds 0\.5"),
     "version": (edit_info(codebase_version="v1.6"), "codebase version 'v1.6'; expected v2 or v3"),
     "no files": (no_files, r"holds no data/chunk-\*"),
 }
@@ -272,10 +273,26 @@ def test_other_folders(tmp_path):
         import_file(tmp_path, "lerobot/other-v0")
 
 
-def test_more_numbers_than_memory_holds(tmp_path):
+def test_more_numbers_than_memory_holds(tmp_path, monkeypatch):
     folder = written(tmp_path, frames())
-    edit_info(features={"observation.state": {"shape": [2**50]}, "action": {"shape": [1]}})(folder)
+    # Eight bytes each: states, actions, two counters, a reward and a flag.
+    need = 8 * sum(LENGTHS) * (4 + 2 + 2 + 2)
+    monkeypatch.setattr(os, "sysconf", lambda name: need if name == "SC_PAGE_SIZE" else 1)
+    load_dataset(folder)
+    monkeypatch.setattr(os, "sysconf", lambda name: need - 1 if name == "SC_PAGE_SIZE" else 1)
     with pytest.raises(OfflinePruneError, match="GiB of memory"):
+        load_dataset(folder)
+
+
+def test_a_file_without_rows(tmp_path):
+    folder = written(tmp_path, frames())
+    ours = load_dataset(folder)
+    path = min(folder.rglob("*.parquet"))
+    parquet.write_table(parquet.read_table(path).slice(0, 0), path.with_name("empty.parquet"))
+    np.testing.assert_array_equal(load_dataset(folder).frames, ours.frames)
+    for other in folder.rglob("episode*.parquet"):
+        other.unlink()
+    with pytest.raises(DatasetError, match="holds no frame"):
         load_dataset(folder)
 
 
