@@ -25,8 +25,8 @@ _COMMANDS = {
     "report": ("report", "Compare the runs of a sweep: tables here, one page in a folder."),
     "datasets": ("datasets", "List the datasets that have a recipe."),
     "algos": ("algos", "List the algorithms that have a recipe."),
-    "import": ("import_file", "Import a file as a local Minari dataset."),
     "doctor": ("doctor", "Say what works on this machine, and why training is not faster."),
+    "import": ("import_file", "Import recorded transitions as a local Minari dataset."),
     "demo": ("demo", "Train BC, BCQ, CQL and IQL, dense and pruned, and print one table."),
 }
 """Name → module, and what the list of commands says of it."""

@@ -12,7 +12,12 @@ __all__ = ["command"]
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="HDF5 in D4RL's or d3rlpy's v1 layout.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="HDF5 or .npz in the names of D4RL, NeoRL-2 or d3rlpy; LeRobot's folder."
+        ),
+    ],
     dataset_id: Annotated[str, typer.Argument(metavar="ID", help="namespace/name-v0")],
     env: Annotated[str | None, typer.Option(help="Gymnasium id of the environment.")] = None,
     episode_length: Annotated[
@@ -22,7 +27,7 @@ def command(
         bool, typer.Option("--cut-at-jumps", help="End one where the next row does not follow.")
     ] = False,
 ) -> None:
-    """Import a file as a local Minari dataset."""
+    """Import recorded transitions as a local Minari dataset."""
     from offline_prune.data import import_file
 
     imported = import_file(

@@ -6,6 +6,7 @@ from offline_prune.base import quiet  # noqa: F401
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.environment import make_environment
+from offline_prune.data.episodes import DatasetWarning
 from offline_prune.data.load import load_dataset
 from offline_prune.data.metadata import DatasetMetadata
 from offline_prune.data.observations import ObservationLayout
@@ -16,6 +17,7 @@ __all__ = [
     "Dataset",
     "DatasetMetadata",
     "DatasetRecipe",
+    "DatasetWarning",
     "FlatReplayBuffer",
     "ObservationLayout",
     "import_file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,11 @@ from offline_prune.data.metadata import Actions, DatasetMetadata
 from offline_prune.data.observations import Leaf, ObservationLayout
 from offline_prune.errors import DatasetError, EpisodeError
 
-__all__ = ["Origin", "RawEpisode", "collect_episodes"]
+__all__ = ["DatasetWarning", "Origin", "RawEpisode", "collect_episodes"]
+
+
+class DatasetWarning(UserWarning):
+    """A source holds something that is not used, or lacks something that may be missed."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Origin:
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
         layout: How observations become arrays; None follows the space.
+        rewards_recorded: Whether the source has rewards; else they are 0.
     """
 
     dataset_id: str | None
@@ -72,6 +78,7 @@ class Origin:
     reference_min: float | None = None
     reference_max: float | None = None
     layout: ObservationLayout | None = None
+    rewards_recorded: bool = True
 
 
 def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
@@ -94,6 +101,9 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         EpisodeError: If an episode is broken; names the episode and the step.
         DatasetError: If there are no transitions.
         ActionSpaceError: If d3rlpy cannot train on the action space.
+
+    Warns:
+        DatasetWarning: If no rewards are recorded.
     """
     layout = origin.layout or ObservationLayout.of(origin.observation_space)
     actions = Actions.of(origin.action_space)
@@ -169,7 +179,15 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         reference_max=origin.reference_max,
         longest_episode=int(np.diff(ends, prepend=0).max()),
         best_return=float(np.max(returns)),
+        rewards_recorded=origin.rewards_recorded,
     )
+    if not origin.rewards_recorded:
+        warnings.warn(
+            "These demonstrations have no rewards, which are 0 everywhere: bc learns from them,"
+            " algorithms that learn from rewards learn nothing.",
+            DatasetWarning,
+            stacklevel=2,
+        )
     return Dataset(
         frames=frames[: at + len(ends)],
         actions=taken,

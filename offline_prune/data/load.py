@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,10 @@ from offline_prune.data.made.collect import collect
 from offline_prune.data.made.store import local_path
 from offline_prune.data.observations import Images
 from offline_prune.data.sources.d3rlpy_source import from_d3rlpy
+from offline_prune.data.sources.fields import fields_of
+from offline_prune.data.sources.files import holds_rows, read_rows
 from offline_prune.data.sources.minari_source import from_minari, open_minari
+from offline_prune.data.sources.recorded import RowOptions, from_fields
 from offline_prune.errors import DatasetError, DatasetNotFoundError, UnknownNameError
 from offline_prune.recipes.datasets import list_dataset_recipes
 from offline_prune.recipes.shipped_files import shipped
@@ -28,19 +32,37 @@ __all__ = ["load_dataset"]
 _PROBE_SECONDS = 2.0  # Minari itself retries for tens of seconds without a network
 
 
-def load_dataset(source: Any, *, images: Images = "auto") -> Dataset:
+def load_dataset(
+    source: Any,
+    *,
+    images: Images = "auto",
+    env: str | None = None,
+    episode_length: int | None = None,
+    cut_at_jumps: bool = False,
+) -> Dataset:
     """Load a fixed dataset, aligned and checked.
 
     Args:
         source: A Minari id; a ``minari.MinariDataset``; a d3rlpy ``ReplayBuffer`` or
-            ``MDPDataset``; the folder of a Minari dataset; or a :class:`Dataset`,
-            which is returned as it is. An id is looked for in Minari's local root
-            (``MINARI_DATASETS_PATH``) first, then among the recipes: an embedded
-            dataset is made or opened, an official one downloaded by Minari.
+            ``MDPDataset``; the folder of a Minari dataset; recorded transitions; or a
+            :class:`Dataset`, which is returned as it is. An id is looked for in Minari's
+            local root (``MINARI_DATASETS_PATH``) first, then among the recipes: an embedded
+            dataset is made or opened, an official one downloaded by Minari. Recorded
+            transitions are a mapping of arrays, an ``.npz`` or HDF5 file, N rows each in the
+            names of D4RL, NeoRL-2 or d3rlpy
+            (:func:`~offline_prune.data.sources.fields.fields_of`); or a folder of LeRobot's
+            (:func:`~offline_prune.data.sources.lerobot.lerobot_fields`).
         images: Where the channels of images are: ``"channels_first"``, ``"channels_last"``,
             or ``"vector"`` for arrays that are no images; ``"auto"`` decides by shape and
             dtype (:class:`~offline_prune.data.observations.ObservationLayout`). d3rlpy's
             buffers have them first unless they are said to be last.
+        env: Of recorded transitions: gymnasium id of their environment, which gives the
+            spaces and evaluates. None: they are not evaluated, and spaces are taken from
+            the arrays (:class:`~offline_prune.data.sources.recorded.RowOptions`).
+        episode_length: Of recorded transitions: steps after which an episode ends, beside
+            the flags.
+        cut_at_jumps: Of recorded transitions: whether an episode also ends where
+            ``next_observations`` is another observation than that of the next row.
 
     Returns:
         Flat arrays, metadata and a replay buffer for d3rlpy;
@@ -51,8 +73,27 @@ def load_dataset(source: Any, *, images: Images = "auto") -> Dataset:
         UnknownNameError: If nothing of this name is known.
         EpisodeError: If an episode is broken; names the episode and the step.
         ActionSpaceError: If d3rlpy cannot train on its action space.
-        DatasetError: If it is empty or damaged.
+        DatasetError: If it is empty or damaged, or it cannot be told where episodes end.
+
+    Warns:
+        DatasetWarning: If something of a source is left aside, or it has no rewards.
     """
+    rows = RowOptions(env, episode_length, cut_at_jumps).checked()
+    if isinstance(source, str):
+        source = _find(source)
+    elif isinstance(source, os.PathLike):
+        source = Path(source)
+        if not _exists(source):
+            raise DatasetNotFoundError(f"There is no dataset at {source}.")
+    if isinstance(source, Mapping):
+        return from_fields(fields_of(source, "This mapping"), rows, images).data
+    if isinstance(source, Path) and holds_rows(source):
+        return from_fields(read_rows(source), rows, images).data
+    if rows != RowOptions():
+        raise DatasetError(
+            "env=…, episode_length=… and cut_at_jumps=… say what recorded transitions (arrays,"
+            " .npz, HDF5, LeRobot) do not; this source says it itself. Leave them out."
+        )
     if isinstance(source, Dataset):
         if images != "auto":
             raise DatasetError(
@@ -64,22 +105,19 @@ def load_dataset(source: Any, *, images: Images = "auto") -> Dataset:
         return from_minari(source, images)
     if isinstance(source, ReplayBufferBase):
         return from_d3rlpy(source, images)
-    if isinstance(source, os.PathLike):
-        path = Path(source)
-        if not _exists(path):
-            raise DatasetNotFoundError(f"There is no dataset at {path}.")
-        return from_minari(open_minari(path), images)
-    if isinstance(source, str):
-        return from_minari(_find(source), images)
+    if isinstance(source, Path):
+        return from_minari(open_minari(source), images)
     raise DatasetError(
-        "A dataset is a Minari id, a Minari dataset, a d3rlpy replay buffer or a path,"
-        f" not {type(source).__name__}."
+        "A dataset is a Minari id, a Minari dataset, a d3rlpy replay buffer, a mapping of arrays"
+        f" or a path, not {type(source).__name__}."
     )
 
 
-def _find(name: str) -> MinariDataset:
+def _find(name: str) -> MinariDataset | Path:
+    """What a name stands for; a path is looked at last."""
     local = local_path(name)
-    if name and _exists(local / "data"):
+    # Beneath a root an absolute path is itself.
+    if name and not Path(name).is_absolute() and _exists(local / "data"):
         return open_minari(local)
     recipes = list_dataset_recipes()
     if name in recipes:
@@ -90,7 +128,7 @@ def _find(name: str) -> MinariDataset:
             return open_minari(shipped("datasets") / "bundled" / name)
         return _download(name)
     if name and _exists(Path(name)):
-        return open_minari(Path(name))
+        return Path(name)
     raise UnknownNameError("dataset", name, {*recipes, *_local_ids()})
 
 

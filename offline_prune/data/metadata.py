@@ -90,6 +90,7 @@ class DatasetMetadata:
         reference_max: Mean return of the reference expert; None where not given.
         longest_episode: Steps of the longest episode; None where not known.
         best_return: Highest undiscounted return of an episode; None where not known.
+        rewards_recorded: Whether the source has rewards; else they are 0 everywhere.
     """
 
     dataset_id: str | None
@@ -111,6 +112,7 @@ class DatasetMetadata:
     reference_max: float | None = None
     longest_episode: int | None = None
     best_return: float | None = None
+    rewards_recorded: bool = True
 
     def normalized_score(self, mean_return: float) -> float | None:
         """Score on the scale of the reference policies.

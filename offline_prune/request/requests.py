@@ -47,9 +47,9 @@ _SEED = described(
 class _Axes:
     dataset: Any = field(
         metadata=described(
-            "A Minari id, a Minari dataset, a d3rlpy replay buffer, a path, or what"
-            " :func:`load_dataset` returned.",
-            option=Option("", str, "A Minari id or a path."),
+            "A Minari id, a Minari dataset, a d3rlpy replay buffer, a mapping of arrays, a path,"
+            " or what :func:`load_dataset` returned.",
+            option=Option("", str, "A Minari id or a path (Minari, .npz, HDF5, LeRobot)."),
         )
     )
     algo: Any = field(

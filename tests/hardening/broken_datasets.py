@@ -537,22 +537,28 @@ def replay_buffer(made: Made) -> ReplayBuffer:
     )
 
 
-def write_flat(made: Made, path: Path, layout: str) -> Path:
-    """A file in D4RL's or d3rlpy's v1 layout: all episodes one after another."""
+def flat(made: Made, layout: str) -> dict[str, Any]:
+    """Arrays in D4RL's or d3rlpy's v1 layout: all episodes one after another."""
     ends = "timeouts" if layout == "d4rl" else "episode_terminals"
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name in FIELDS:
         rows = [np.asarray(e[name]) for e in made.episodes if name in e]
         if name == "observations":
             rows = [r[:-1] for r in rows]
         if rows:
-            flat[{"terminations": "terminals", "truncations": ends}.get(name, name)] = (
+            found[{"terminations": "terminals", "truncations": ends}.get(name, name)] = (
                 np.concatenate(rows)
             )
-    if layout == "d3rlpy" and ends in flat and "terminals" in flat:
-        flat[ends] = np.maximum(flat[ends], flat["terminals"])
+    if layout == "d3rlpy" and ends in found and "terminals" in found:
+        found[ends] = np.maximum(found[ends], found["terminals"])
+    return found
+
+
+def write_flat(made: Made, path: Path, layout: str) -> Path:
+    """The same as an HDF5 file."""
+    arrays = flat(made, layout)
     with h5py.File(path, "w") as file:
-        for name, values in flat.items():
+        for name, values in arrays.items():
             file[name] = values
     for change in made.after:
         change(path)

@@ -410,6 +410,7 @@ def test_hdf5_that_is_more_than_its_own_numbers(make, folder, tmp_path, target):
     "make", [external_link, external_storage, virtual, soft_link, group_in_place, references],
     ids=lambda f: f.__name__,
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore::offline_prune.data.DatasetWarning")
 def test_imported_hdf5_that_is_more_than_its_own_numbers(make, tmp_path, minari_root):
     made = world.make(KIND, np.random.default_rng(0))
     path = world.write_flat(made, tmp_path / "file.h5", "d4rl")

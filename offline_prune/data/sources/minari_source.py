@@ -59,6 +59,7 @@ def from_minari(source: MinariDataset, images: Images = "auto") -> Dataset:
             reference_min=_number(metadata, "ref_min_score"),
             reference_max=_number(metadata, "ref_max_score"),
             layout=ObservationLayout.of(source.observation_space, images),
+            rewards_recorded=metadata.get("rewards_recorded") is not False,
         )
         _check_files(source)
     except InputError:
@@ -196,12 +197,7 @@ def open_minari(path: Path) -> MinariDataset:
     if not (data / "metadata.json").is_file():
         hint = ""
         if path.is_file():
-            hint = (
-                " A file of recorded transitions becomes a dataset with 'offline-prune"
-                " import FILE ID'."
-                if h5py.is_hdf5(path)
-                else " Expected a folder, not a file."
-            )
+            hint = " A file is .npz or HDF5, and holds recorded transitions."
         raise DatasetError(
             f"{path} is not a Minari dataset: expected a folder with data/metadata.json.{hint}"
         )
