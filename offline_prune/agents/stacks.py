@@ -195,4 +195,6 @@ def why_no_stack(modules: Iterable[nn.Module], names: Mapping[int, str], weight:
             assert isinstance(reason, str)
             return reason
     owner = next((module for module in modules if weight in inside[id(module)]), None)
+    if owner is None:
+        return "features that other networks read are no stack of layers"
     return f"the wiring of {type(owner).__name__} with its encoder is not known"

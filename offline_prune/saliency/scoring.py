@@ -17,7 +17,7 @@ from offline_prune.agents.network import Batch, Loss, Network
 from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
-from offline_prune.errors import NonFiniteError, UnknownNameError
+from offline_prune.errors import AlgorithmError, NonFiniteError, UnknownNameError
 from offline_prune.ofenet.sharing import find_ofenet
 from offline_prune.saliency.objective import Objective, Saliency, Scores
 
@@ -253,7 +253,14 @@ def _seeded(loss: Loss, batch: Batch, seed: int, roles: str) -> Callable[[], Ten
         cuda = [batch.actions.device] if batch.actions.is_cuda else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)
-            value = loss(batch)
+            try:
+                value = loss(batch)
+            except AssertionError as error:
+                raise AlgorithmError(
+                    f"d3rlpy's own loss of {roles} fails on these networks, and so would"
+                    " training. It does for continuous critics of implicit quantiles (IQN): take"
+                    " QRQFunctionFactory or MeanQFunctionFactory."
+                ) from error
         if not bool(value.isfinite()):
             raise NonFiniteError(
                 f"The training loss of {roles} is {float(value.detach())} before training."

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from d3rlpy.models import IQNQFunctionFactory
 
 from offline_prune.agents import build_agent
-from offline_prune.errors import UnknownNameError
+from offline_prune.errors import AlgorithmError, UnknownNameError
 from offline_prune.saliency import SALIENCIES, score_networks, snip
 from tests.worlds import CASES, agent, dataset, long_dataset
 
@@ -82,3 +83,12 @@ def test_double_precision_agrees_with_single():
     double = flat(score_networks(subject, data, snip, n_batches=2, float64=True))
     for name, score in single.items():
         torch.testing.assert_close(score.double(), double[name], atol=1e-7, rtol=1e-4)
+
+
+def test_a_loss_that_d3rlpy_cannot_compute_is_named():
+    """Its continuous IQN critics bootstrap from another number of quantiles than they fit."""
+    critics = {"q_func_factory": IQNQFunctionFactory(), "batch_size": 8}
+    data = dataset("vector-continuous")
+    iqn = build_agent(data, "td3_plus_bc", algo_params=critics).agent
+    with pytest.raises(AlgorithmError, match=r"critic.*QRQFunctionFactory"):
+        score_networks(iqn, data, SALIENCIES["snip"], n_batches=1)
