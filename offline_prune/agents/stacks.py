@@ -19,6 +19,7 @@ from d3rlpy.models.torch.encoders import (
 from d3rlpy.torch_utility import Swish
 from torch import Tensor, nn
 
+from offline_prune.agents.own_encoders import registered_layers
 from offline_prune.agents.topology import Layer, headed
 
 __all__ = ["Affine", "Normalisation", "Stack", "find_stacks", "why_no_stack"]
@@ -141,9 +142,12 @@ def _stack_or_reason(
     owners: Sequence[nn.Module],
     names: Mapping[int, str],
 ) -> Stack | str:
-    if not isinstance(
+    layers = registered_layers(encoder)
+    if isinstance(
         encoder, VectorEncoder | VectorEncoderWithAction | SimBaEncoder | SimBaEncoderWithAction
     ):
+        layers = list(encoder._layers)
+    if layers is None:
         return f"the sparse kernels do not know {type(encoder).__name__}"
     if getattr(encoder, "_discrete_action", False):
         return "its discrete actions are one-hot encoded on the way"
@@ -152,7 +156,7 @@ def _stack_or_reason(
     if len({head.bias is None for head in heads}) > 1:
         return "some of its heads have a bias and others have none"
     builder = _Builder(names)
-    if not builder.add(encoder._layers):
+    if not builder.add(layers):
         return f"the sparse kernels do not know {builder.unknown}"
     builder.add_layers(heads)
     return Stack(tuple(builder.steps), owners[0])

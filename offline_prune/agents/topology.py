@@ -21,6 +21,7 @@ from d3rlpy.models.torch.encoders import (
 from d3rlpy.torch_utility import Swish
 from torch import Tensor, nn
 
+from offline_prune.agents.own_encoders import registered_layers
 from offline_prune.ofenet.encoder import OFENetReader
 
 __all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains", "headed"]
@@ -123,7 +124,7 @@ def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
         return list(encoder._layers)  # of a reader, features are the inputs
     if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
         return [*encoder._cnn_layers, *encoder._last_layers]
-    return None
+    return registered_layers(encoder)
 
 
 def constants_fold(stages: Iterable[Stage]) -> bool:
