@@ -75,9 +75,11 @@ def _parameter(name: str, option: Option, default: Any) -> inspect.Parameter:
     )
 
 
-def sparsities(text: str) -> float | dict[str, float]:
-    """``".95"`` or ``"actor=.95,critic=.8"``."""
+def sparsities(text: str) -> float | dict[str, float] | str:
+    """``".95"``, ``"actor=.95,critic=.8"`` or ``"auto"``."""
     try:
+        if text.strip() == "auto":
+            return "auto"
         if "=" not in text:
             return float(text)
         pairs = (part.split("=") for part in text.split(","))

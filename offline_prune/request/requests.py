@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from offline_prune.base.arguments import check_seed, check_switch, folder_path
 from offline_prune.request.fit_options import FitOptions
@@ -30,9 +30,11 @@ AXES = ("dataset", "algo", "sparsity", "method", "seed")
 
 _SPARSITY = described(
     "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
-    ' (``{"actor": .95, "critic": .8}``; others stay dense).',
+    ' (``{"actor": .95, "critic": .8}``; others stay dense). ``prune_then_train`` also takes'
+    ' ``"auto"``: the sparsest agent that is shown to keep ``retain`` of the dense one\'s score'
+    " (:mod:`offline_prune.run.automatic`).",
     check=each(by("masks.allocation.check_sparsity")),
-    option=Option("--sparsity", str, "Fraction to remove: .95, or actor=.95,critic=.8"),
+    option=Option("--sparsity", str, "Fraction to remove: .95, actor=.95,critic=.8, or auto."),
 )
 
 
@@ -59,7 +61,7 @@ class _Axes:
             option=Option("--algo", str, "bc, bcq, cql, iql or td3_plus_bc."),
         )
     )
-    sparsity: float | Mapping[str, float] = field(metadata=_SPARSITY)
+    sparsity: float | Mapping[str, float] | Literal["auto"] = field(metadata=_SPARSITY)
     _: KW_ONLY
     method: MethodLike | None = setting(
         'A name: before training ``"snip_flow"``, ``"snip"``, ``"grasp"``, ``"synflow"``,'
@@ -94,6 +96,25 @@ class PruningRequest(ScoringRequest, PruningOptions):
 class TrainingRequest(FitOptions, PruningRequest, RunOptions):
     """A whole run: what :func:`~offline_prune.run.pipeline.prune_then_train` takes."""
 
+    retain: float | None = setting(
+        'Part of the dense agent\'s score that ``sparsity="auto"`` must keep: the lower end of the'
+        " ratio's 95 % interval over seeds. None takes .97.",
+        None,
+        check=maybe(by("run.automatic.check_retain", plain=True)),
+        option=Option("--retain", float, "With --sparsity auto: part of the dense score to keep."),
+    )
+    max_sparsity: float | None = setting(
+        'Sparsity beyond which ``"auto"`` does not look. None takes .99.',
+        None,
+        check=maybe(by("masks.allocation.check_sparsity", plain=True)),
+        option=Option("--max-sparsity", float, "With --sparsity auto: the sparsest to try."),
+    )
+    search_seeds: int | None = setting(
+        'Seeds of every sparsity that ``"auto"`` tries, and further ones at the end. None takes 5.',
+        None,
+        check=maybe(at_least(2)),
+        option=Option("--search-seeds", int, "With --sparsity auto: seeds of every sparsity."),
+    )
     diagnostics: bool = setting(
         "Whether to measure the networks after every epoch, into the history and d3rlpy's"
         " loggers: dormant units, srank, norms, Q values, sparsity"

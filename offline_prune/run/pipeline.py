@@ -17,6 +17,7 @@ from offline_prune.request.asked import asked_by
 from offline_prune.request.fit_options import fit_options
 from offline_prune.request.requests import PruningRequest, ScoringRequest, TrainingRequest
 from offline_prune.request.setting import settings
+from offline_prune.run.automatic import choose_sparsity, forget, wants_search
 from offline_prune.run.averaging import make_averaging
 from offline_prune.run.fit_checks import check_epochs
 from offline_prune.run.judging import judge
@@ -36,7 +37,9 @@ def prune_then_train(request: TrainingRequest) -> PruneResult:
 
     Every network of the algorithm is scored on mini-batches of the dataset with its own
     training loss, all but ``1 − sparsity`` of its weights are removed, and d3rlpy
-    trains the rest. At sparsity 0 the run is stock d3rlpy's, bit for bit.
+    trains the rest. At sparsity 0 the run is stock d3rlpy's, bit for bit. With
+    ``sparsity="auto"`` dense and ever sparser agents of several seeds are trained and the
+    sparsest that keeps ``retain`` of the score is returned; ``result.search`` says why.
 
     Returns:
         The trained algorithm, its mask and its evaluation.
@@ -52,7 +55,12 @@ def prune_then_train(request: TrainingRequest) -> PruneResult:
             took the folder meanwhile; the error has the result as ``.result``, and a
             checkpoint stays.
     """
-    return run_request(request)
+    if not wants_search(request):
+        return run_request(request)
+    result = choose_sparsity(request, run_request)
+    keep(result, request, None, None)
+    forget(request)
+    return result
 
 
 def run_request(request: TrainingRequest) -> PruneResult:

@@ -21,6 +21,7 @@ from offline_prune.masks.mask import Mask
 from offline_prune.request.settings import RunSettings
 from offline_prune.run.averaging import LastWeights, load_acting_weights
 from offline_prune.run.folder import FORMAT, check_output_directory, saved_directory
+from offline_prune.run.search import SparsitySearch
 from offline_prune.run.stored import read_result, write_result
 from offline_prune.run.summary import counts, network_numbers, summary_table
 
@@ -46,6 +47,7 @@ class PruneResult:
         trained_as: Role → in which form its network was trained (masked, dense, sparse: see
             :mod:`offline_prune.engines.forms`), and why not in a faster one; empty for results
             of versions that did not note it.
+        search: How the sparsity was chosen; None where it was given.
     """
 
     algo: Any
@@ -57,6 +59,7 @@ class PruneResult:
     history: tuple[Mapping[str, float], ...] = ()
     last: LastWeights | None = None
     trained_as: Mapping[str, str] = field(default_factory=dict)
+    search: SparsitySearch | None = None
 
     def __post_init__(self) -> None:
         """Hold the mask on the algorithm: whoever trains it on trains what was kept."""
@@ -126,6 +129,7 @@ class PruneResult:
             "last_returns": None if last is None or last.returns is None else list(last.returns),
             "networks": network_numbers(self.mask),
             "trained_as": dict(self.trained_as),
+            "search": None if self.search is None else self.search.to_dict(),
         }
 
     def summary(self) -> Table:

@@ -30,6 +30,7 @@ from offline_prune.run.folder import (
     read_evaluation,
     read_words,
 )
+from offline_prune.run.search import SparsitySearch
 
 if TYPE_CHECKING:
     from offline_prune.run.result import PruneResult
@@ -124,6 +125,7 @@ def read_result(folder: Path, device: str) -> dict[str, Any]:
         "history": history,
         "last": last,
         "trained_as": content.get("trained_as", {}),
+        "search": SparsitySearch.from_dict(found) if (found := content.get("search")) else None,
     }
 
 

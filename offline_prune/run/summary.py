@@ -10,6 +10,7 @@ from rich.table import Table
 from offline_prune.base.arguments import known
 from offline_prune.request.settings import RunSettings
 from offline_prune.run.folder import read_evaluation
+from offline_prune.run.search import SparsitySearch
 
 if TYPE_CHECKING:
     from offline_prune.masks.mask import Mask
@@ -96,6 +97,8 @@ def _chosen(settings: RunSettings, content: Mapping[str, Any]) -> str:
         roles = [role for role, own in trained_as.items() if own == form]
         named = "all networks" if len(roles) == len(trained_as) else ", ".join(roles)
         lines.append(f"{named} trained {form}")
+    if content.get("search"):
+        lines.append(str(SparsitySearch.from_dict(content["search"])))
     if settings.parameterization != "standard":
         lines.append(f"{settings.parameterization} parameterization")
     if content.get("last_evaluation") is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_prune.agents.agent import Agent
-from offline_prune.diagnostics.diagram import Diagram
+from offline_prune.base.diagram import Diagram
 from offline_prune.masks.connectivity import unit_mask
 from offline_prune.masks.mask import Mask
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offline_prune.agents.agent import Agent
-from offline_prune.diagnostics.diagram import Diagram
+from offline_prune.base.diagram import Diagram
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_prune.diagnostics.diagram import Diagram
+from offline_prune.base.diagram import Diagram
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
 

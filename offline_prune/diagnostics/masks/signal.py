@@ -10,8 +10,8 @@ import torch
 
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import check_seed, whole_number
+from offline_prune.base.diagram import Diagram
 from offline_prune.data import Dataset
-from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.scoring import score_networks
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import check_seed, shown, whole_number
+from offline_prune.base.diagram import Diagram
 from offline_prune.data import Dataset
-from offline_prune.diagnostics.diagram import Diagram
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation
 from offline_prune.masks.build import build_mask
