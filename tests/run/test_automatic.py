@@ -30,7 +30,7 @@ def asked(**options):
 
 
 def parts(result):
-    weights = result.algo.impl.policy.state_dict()
+    weights = result.algo.impl.modules.imitator.state_dict()
     return result.search, result.mask, [tensor.numpy().tolist() for tensor in weights.values()]
 
 
