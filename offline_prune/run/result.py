@@ -113,6 +113,7 @@ class PruneResult:
             "mean_return": evaluation.mean_return,
             "std_return": evaluation.std_return,
             "normalized_score": evaluation.normalized_score,
+            "success_rate": evaluation.success_rate,
             "returns": None if evaluation.returns is None else list(evaluation.returns),
             "evaluation_seeds": list(evaluation.seeds),
             "not_evaluated": evaluation.reason,
