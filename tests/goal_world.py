@@ -66,8 +66,10 @@ def collected(environment, act, dataset_id, episodes, noise=0.0):
         seen, actions, rewards, ended = [observation], [], [], (False, False)
         while not any(ended):
             action = act(observation)
-            action = np.clip(action + noise * rng.normal(size=action.shape), -1, 1)
-            actions.append(action.astype(np.float32))
+            if noise:
+                action = np.clip(action + noise * rng.normal(size=action.shape), -1, 1)
+                action = action.astype(np.float32)
+            actions.append(action)
             observation, reward, *ended, _ = environment.step(actions[-1])
             seen.append(observation)
             rewards.append(float(reward))
