@@ -89,6 +89,8 @@ class DatasetMetadata:
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
         longest_episode: Steps of the longest episode; None where not known.
+        frame_stack: Frames that an observation is stacked of, the newest last, zeros before
+            an episode's first.
     """
 
     dataset_id: str | None
@@ -109,6 +111,7 @@ class DatasetMetadata:
     reference_min: float | None = None
     reference_max: float | None = None
     longest_episode: int | None = None
+    frame_stack: int = 1
 
     def normalized_score(self, mean_return: float) -> float | None:
         """Score on the scale of the reference policies.

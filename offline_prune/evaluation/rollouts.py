@@ -51,6 +51,8 @@ def evaluate(
     reset with ``seed + i``. Actions are clipped to the bounds of the action space, which
     rounding may leave. The global random states are left as they were.
 
+    Frames are stacked as those of the dataset are, with zeros before the first.
+
     Where the environment says whether a goal is reached, so does the evaluation: an episode
     succeeds if ``info["success"]`` or ``info["is_success"]`` was true after any of its steps
     (:class:`Evaluation`). Where it says so in some episodes alone, the others did not.
@@ -147,8 +149,10 @@ def _roll_out(
             spec = environments[0].spec
             own = None if spec is None else spec.max_episode_steps
             limit = metadata.longest_episode if own is None else None
+        layout = metadata.observation_layout
+        before = np.zeros(metadata.observation_shape, layout.dtype)
         current = [
-            _reset(environment, metadata, seed)
+            _stacked(before, _reset(environment, metadata, seed))
             for environment, seed in zip(environments, seeds, strict=True)
         ]
         running = list(range(len(seeds)))
@@ -157,7 +161,8 @@ def _roll_out(
             steps += 1
             still = []
             for i, action in zip(running, actions, strict=True):
-                current[i], reward, ended, success = _step(environments[i], metadata, action, steps)
+                frame, reward, ended, success = _step(environments[i], metadata, action, steps)
+                current[i] = _stacked(current[i], frame)
                 returns[i] += reward
                 if success is not None:
                     successes[i] = success or bool(successes[i])
@@ -171,6 +176,11 @@ def _roll_out(
         for environment in environments:
             environment.close()
     return _Rolled([float(value) for value in returns], successes, cut)
+
+
+def _stacked(stack: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
+    """The stack one step on: its oldest frame goes, the new one comes last."""
+    return np.concatenate([stack[len(frame) :], frame])
 
 
 def _reset(

@@ -187,7 +187,13 @@ class PruneResult:
                 or a package is missing.
             ExportError: If the written file computes something else; nothing is left.
         """
-        return export_policy(self.algo, path, observations, dataset=self.settings.dataset)
+        return export_policy(
+            self.algo,
+            path,
+            observations,
+            dataset=self.settings.dataset,
+            frame_stack=self.settings.frame_stack,
+        )
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "cpu") -> PruneResult:
