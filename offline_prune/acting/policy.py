@@ -122,10 +122,10 @@ def acting_policy(algo: Any) -> ActingPolicy:
     """Build what ``algo.predict`` computes from plain layers, dead units left out.
 
     Weights that are exactly zero count as pruned. Stacks of layers are compacted.
-    IMPALA and Impoola encoders lose the channels and units that nobody reads, residual
-    channels all at once, and so do critics of quantiles; Torch-Pruning finds which belong
-    together. Other encoders (layer normalisation, your own) are copied whole, and so are the
-    features of an OFENet below a compacted stack.
+    IMPALA and Impoola encoders, and encoders of parts, lose the channels and units that nobody
+    reads, residual channels all at once, and so do critics of quantiles; Torch-Pruning finds
+    which belong together. Other encoders (layer normalisation, your own) are copied whole, and
+    so are the features of an OFENet below a compacted stack.
 
     Args:
         algo: A built d3rlpy algorithm; it stays as it is.

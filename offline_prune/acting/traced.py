@@ -14,6 +14,7 @@ from offline_prune.agents.network import is_prunable
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.compaction.unit_removal import read_units, remove_units
 from offline_prune.encoders.impala import ImpalaEncoder
+from offline_prune.encoders.parts import PartsEncoder
 from offline_prune.masks.connectivity import unit_mask
 
 __all__ = ["WholeEncoderWarning", "remove_unread_units"]
@@ -30,9 +31,9 @@ def remove_unread_units(
 
     A unit leaves with its rows and biases when no weight ≠ 0 reads it
     (:func:`~offline_prune.compaction.unit_removal.read_units`); channels that identity
-    connections tie together leave at once. Only IMPALA encoders (and Impoola) and
-    d3rlpy's own of linear layers and convolutions are touched: others may mix units
-    between layers, so that none of them could leave.
+    connections tie together leave at once. Only IMPALA encoders (and Impoola), d3rlpy's own
+    of linear layers and convolutions, and encoders of parts that are such are touched: others
+    may mix units between layers, so that none of them could leave.
 
     Args:
         network: Of observations, on the CPU, in evaluation mode; nobody else's layers.
@@ -69,7 +70,10 @@ def remove_unread_units(
 
 def _keeps_units_apart(network: nn.Module, encoder: nn.Module) -> bool:
     """Whether only linear layers and convolutions let one unit read another."""
-    if type(encoder) not in (ImpalaEncoder, PixelEncoder, VectorEncoder):
+    whole = (encoder,)
+    if type(encoder) is PartsEncoder:
+        whole = (*encoder.parts.encoders, encoder.joint)
+    if any(type(part) not in (ImpalaEncoder, PixelEncoder, VectorEncoder) for part in whole):
         return False
     holders = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
     return all(is_prunable(m) and getattr(m, "groups", 1) == 1 for m in holders)

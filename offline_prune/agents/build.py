@@ -17,7 +17,7 @@ from offline_prune.agents.action_range import check_action_range
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.configure import check_config, configure
 from offline_prune.agents.networks import LAYOUTS
-from offline_prune.agents.scalers import check_scalers
+from offline_prune.agents.scalers import check_scalers, fit_observation_scaler
 from offline_prune.agents.sequences import check_built_sequences, check_sequences, fit_scalers
 from offline_prune.base.arguments import check_seed, whole_number
 from offline_prune.base.memory import ran_out
@@ -210,6 +210,7 @@ def build_agent(
     check_config(made.config)
     _check_warmup(made.config, n_steps)
     d3rlpy.seed(seed)
+    fit_observation_scaler(made, data)
     fit_scalers(made, data)
     check_scalers(made, data)
     check_action_range(made, data)
@@ -224,6 +225,12 @@ def _build(algo: Any, data: Dataset) -> None:
             algo.build_with_dataset(data.buffer)
         check_built_sequences(algo)
         if find_readers(algo):
+            if data.picking.steps > 1:
+                raise AlgorithmError(
+                    "An OFENet learns to predict the observation one step ahead, and the"
+                    f" transitions of this dataset are {data.picking.steps} steps long. Load it"
+                    " from a buffer with BasicTransitionPicker."
+                )
             share_ofenet(algo)
     except OfflinePruneError:
         raise

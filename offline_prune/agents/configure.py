@@ -14,9 +14,15 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
   ``hidden_units``), ``"simba"`` (residual blocks; ``simba = {feature_size = 256,
   hidden_size = 1024, n_blocks = 1}`` sets its sizes) or ``"plain"``, described in
   :func:`offline_prune.encoders.vector_encoder_factory`.
+  For a Dict or Tuple of arrays ``"parts"``: an encoder each, with ``hidden_units`` on top of
+  all features; ``parts = {camera = "impala", joints = [64, 64]}`` says which, as
+  :func:`offline_prune.encoders.parts_encoder_factory` reads it. It is the default where one
+  of the arrays is an image; ``"plain"`` reads them as one vector.
 - ``actor_encoder``, ``critic_encoder``, ``value_encoder``, ``imitator_encoder``: one of
-  these three for one network, whatever ``encoder`` is for the others.
-- ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``.
+  these four for one network, whatever ``encoder`` is for the others.
+- ``observation_scaler``: ``"standard"``, ``"min_max"``, ``"pixel"`` or ``"none"``. Images of
+  bytes in a Dict or Tuple are divided by 255 by each of the first three, and nothing else by
+  ``"pixel"``, which is the default there.
 - ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
   by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
 - ``actor_learning_rate_decay``: ``"cosine"`` (to 0 over the run) or ``"none"``.
@@ -115,6 +121,7 @@ def configure(
     values: dict[str, Any] = {}
     if "action_scaler" in fields and "action_scaler" not in hyperparameters:
         values["action_scaler"] = action_scaler(data)
+    hyperparameters = {**_of_parts(data), **hyperparameters}
     try:
         for name, value in hyperparameters.items():
             values |= _expand(name, value, hyperparameters, fields, data, n_steps)
@@ -131,6 +138,13 @@ def configure(
         raise InputError(
             f"{config_class.__name__} cannot be made from {dict(hyperparameters)}: {error}."
         ) from error
+
+
+def _of_parts(data: Dataset) -> dict[str, Any]:
+    """What holds unless told otherwise where an observation has images beside other arrays."""
+    layout = data.metadata.observation_layout
+    found = {"encoder": "parts"} if layout.images else {}
+    return found | ({"observation_scaler": "pixel"} if layout.pixel_columns.any() else {})
 
 
 def _expand(
@@ -219,13 +233,21 @@ def _observation_scaler(value: Any, data: Dataset) -> Any:
         return value  # a d3rlpy scaler, or None
     if value == "none":
         return None
+    pixels = data.metadata.observation_layout.pixel_columns  # of images beside other arrays
     if value == "pixel":
-        return PixelObservationScaler()
+        if not pixels.any():
+            return PixelObservationScaler()
+        ones = np.ones(pixels.shape)
+        return StandardObservationScaler(0 * ones, np.where(pixels, 255.0, ones), eps=0.0)
     if value == "standard":  # what d3rlpy's scaler computes transition by transition
         mean, std = mean_and_std(data)
+        if pixels.any():
+            mean[pixels], std[pixels] = 0.0, 255.0 - StandardObservationScaler.eps
         return StandardObservationScaler(mean=mean, std=std)
     if value == "min_max":
         minimum, maximum = minimum_and_maximum(data)
+        if pixels.any():
+            minimum[pixels], maximum[pixels] = -255.0, 255.0
         constant = maximum == minimum  # has no spread to divide by, and nothing to tell
         return MinMaxObservationScaler(
             minimum=minimum, maximum=np.where(constant, minimum + 1, maximum)

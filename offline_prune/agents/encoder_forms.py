@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from d3rlpy.models import EncoderFactory, VectorEncoderFactory
 
-from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.encoders import (
     VECTOR_ENCODERS,
     check_reads_vectors,
     encoder_factory,
+    layer_widths,
+    parts_encoder_factory,
     vector_encoder_factory,
 )
 from offline_prune.errors import InputError, UnknownNameError
@@ -24,7 +25,8 @@ from offline_prune.ofenet import OFENetEncoderFactory
 
 __all__ = ["encoder_fields", "encoder_forms"]
 
-_EVERY_NETWORK = ("encoder", "encoder_width", "hidden_units", "ofenet", "simba")
+_EVERY_NETWORK = ("encoder", "encoder_width", "hidden_units", "ofenet", "parts", "simba")
+_OF_ONE_NETWORK = ("parts", *VECTOR_ENCODERS)
 _ONE_NETWORK = {
     f"{role}_{form}": form
     for role in ("actor", "critic", "imitator", "value")
@@ -75,7 +77,7 @@ def encoder_fields(
     shape = data.metadata.observation_shape
     every = sorted(field for field in fields if field.endswith("encoder_factory"))
     encoder = given.get("encoder")
-    is_image_encoder = "encoder" in given and encoder not in ("ofenet", *VECTOR_ENCODERS)
+    is_image_encoder = "encoder" in given and encoder not in ("ofenet", *_OF_ONE_NETWORK)
     if name == "encoder_width":
         if not is_image_encoder:
             raise InputError(
@@ -85,6 +87,13 @@ def encoder_fields(
         return {}
     if name == "ofenet" and encoder != "ofenet":
         raise InputError("ofenet gives the sizes of an OFENet; ask for it: encoder='ofenet'.")
+    if name == "parts":
+        if all(_encoder_of(field, given) != "parts" for field in every):
+            raise InputError(
+                "parts says how each array of an observation is encoded; ask for that:"
+                " encoder='parts'."
+            )
+        return {}
     if name == "simba":
         if all(_encoder_of(field, given) != "simba" for field in every):
             raise InputError("simba gives the sizes of SimBa; ask for it: encoder='simba'.")
@@ -113,20 +122,23 @@ def encoder_fields(
             " and give its sizes as simba={'feature_size': 256, 'hidden_size': 1024,"
             " 'n_blocks': 1}."
         )
-    return {field: _vector_encoder(field, given, shape) for field in concerned}
+    return {field: _encoder(field, given, data) for field in concerned}
 
 
-def _vector_encoder(field: str, given: Mapping[str, Any], shape: Sequence[int]) -> EncoderFactory:
-    """One network's encoder of vectors: what is said of it alone, else of every network."""
-    encoder = _encoder_of(field, given)
+def _encoder(field: str, given: Mapping[str, Any], data: Dataset) -> EncoderFactory:
+    """One network's encoder of vectors or parts: as said of it alone, else of every network."""
+    encoder, shape = _encoder_of(field, given), data.metadata.observation_shape
     if encoder in VECTOR_ENCODERS:
         check_reads_vectors(f"{_own('encoder', field, given)}={encoder!r}", shape)
     if encoder == "simba":
         return vector_encoder_factory(encoder, simba=given.get("simba"))
     widths = _own("hidden_units", field, given)
+    if encoder == "parts":
+        joint = layer_widths(widths, given[widths]) if widths in given else None
+        return parts_encoder_factory(data.metadata.observation_layout, given.get("parts"), joint)
     return vector_encoder_factory(
         "layer_norm" if encoder == "layer_norm" else "plain",
-        _widths(widths, given[widths]) if widths in given else None,
+        layer_widths(widths, given[widths]) if widths in given else None,
     )
 
 
@@ -144,14 +156,14 @@ def _encoder_of(field: str, given: Mapping[str, Any]) -> Any:
     """
     asked = _own("encoder", field, given)
     encoder = given.get(asked)
-    if asked != "encoder" and encoder not in VECTOR_ENCODERS:
-        raise UnknownNameError(asked, str(encoder), VECTOR_ENCODERS)
+    if asked != "encoder" and encoder not in _OF_ONE_NETWORK:
+        raise UnknownNameError(asked, str(encoder), _OF_ONE_NETWORK)
     return encoder
 
 
 def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
     """The factory that ``encoder``, ``ofenet`` and ``hidden_units`` stand for together."""
-    hidden_units = _widths("hidden_units", given.get("hidden_units", (256, 256)))
+    hidden_units = layer_widths("hidden_units", given.get("hidden_units", (256, 256)))
     if "ofenet" in given:
         return OFENetEncoderFactory(**given["ofenet"], hidden_units=hidden_units)
     spec = data.metadata.env_spec
@@ -159,9 +171,3 @@ def _ofenet(given: Mapping[str, Any], data: Dataset) -> OFENetEncoderFactory:
         with contextlib.suppress(UnknownNameError):
             return OFENetEncoderFactory.for_environment(spec.id, hidden_units)
     return OFENetEncoderFactory(hidden_units=hidden_units)
-
-
-def _widths(name: str, value: Any) -> list[int]:
-    if isinstance(value, str) or not isinstance(value, Iterable) or not (found := list(value)):
-        raise InputError(f"{name} is a list of widths such as [256, 256], not {value!r}.")
-    return [whole_number(f"{name}[{i}]", width, 1) for i, width in enumerate(found)]

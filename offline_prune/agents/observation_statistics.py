@@ -27,7 +27,7 @@ def mean_and_std(data: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64
     Returns:
         μ and σ, each of the observation's shape.
     """
-    shape, n = data.frames.shape[1:], len(data)
+    shape, n = data.picking.stacked(data.frames.shape[1:]), len(data)
     mean, variance = np.zeros(shape), np.zeros(shape)
     for block in _blocks(data):
         mean += block.sum(axis=0, dtype=np.float64)
@@ -53,7 +53,7 @@ def minimum_and_maximum(data: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _blocks(data: Dataset) -> Iterator[NDArray[Any]]:
-    rows = data.buffer.rows
-    length = max(1, _NUMBERS // data.frames[0].size)
-    for start in range(0, len(rows), length):
-        yield data.frames[rows[start : start + length]]
+    buffer = data.buffer
+    length = max(1, _NUMBERS // (data.picking.frames * data.frames[0].size))
+    for start in range(0, len(buffer.rows), length):
+        yield buffer.observations_at(buffer.rows[start : start + length])

@@ -1,4 +1,4 @@
-"""Do an algorithm's scalers turn the data into finite numbers?"""
+"""An algorithm's scalers: fitted to stacks, and checked that they make finite numbers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,32 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from d3rlpy.preprocessing import MinMaxObservationScaler, StandardObservationScaler
 from numpy.typing import NDArray
 
+from offline_prune.agents.observation_statistics import mean_and_std, minimum_and_maximum
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError
 
-__all__ = ["check_scalers"]
+__all__ = ["check_scalers", "fit_observation_scaler"]
 
 _ROWS = 1024  # enough to see a column or a scale that divides by zero
+
+
+def fit_observation_scaler(algo: Any, data: Dataset) -> None:
+    """Fit an observation scaler of d3rlpy's to stacked frames; theirs know single ones alone.
+
+    Args:
+        algo: A d3rlpy algorithm.
+        data: What it will train on; nothing is done where no frames are stacked.
+    """
+    scaler = algo.config.observation_scaler
+    if data.picking.frames == 1 or scaler is None or scaler.built:
+        return
+    if type(scaler) is StandardObservationScaler:
+        scaler.mean, scaler.std = mean_and_std(data)
+    elif type(scaler) is MinMaxObservationScaler:
+        scaler.minimum, scaler.maximum = minimum_and_maximum(data)
 
 
 def check_scalers(algo: Any, data: Dataset) -> None:
@@ -29,7 +47,7 @@ def check_scalers(algo: Any, data: Dataset) -> None:
     """
     rows = np.linspace(0, len(data) - 1, min(_ROWS, len(data)), dtype=np.int64)
     values: dict[str, Callable[[], NDArray[Any]]] = {
-        "observation": lambda: data.frames[data.buffer.rows[rows]],
+        "observation": lambda: data.buffer.observations_at(data.buffer.rows[rows]),
         "action": lambda: data.actions[rows],
         "reward": lambda: data.rewards[rows, None],
     }

@@ -50,11 +50,16 @@ def check_sequences(algo: Any, data: Dataset) -> None:
         data: What it will train on.
 
     Raises:
-        InputError: If an episode is longer than its table of time steps, or TACR sees one
-            step at a time.
+        InputError: If an episode is longer than its table of time steps, TACR sees one
+            step at a time, or observations are stacked.
     """
     if not is_sequence_model(algo):
         return
+    if data.picking.frames > 1 or data.picking.steps > 1:
+        raise InputError(
+            f"{type(algo).__name__} reads stretches of episodes as they were recorded; it takes"
+            " neither stacked frames nor several steps at once. Load the dataset without them."
+        )
     longest, known = data.metadata.longest_episode or 0, algo.config.max_timestep
     if longest > known:
         raise InputError(

@@ -26,5 +26,8 @@ def command(
 
     one_thread()
     result = PruneResult.load(directory)
-    observations = None if dataset is None else load_dataset(dataset).observations
+    observations = None
+    if dataset is not None:
+        stack = result.settings.frame_stack
+        observations = load_dataset(dataset).with_frame_stack(stack).observations
     click.echo(str(result.export(file, observations)))

@@ -79,7 +79,9 @@ def _table(result: SweepResult) -> Table:
     table = Table(title=f"{result.n_run} cells ran, {result.n_skipped} were done before")
     for heading in ("dataset", "algo", "method"):
         table.add_column(heading)
-    for heading in ("sparsity", "effective", "seeds", "failed", "return", "score"):
+    numbers = ["sparsity", "effective", "seeds", "failed", "return", "score"]
+    goals = any(row["final_window_success_rate"] is not None for row in result.rows)
+    for heading in [*numbers, "success"] if goals else numbers:
         table.add_column(heading, justify="right")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in result.rows:
@@ -95,6 +97,7 @@ def _table(result: SweepResult) -> Table:
             str(failed) if failed else "",
             _mean(rows, "final_window_mean_return", ".1f"),
             _mean(rows, "final_window_normalized_score", ".3f"),
+            *([_mean(rows, "final_window_success_rate", ".0%")] if goals else ()),
         )
     return table
 

@@ -17,7 +17,7 @@ __all__ = ["CORRUPTIONS"]
 
 def _shuffled(field: str, data: Dataset, seed: int) -> Dataset:
     order = np.random.default_rng(seed).permutation(len(data))
-    return replace(data, **{field: getattr(data, field)[order]})
+    return replace(data, final_actions=None, **{field: getattr(data, field)[order]})
 
 
 def _noise(data: Dataset, seed: int) -> Dataset:
@@ -27,6 +27,7 @@ def _noise(data: Dataset, seed: int) -> Dataset:
         frames=_like(data.frames, rng),
         actions=_like(data.actions, rng),
         rewards=_like(data.rewards, rng),
+        final_actions=None,
     )
 
 

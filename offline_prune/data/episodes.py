@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.metadata import Actions, DatasetMetadata
 from offline_prune.data.observations import Leaf, ObservationLayout
+from offline_prune.data.picking import SINGLE, Picking
 from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["DatasetWarning", "Origin", "RawEpisode", "collect_episodes"]
@@ -36,6 +37,7 @@ class RawEpisode:
         rewards: T rewards.
         terminations: T flags; true at most at the last step.
         truncations: T flags; true at most at the last step.
+        final_action: The action after the last step, where it is known; else None.
     """
 
     name: str
@@ -44,11 +46,13 @@ class RawEpisode:
     rewards: Any
     terminations: Any
     truncations: Any
+    final_action: Any = None
 
     @classmethod
     def of(cls, name: str, episode: Any) -> RawEpisode:
         """One of Minari's episodes, read or about to be written."""
-        fields = (f.name for f in dataclasses.fields(cls) if f.name != "name")
+        no_fields = ("name", "final_action")
+        fields = (f.name for f in dataclasses.fields(cls) if f.name not in no_fields)
         return cls(name, **{field: getattr(episode, field) for field in fields})
 
 
@@ -65,8 +69,9 @@ class Origin:
         steps: Number of transitions, all episodes together.
         reference_min: Mean return of a random policy; None where not given.
         reference_max: Mean return of the reference expert; None where not given.
-        layout: How observations become arrays; None follows the space.
+        layout: How frames become arrays; None follows the space.
         rewards_recorded: Whether the source has rewards; else they are 0.
+        picking: How transitions are made of steps.
     """
 
     dataset_id: str | None
@@ -79,6 +84,7 @@ class Origin:
     reference_max: float | None = None
     layout: ObservationLayout | None = None
     rewards_recorded: bool = True
+    picking: Picking = SINGLE
 
 
 def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
@@ -126,6 +132,7 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         ) from error
     ends: list[int] = []
     returns: list[float] = []
+    final_actions = np.zeros((origin.episodes, taken.shape[1]), taken.dtype)
     at = 0
     for episode in episodes:
         length = _length(episode)
@@ -145,6 +152,8 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         terminals[stop - 1] = terminated
         timeouts[stop - 1] = not terminated
         returns.append(float(step_rewards.sum(dtype=np.float64)))
+        if episode.final_action is not None:
+            final_actions[len(ends)] = episode.final_action
         ends.append(stop)
         at = stop
     if at < n:
@@ -170,7 +179,7 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         action_start=actions.start,
         action_low=actions.low,
         action_high=actions.high,
-        observation_shape=layout.shape,
+        observation_shape=origin.picking.stacked(layout.shape),
         episodes=len(ends),
         steps=at,
         mean_return=float(np.mean(returns)),
@@ -180,6 +189,7 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         longest_episode=int(np.diff(ends, prepend=0).max()),
         best_return=float(np.max(returns)),
         rewards_recorded=origin.rewards_recorded,
+        frame_stack=origin.picking.frames,
     )
     if not origin.rewards_recorded:
         warnings.warn(
@@ -196,6 +206,8 @@ def collect_episodes(episodes: Iterable[RawEpisode], origin: Origin) -> Dataset:
         timeouts=timeouts,
         ends=np.asarray(ends, dtype=np.int64),
         metadata=metadata,
+        picking=origin.picking,
+        final_actions=final_actions[: len(ends)] if final_actions.any() else None,
     )
 
 

@@ -91,6 +91,8 @@ class DatasetMetadata:
         longest_episode: Steps of the longest episode; None where not known.
         best_return: Highest undiscounted return of an episode; None where not known.
         rewards_recorded: Whether the source has rewards; else they are 0 everywhere.
+        frame_stack: Frames that an observation is stacked of, the newest last, zeros before
+            an episode's first.
     """
 
     dataset_id: str | None
@@ -113,6 +115,7 @@ class DatasetMetadata:
     longest_episode: int | None = None
     best_return: float | None = None
     rewards_recorded: bool = True
+    frame_stack: int = 1
 
     def normalized_score(self, mean_return: float) -> float | None:
         """Score on the scale of the reference policies.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import gymnasium
@@ -12,9 +13,14 @@ from numpy.typing import NDArray
 
 from offline_prune.errors import DatasetError, UnknownNameError
 
-__all__ = ["Images", "Leaf", "ObservationLayout", "array_space", "leaf_spaces"]
+__all__ = ["Images", "Leaf", "ObservationLayout", "array_space", "channels_first", "leaf_spaces"]
 
 LeafSpace: TypeAlias = tuple[tuple[str | int, ...], gymnasium.Space[Any]]
+Axes: TypeAlias = Literal["channels_first", "channels_last"]
+Images: TypeAlias = Literal["auto", "channels_first", "channels_last", "vector"]
+"""How arrays of three or four axes are read, and grey frames of bytes."""
+
+_LEAST_SIDE = 16  # of a grey frame; smaller tables of bytes are boards and codes
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,49 @@ class Leaf:
         dtype: Its dtype in the environment.
         categories: First value and number of values of every entry that counts categories
             (Discrete, MultiDiscrete), in order; empty for arrays of numbers.
+        axes: Where the channels of an image, or of a stack of images, are; None for what is
+            no image.
     """
 
     path: tuple[str | int, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     categories: tuple[tuple[int, int], ...] = ()
+    axes: Axes | None = None
+
+    @property
+    def name(self) -> str:
+        """Its keys, ``"camera/left"``; empty where the observation is the array itself."""
+        return "/".join(map(str, self.path))
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether it is an image of bytes (or booleans)."""
+        return self.axes is not None and self.dtype.kind in "ub"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image; a stack's images one after another."""
+        return channels_first(self.shape, self.axes == "channels_last")
+
+    def as_image(self, images: Images) -> Leaf:
+        """The same with its axes, where it is an image.
+
+        Args:
+            images: As :meth:`ObservationLayout.of` takes it.
+
+        Returns:
+            The leaf; this one if it is none.
+        """
+        shape, of_bytes = self.shape, self.dtype.kind in "ub"
+        is_grey = len(shape) == 2 and of_bytes and min(shape) >= _LEAST_SIDE
+        is_stack = len(shape) == 4 and (of_bytes or images != "auto")
+        if images == "vector" or self.categories or not (is_grey or is_stack or len(shape) == 3):
+            return self
+        if images == "auto" or is_grey:
+            told = not is_grey and shape[-1] < shape[-3]
+            return replace(self, axes="channels_last" if told else "channels_first")
+        return replace(self, axes=images)
 
     @property
     def size(self) -> int:
@@ -68,12 +111,6 @@ class Leaf:
         return observation
 
 
-Images: TypeAlias = Literal["auto", "channels_first", "channels_last", "vector"]
-"""How arrays of three or four axes are read, and grey frames of bytes."""
-
-_LEAST_SIDE = 16  # of a grey frame; smaller tables of bytes are boards and codes
-
-
 @dataclass(frozen=True)
 class ObservationLayout:
     """How raw observations become one array.
@@ -88,17 +125,18 @@ class ObservationLayout:
     - A Discrete or MultiDiscrete becomes one-hot, a MultiBinary a vector.
     - A Dict or Tuple of these is flattened and concatenated into one float32 vector,
       leaves in the order of gymnasium's own space: a Dict's keys sorted
-      (``achieved_goal``, ``desired_goal``, ``observation``), a Tuple's by position.
+      (``achieved_goal``, ``desired_goal``, ``observation``), a Tuple's by position. Images
+      in it too, so that a pixel takes four bytes of memory where a single image's takes
+      one; an encoder of parts (:class:`~offline_prune.encoders.PartsEncoderFactory`) reads
+      them as images again.
 
     Attributes:
         leaves: The arrays of an observation, in order.
         shape: Shape of the result.
-        channels_last: Whether images come with their channels last.
     """
 
     leaves: tuple[Leaf, ...]
     shape: tuple[int, ...]
-    channels_last: bool = False
 
     @classmethod
     def of(cls, space: gymnasium.Space[Any], images: Images = "auto") -> ObservationLayout:
@@ -107,8 +145,8 @@ class ObservationLayout:
         Args:
             space: A Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of
                 them, nested or not.
-            images: ``"auto"`` decides as above; the others say where the channels of a
-                single Box are, or that it is a vector whatever its axes.
+            images: ``"auto"`` decides as above; the others say where the channels of
+                images are, or that a Box is a vector whatever its axes.
 
         Returns:
             The layout.
@@ -119,52 +157,53 @@ class ObservationLayout:
         """
         if images not in get_args(Images):
             raise UnknownNameError("kind of images", str(images), get_args(Images))
-        leaves = tuple(_leaf(*found) for found in leaf_spaces(space))
+        leaves = tuple(_leaf(*found).as_image(images) for found in leaf_spaces(space))
         if not leaves or any(0 in leaf.shape for leaf in leaves):
             raise DatasetError(
                 f"The observation space {space} holds no numbers. Expected a Box with at"
                 " least one entry, or a Dict or Tuple of such."
             )
-        size = sum(leaf.size for leaf in leaves)
-        if images == "vector" or len(leaves) > 1:
-            if images not in ("auto", "vector"):
-                raise DatasetError(
-                    f"images={images!r}, but the observation space {space} holds"
-                    f" {len(leaves)} arrays, which become one vector. Expected a single Box."
-                )
-            return cls(leaves, (size,))
-        (leaf,) = leaves
-        shape = leaf.shape
-        bytes_ = leaf.dtype.kind in "ub"
-        if images != "auto" and len(shape) not in (3, 4):
+        if images not in ("auto", "vector") and all(
+            len(leaf.shape) not in (3, 4) for leaf in leaves
+        ):
+            shapes = ", ".join(str(leaf.shape) for leaf in leaves)
             raise DatasetError(
-                f"images={images!r}, but observations are of shape {shape}. Expected three axes,"
+                f"images={images!r}, but observations are of shape {shapes}. Expected three axes,"
                 " or four for a stack of images; images='auto' takes what there is."
             )
-        if len(shape) == 2 and bytes_ and min(shape) >= _LEAST_SIDE:
-            return cls(leaves, (1, *shape))
-        if len(shape) == 3 or (len(shape) == 4 and (bytes_ or images != "auto")):
-            first, _, last = shape[-3:]
-            is_last = last < first if images == "auto" else images == "channels_last"
-            channels, *sides = (last, *shape[-3:-1]) if is_last else shape[-3:]
-            stack = shape[0] if len(shape) == 4 else 1
-            return cls(leaves, (stack * channels, *sides), channels_last=is_last)
-        return cls(leaves, (size,))
+        if len(leaves) == 1 and leaves[0].axes is not None:
+            return cls(leaves, leaves[0].image_shape)
+        return cls(leaves, (sum(leaf.size for leaf in leaves),))
 
     def __str__(self) -> str:
         """What was decided: ``"images (84, 84, 3), channels last, as uint8 (3, 84, 84)"``."""
         if len(self.shape) != 3:
             kind = "a vector" if len(self.leaves) == 1 else f"{len(self.leaves)} arrays as a vector"
-            return f"{kind} of {self.shape[0]}"
+            images = [f"{leaf.name} as {leaf.image_shape}" for leaf in self.images]
+            tail = f", images among them: {', '.join(images)}" if images else ""
+            return f"{kind} of {self.shape[0]}{tail}"
         found = self.leaves[0].shape
-        order = "channels last" if self.channels_last else "channels first"
+        order = str(self.leaves[0].axes).replace("_", " ")
         what = {2: "grey images", 3: f"images, {order},", 4: f"stacks of images, {order},"}
         return f"{what[len(found)]} {found} as {self.dtype} {self.shape}"
 
     @property
+    def images(self) -> tuple[Leaf, ...]:
+        """Images among several arrays that become one vector; a single image is none."""
+        several = self.leaves if len(self.leaves) > 1 else ()
+        return tuple(leaf for leaf in several if leaf.axes is not None)
+
+    @property
+    def pixel_columns(self) -> NDArray[np.bool_]:
+        """Which entries of a vector are pixels, from 0 to 255: (size,)."""
+        several = self.leaves if len(self.leaves) > 1 else ()
+        columns = [np.full(leaf.size, leaf.is_pixels and leaf.dtype != bool) for leaf in several]
+        return np.concatenate(columns) if columns else np.zeros(self.shape, dtype=bool)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """uint8 for pixels, float32 for everything else."""
-        pixels = len(self.shape) == 3 and self.leaves[0].dtype.kind in "ub"
+        pixels = len(self.shape) == 3 and self.leaves[0].is_pixels
         return np.dtype(np.uint8) if pixels else np.dtype(np.float32)
 
     def flatten(self, observations: Any, n: int) -> NDArray[Any]:
@@ -184,12 +223,12 @@ class ObservationLayout:
         for leaf in self.leaves:
             part = np.asarray(leaf.of(observations))
             if part.shape != (n, *leaf.shape):
-                name = "/".join(map(str, leaf.path)) or "observations"
+                name = leaf.name or "observations"
                 raise ValueError(f"{name} has shape {part.shape}, expected {(n, *leaf.shape)}")
             parts.append(part)
         if len(self.shape) == 3:
             (pixels,) = parts
-            if self.channels_last:
+            if self.leaves[0].axes == "channels_last":
                 pixels = np.moveaxis(pixels, -1, -3)
             return np.ascontiguousarray(pixels, dtype=self.dtype).reshape(n, *self.shape)
         encoded = [leaf.encode(part) for leaf, part in zip(self.leaves, parts, strict=True)]
@@ -206,6 +245,21 @@ class ObservationLayout:
         """
         flat: NDArray[Any] = self.flatten(_batched(observation), 1)[0]
         return flat
+
+
+def channels_first(shape: Sequence[int], channels_last: bool) -> tuple[int, int, int]:
+    """Shape of an image, or of a stack of images one after another, with its channels first.
+
+    Args:
+        shape: (H, W), (channels, H, W) or (H, W, channels), or of a stack of the latter two.
+        channels_last: Whether its channels are last.
+
+    Returns:
+        (channels, H, W).
+    """
+    *stack, a, b, c = (1, *shape) if len(shape) == 2 else shape
+    channels, height, width = (c, a, b) if channels_last else (a, b, c)
+    return math.prod(stack) * channels, height, width
 
 
 def _batched(observation: Any) -> Any:

@@ -42,13 +42,14 @@ def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> 
             not a whole number from 1 on.
     """
     if name not in _NAMES:
-        raise UnknownNameError("encoder", str(name), [*_NAMES, "ofenet", *VECTOR_ENCODERS])
+        raise UnknownNameError("encoder", str(name), [*_NAMES, "ofenet", "parts", *VECTOR_ENCODERS])
     width = whole_number("encoder_width", width, 1)
     if len(observation_shape) != 3:
         raise InputError(
             f"encoder={name!r} reads images of shape (channels, height, width); these"
             f" observations have shape {tuple(observation_shape)}. Vectors take"
-            " hidden_units, or encoder='layer_norm' or 'simba', instead."
+            " hidden_units, or encoder='layer_norm' or 'simba', instead; a Dict with images"
+            " encoder='parts'."
         )
     if name in ("impala", "impoola"):
         return ImpalaEncoderFactory(width=width, pooled=name == "impoola")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from d3rlpy.models import (
@@ -13,9 +13,29 @@ from d3rlpy.models import (
     VectorEncoderFactory,
 )
 
+from offline_prune.base.arguments import whole_number
 from offline_prune.encoders.impala import ImpalaEncoderFactory
+from offline_prune.errors import InputError
 
-__all__ = ["plain_factory", "widths_of", "with_widths"]
+__all__ = ["layer_widths", "plain_factory", "widths_of", "with_widths"]
+
+
+def layer_widths(name: str, value: Any) -> list[int]:
+    """Check widths of hidden layers.
+
+    Args:
+        name: What they are given as.
+        value: The widths.
+
+    Returns:
+        The same as a list of Python's ``int``.
+
+    Raises:
+        InputError: If there is none, or one is not a whole number from 1 on.
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable) or not (found := list(value)):
+        raise InputError(f"{name} is a list of widths such as [256, 256], not {value!r}.")
+    return [whole_number(f"{name}[{i}]", width, 1) for i, width in enumerate(found)]
 
 
 def plain_factory(factory: Any, is_image: bool) -> Any:

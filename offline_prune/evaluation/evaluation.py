@@ -21,6 +21,14 @@ class Evaluation:
         seeds: Seed each episode's environment was reset with.
         reason: Why there is no evaluation; None where there is one.
         cut: Episodes that did not end by themselves and were cut at a limit of steps.
+        successes: Whether each episode reached its goal, by what the environment says:
+            ``info["success"]`` or ``info["is_success"]`` was true after any of its steps.
+            None where the environment never said either.
+
+    References:
+        Gymnasium-Robotics (robotics.farama.org) says ``success`` in its mazes and Adroit
+        tasks, ``is_success`` in Fetch and hand tasks. Its default episodes go on at the goal,
+        and mazes set another one, so the flag of the last step alone would say little.
     """
 
     returns: tuple[float, ...] | None
@@ -30,13 +38,21 @@ class Evaluation:
     seeds: tuple[int, ...] = ()
     reason: str | None = None
     cut: int = 0
+    successes: tuple[bool, ...] | None = None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Fraction of the episodes that reached their goal, in [0, 1]; None where not told."""
+        return None if self.successes is None else sum(self.successes) / len(self.successes)
 
     def __str__(self) -> str:
-        """``mean ± std`` over the episodes, or "not evaluated" with the reason."""
+        """``mean ± std`` over the episodes, score, success; or "not evaluated" and why."""
         if self.mean_return is None:
             return f"not evaluated: {self.reason}"
         score = self.normalized_score
         tail = "" if score is None else f", normalized score {score:.3f}"
+        if self.success_rate is not None:
+            tail += f", success rate {self.success_rate:.0%}"
         if self.cut:
             tail += f"; {self.cut} episode{'s' if self.cut > 1 else ''} cut at the limit of steps"
         return f"{self.mean_return:.1f} ± {self.std_return:.1f}{tail}"

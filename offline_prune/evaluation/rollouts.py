@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -54,6 +54,12 @@ def evaluate(
     reset with ``seed + i``. Actions are clipped to the bounds of the action space, which
     rounding may leave. The global random states are left as they were.
 
+    Frames are stacked as those of the dataset are, with zeros before the first.
+
+    Where the environment says whether a goal is reached, so does the evaluation: an episode
+    succeeds if ``info["success"]`` or ``info["is_success"]`` was true after any of its steps
+    (:class:`Evaluation`). Where it says so in some episodes alone, the others did not.
+
     Args:
         algo: A built d3rlpy algorithm.
         metadata: The dataset's metadata; names the environment.
@@ -92,6 +98,7 @@ def evaluate(
     target_return = chosen_target_return(algo, metadata, target_return)
     seeds = range(seed, seed + episodes)
     returns: list[float] = []
+    successes: list[bool | None] = []
     cut = 0
     try:
         with (
@@ -102,11 +109,10 @@ def evaluate(
             np.random.seed(seed)
             for start in range(0, episodes, _AT_ONCE):
                 batch = tuple(seeds[start : start + _AT_ONCE])
-                found, over_limit = _roll_out(
-                    algo, metadata, batch, max_episode_steps, target_return, bar
-                )
-                returns += found
-                cut += over_limit
+                rolled = _roll_out(algo, metadata, batch, max_episode_steps, target_return, bar)
+                returns += rolled.returns
+                successes += rolled.successes
+                cut += rolled.cut
     except EnvironmentUnavailableError as error:
         return not_evaluated(str(error))
     mean = float(np.mean(returns))
@@ -117,7 +123,16 @@ def evaluate(
         normalized_score=metadata.normalized_score(mean),
         seeds=tuple(seeds),
         cut=cut,
+        successes=None if set(successes) == {None} else tuple(map(bool, successes)),
     )
+
+
+class _Rolled(NamedTuple):
+    """Episodes stepped together: returns, successes (None: not told), how many were cut."""
+
+    returns: list[float]
+    successes: list[bool | None]
+    cut: int
 
 
 def _roll_out(
@@ -127,10 +142,11 @@ def _roll_out(
     limit: int | None,
     target_return: float | None,
     bar: ProgressBar,
-) -> tuple[list[float], int]:
-    """Returns of one episode a seed, stepped together, and how many were cut at the limit."""
+) -> _Rolled:
+    """One episode a seed."""
     environments: list[gymnasium.Env[Any, Any]] = []
     returns, rewards = np.zeros(len(seeds)), np.zeros(len(seeds))
+    successes: list[bool | None] = [None] * len(seeds)
     act = make_actors(algo, len(seeds), target_return)
     cut = steps = 0
     try:
@@ -142,8 +158,10 @@ def _roll_out(
             spec = environments[0].spec
             own = None if spec is None else spec.max_episode_steps
             limit = metadata.longest_episode if own is None else None
+        layout = metadata.observation_layout
+        before = np.zeros(metadata.observation_shape, layout.dtype)
         current = [
-            _reset(environment, metadata, seed)
+            _stacked(before, _reset(environment, metadata, seed))
             for environment, seed in zip(environments, seeds, strict=True)
         ]
         running = list(range(len(seeds)))
@@ -152,8 +170,11 @@ def _roll_out(
             steps += 1
             still = []
             for i, action in zip(running, actions, strict=True):
-                current[i], rewards[i], ended = _step(environments[i], metadata, action, steps)
+                frame, rewards[i], ended, success = _step(environments[i], metadata, action, steps)
+                current[i] = _stacked(current[i], frame)
                 returns[i] += rewards[i]
+                if success is not None:
+                    successes[i] = success or bool(successes[i])
                 if not ended:
                     still.append(i)
             if steps == limit:
@@ -163,7 +184,12 @@ def _roll_out(
     finally:
         for environment in environments:
             environment.close()
-    return [float(value) for value in returns], cut
+    return _Rolled([float(value) for value in returns], successes, cut)
+
+
+def _stacked(stack: NDArray[Any], frame: NDArray[Any]) -> NDArray[Any]:
+    """The stack one step on: its oldest frame goes, the new one comes last."""
+    return np.concatenate([stack[len(frame) :], frame])
 
 
 def _reset(
@@ -177,15 +203,18 @@ def _reset(
 
 def _step(
     environment: gymnasium.Env[Any, Any], metadata: DatasetMetadata, action: Any, step: int
-) -> tuple[NDArray[Any], float, bool]:
-    """What follows an action: observation, reward, whether the episode is over."""
+) -> tuple[NDArray[Any], float, bool, bool | None]:
+    """What follows an action: observation, reward, whether it is over, whether at the goal."""
     try:
-        observation, reward, terminated, truncated, _ = environment.step(_native(action, metadata))
+        observation, reward, terminated, truncated, info = environment.step(
+            _native(action, metadata)
+        )
         reward = float(reward)
         if not np.isfinite(reward):
             raise ValueError(f"the reward is {reward}")
         flat = metadata.observation_layout.flatten_one(observation)
-        return flat, reward, bool(terminated or truncated)
+        told = [bool(info[key]) for key in ("success", "is_success") if key in info]
+        return flat, reward, bool(terminated or truncated), any(told) if told else None
     except Exception as error:  # whatever somebody's environment may raise
         raise _failed(environment, f"in step {step}", error) from error
 
@@ -212,7 +241,8 @@ def _check_matches(environment: gymnasium.Env[Any, Any], metadata: DatasetMetada
         raise EnvironmentUnavailableError(str(error)) from error
     ours = metadata.observation_layout
     found, expected = (
-        ([(leaf.path, leaf.shape) for leaf in leaves], kind, size)
+        # By key: gymnasium sorts a Dict's keys in some ways to make one and in files alone.
+        ({leaf.path: leaf.shape for leaf in leaves}, kind, size)
         for leaves, kind, size in (
             (layout.leaves, actions.kind, actions.size),
             (ours.leaves, metadata.action_kind, metadata.action_size),

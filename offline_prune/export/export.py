@@ -84,6 +84,7 @@ def export_policy(
     observations: NDArray[Any] | None = None,
     *,
     dataset: str | None = None,
+    frame_stack: int = 1,
 ) -> ExportedPolicy:
     """Write what ``algo.predict`` computes as a file of its own, checked, whole or not at all.
 
@@ -100,6 +101,9 @@ def export_policy(
         observations: (N, *observation shape), as the environment gives them; up to 256
             of them, evenly spaced, are compared; None takes those of the dataset.
         dataset: Id of the dataset; the file's comment names it.
+        frame_stack: Frames that an observation is stacked of
+            (:meth:`~offline_prune.data.Dataset.with_frame_stack`); the file reads stacks,
+            which whoever calls it makes, and its comment says so.
 
     Returns:
         What was written.
@@ -129,7 +133,7 @@ def export_policy(
                 "The dataset has no id, so it cannot be loaded again. Pass observations=, some"
                 " of its observations: the written file is compared with the agent on them."
             )
-        data = load_dataset(dataset)
+        data = load_dataset(dataset).with_frame_stack(frame_stack)
         observations, first_action = data.observations, data.metadata.action_start
     sample = _sample(np.asarray(observations), policy)
     expected = algo.predict(sample)
@@ -139,7 +143,7 @@ def export_policy(
             " there is nothing to export."
         )
     with written_aside(path) as aside:
-        chosen.write(policy, aside, _about(algo, policy, dataset, first_action))
+        chosen.write(policy, aside, _about(algo, policy, dataset, first_action, frame_stack))
         runs = chosen.open(aside, policy)
         agreements = [check_agreement(run, expected, policy, sample) for run in runs]
     differences = [] if policy.discrete else [a.largest_difference for a in agreements]
@@ -178,13 +182,15 @@ def _sample(observations: NDArray[Any], policy: ActingPolicy) -> NDArray[Any]:
 
 
 def _about(
-    algo: Any, policy: ActingPolicy, dataset: str | None, first_action: int
+    algo: Any, policy: ActingPolicy, dataset: str | None, first_action: int, frame_stack: int
 ) -> dict[str, str]:
+    stacked = f"stacks of {frame_stack} frames, newest last, zeros before an episode's first"
     counted = f"counted from 0; the environment's are {first_action} more"
     return {
         "algorithm": type(algo).__name__,
         "dataset": dataset or "not named",
         "sparsity": f"{policy.sparsity:.2%} of the {policy.n_weights} weights of the acting"
         f" networks are zero, {policy.n_nonzero} are not",
+        **({"observations": stacked} if frame_stack > 1 else {}),
         **({"actions": counted} if first_action else {}),
     }

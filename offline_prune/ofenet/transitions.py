@@ -76,8 +76,8 @@ class FixedTransitions:
             B transitions.
         """
         i = self._known[rng.integers(len(self._known), size=batch_size)]
-        rows, frames = self._buffer.rows[i], self._buffer.frames
-        return Drawn(frames[rows], self._buffer.actions[i], frames[rows + 1])
+        rows, at = self._buffer.rows[i], self._buffer.observations_at
+        return Drawn(at(rows), self._buffer.actions[i], at(rows + 1))
 
 
 class GrowingTransitions:

@@ -148,7 +148,8 @@ class AgreementGate:
             InputError: If the bounds are not finite or the wrong way round.
         """
         rows = np.linspace(0, len(held_out) - 1, min(len(held_out), _STATES))
-        self._states = held_out.frames[held_out.buffer.rows[rows.round().astype(np.int64)]]
+        buffer = held_out.buffer
+        self._states = buffer.observations_at(buffer.rows[rows.round().astype(np.int64)])
         self._discrete = teacher.policy.discrete
         self._expected = self._actions(teacher.algo)
         self.objective, self.lower_bound = _bounds(

@@ -52,4 +52,5 @@ def _picked(data: Dataset, episodes: NDArray[np.int64]) -> Dataset:
         terminals=data.terminals[rows],
         timeouts=data.timeouts[rows],
         ends=np.cumsum([len(part) for part in steps]),
+        final_actions=None if data.final_actions is None else data.final_actions[episodes],
     )

@@ -23,6 +23,8 @@ class RunSettings(RunOptions):
         method: Name of the pruning method.
         seed: Of everything random.
         versions: Package → version.
+        frame_stack: Frames that the dataset's observations are stacked of.
+        transition_steps: Steps of the dataset's transitions.
     """
 
     dataset: str | None
@@ -37,3 +39,5 @@ class RunSettings(RunOptions):
     # What runs were before there were these.
     parameterization: str = "standard"
     averaging: str = "none"
+    frame_stack: int = 1
+    transition_steps: int = 1

@@ -188,7 +188,9 @@ def _fingerprint(agent: PrunedAgent, data: Dataset, schedule: Sequence[int]) -> 
             "parameterization": agent.parameterization,
             "grad_step": algo.grad_step,
             "semantics": data.semantics,
+            "picking": data.picking,
             "data": [data.frames, data.actions, data.rewards, data.terminals, data.ends],
+            "final_actions": data.final_actions,
             "mask": None if mask is None else [dict(mask.nominal), dict(mask.connected)],
             # Which form an engine gives the networks decides how sums are rounded.
             "forms": [list(p.shape) for each in _stepped(algo) for p in each],

@@ -150,6 +150,7 @@ def read_evaluation(content: dict[str, Any]) -> Evaluation:
     Returns:
         The evaluation.
     """
-    returns = content["returns"]
-    as_tuples = {"returns": returns and tuple(returns), "seeds": tuple(content["seeds"])}
+    per_episode = ("returns", "seeds", "successes")
+    found = {name: content[name] for name in per_episode if content.get(name) is not None}
+    as_tuples = {name: tuple(values) for name, values in found.items()}
     return Evaluation(**{**content, **as_tuples})

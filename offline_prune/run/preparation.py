@@ -111,6 +111,8 @@ def prepare(request: ScoringRequest) -> Prepared:
         method=in_words(method),
         seed=request.seed,
         versions=versions("offline-prune", "d3rlpy", "minari", "torch", "gymnasium"),
+        frame_stack=data.picking.frames,
+        transition_steps=data.picking.steps,
         **own,
     )
     return Prepared(request, data, agent, chosen, came_to)

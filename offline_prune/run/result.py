@@ -120,6 +120,7 @@ class PruneResult:
             "mean_return": evaluation.mean_return,
             "std_return": evaluation.std_return,
             "normalized_score": evaluation.normalized_score,
+            "success_rate": evaluation.success_rate,
             "returns": None if evaluation.returns is None else list(evaluation.returns),
             "evaluation_seeds": list(evaluation.seeds),
             "not_evaluated": evaluation.reason,
@@ -195,7 +196,13 @@ class PruneResult:
                 or a package is missing.
             ExportError: If the written file computes something else; nothing is left.
         """
-        return export_policy(self.algo, path, observations, dataset=self.settings.dataset)
+        return export_policy(
+            self.algo,
+            path,
+            observations,
+            dataset=self.settings.dataset,
+            frame_stack=self.settings.frame_stack,
+        )
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "cpu") -> PruneResult:

@@ -42,13 +42,14 @@ def point(step: int, evaluation: Evaluation) -> dict[str, Any]:
         evaluation: What the policy was worth then.
 
     Returns:
-        Step, mean, normalised score, and the return of each episode.
+        Step, mean, normalised score, success rate, and the return of each episode.
     """
     returns = evaluation.returns
     return {
         "step": step,
         "mean_return": evaluation.mean_return,
         "normalized_score": evaluation.normalized_score,
+        "success_rate": evaluation.success_rate,
         "returns": None if returns is None else list(returns),
     }
 

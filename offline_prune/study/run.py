@@ -172,8 +172,9 @@ def _numbers(cell: Cell, result: PruneResult, curve: LearningCurve) -> dict[str,
     if found["returns"] is not None:
         points.append(point(found["n_steps"], result.evaluation))
     window: dict[str, float | None] = {}
-    for name in ("mean_return", "normalized_score"):
-        values = [p[name] for p in points if p[name] is not None]
+    for name in ("mean_return", "normalized_score", "success_rate"):
+        # A run that an earlier version began has points without success rates.
+        values = [p[name] for p in points if p.get(name) is not None]
         window[f"final_window_{name}"] = final_window_mean(values, cell.window) if values else None
     kept = (
         "algo",
@@ -189,6 +190,7 @@ def _numbers(cell: Cell, result: PruneResult, curve: LearningCurve) -> dict[str,
         "mean_return",
         "std_return",
         "normalized_score",
+        "success_rate",
         "returns",
         "parameterization",
         "averaging",

@@ -29,6 +29,8 @@ COLUMNS: Mapping[str, type] = {
     "last_mean_return": float,
     "final_window_mean_return": float,
     "final_window_normalized_score": float,
+    "success_rate": float,
+    "final_window_success_rate": float,
     "episodes": int,
     "points": int,
     "window": int,
@@ -57,7 +59,8 @@ COLUMNS: Mapping[str, type] = {
 }
 """Column → type of the table. ``sparsity`` is what was asked for, of all networks (empty
 where networks differ, see ``sparsity_by_network``), ``removed`` what the nominal mask
-removes; columns by network, and ``algo_params``, are JSON."""
+removes; success rates are empty where the environment tells of no goal; columns by network, and
+``algo_params``, are JSON."""
 
 TIMING_COLUMNS = ("id", "seconds", "scoring_seconds", "training_seconds", "curve_seconds")
 """Columns of the timings: the whole cell, scoring and masking, training, and the

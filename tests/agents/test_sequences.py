@@ -146,3 +146,8 @@ def test_stretches_are_those_that_d3rlpys_own_buffer_cuts():
     for field in ("observations", "actions", "rewards", "returns_to_go", "timesteps", "masks"):
         np.testing.assert_array_equal(getattr(found, field), getattr(expected, field))
     assert not found.masks.all()  # some are padded
+
+
+def test_stretches_of_episodes_are_of_frames_as_they_were_recorded():
+    with pytest.raises(InputError, match="neither stacked frames"):
+        build_agent(dataset("vector-continuous").with_n_steps(3, 0.9), "decision_transformer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -12,16 +13,18 @@ from d3rlpy.dataset import (
     BasicTransitionPicker,
     EpisodeBase,
     FrameStackTransitionPicker,
+    MultiStepTransitionPicker,
     ReplayBuffer,
     ReplayBufferBase,
     SparseRewardTransitionPicker,
 )
-from numpy.typing import NDArray
 
+from offline_prune.base.arguments import whole_number
 from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.data.dataset import Dataset
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.data.observations import Images, ObservationLayout, array_space
+from offline_prune.data.picking import Picking
 from offline_prune.errors import DatasetError, EpisodeError
 
 __all__ = ["from_d3rlpy"]
@@ -34,11 +37,12 @@ def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
     step is unknown: a truncated episode loses its last transition, as in d3rlpy; a
     terminated one gets zeros there, as in d3rlpy, and is never bootstrapped from.
 
-    Observations of three axes come channels first, as d3rlpy has them. A buffer that
-    stacks frames (``FrameStackTransitionPicker``) yields the stacks. Slicers of
-    trajectories, and what a ``SparseRewardTransitionPicker`` says of returns to go, do not
-    bear on algorithms that train on transitions. What a writer's preprocessor did is in the
-    episodes already.
+    Observations of three axes come channels first, as d3rlpy has them. Frames that a buffer
+    stacks (``FrameStackTransitionPicker``) are kept once and stacked when a mini-batch is
+    drawn; a buffer of transitions of several steps (``MultiStepTransitionPicker``) yields
+    them, with ``intervals``. Slicers of trajectories, and what a
+    ``SparseRewardTransitionPicker`` says of returns to go, do not bear on algorithms that
+    train on transitions. What a writer's preprocessor did is in the episodes already.
 
     Args:
         source: The buffer. Its action space and size are taken from its
@@ -50,10 +54,10 @@ def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
 
     Raises:
         DatasetError: If the observations are tuples, if the buffer draws its transitions
-            in a way that cannot be carried out here (several steps at once, mixtures, own
-            pickers or sampling), or as :func:`collect_episodes`.
+            in a way that cannot be carried out here (mixtures, own pickers or sampling), or
+            as :func:`collect_episodes`.
     """
-    frames = _stacked_frames(source)
+    picking = _picking(source)
     episodes = source.episodes
     if not len(episodes):
         raise DatasetError(
@@ -68,8 +72,6 @@ def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
             " for. Concatenate them into one array."
         )
     shape = tuple(signature.shape[0])
-    if frames > 1:
-        shape = (frames * shape[0], *shape[1:])
     observation_space = array_space(shape, np.dtype(signature.dtype[0]))
     action_space: gymnasium.Space[Any]
     if info.action_space == ActionSpace.DISCRETE:
@@ -88,11 +90,12 @@ def from_d3rlpy(source: ReplayBufferBase, images: Images = "auto") -> Dataset:
             observation_space,
             "channels_first" if images == "auto" and len(shape) == 3 else images,
         ),
+        picking=picking,
     )
-    return collect_episodes(_episodes(episodes, frames), origin)
+    return collect_episodes(_episodes(episodes), origin)
 
 
-def _episodes(episodes: Sequence[EpisodeBase], frames: int) -> Iterator[RawEpisode]:
+def _episodes(episodes: Sequence[EpisodeBase]) -> Iterator[RawEpisode]:
     for i, episode in enumerate(episodes):
         n = episode.transition_count
         try:
@@ -115,7 +118,6 @@ def _episodes(episodes: Sequence[EpisodeBase], frames: int) -> Iterator[RawEpiso
             )
         if n <= 0:
             continue  # a truncated episode of one step holds no transition
-        observations = _stack(observations, frames)
         if episode.terminated:
             observations = np.concatenate([observations, np.zeros_like(observations[:1])])
         flags = np.zeros(n, dtype=bool)
@@ -127,21 +129,12 @@ def _episodes(episodes: Sequence[EpisodeBase], frames: int) -> Iterator[RawEpiso
             episode.rewards[:n],
             flags,
             ~flags & (np.arange(n) == n - 1),
+            None if episode.terminated else episode.actions[n],
         )
 
 
-def _stack(observations: NDArray[Any], frames: int) -> NDArray[Any]:
-    """Every observation behind the ones before it, along its first axis; zeros before them."""
-    if frames == 1:
-        return observations
-    before = np.zeros_like(observations[:1]).repeat(frames - 1, axis=0)
-    padded = np.concatenate([before, observations])
-    rows = len(observations)
-    return np.concatenate([padded[k : k + rows] for k in range(frames)], axis=1)
-
-
-def _stacked_frames(source: ReplayBufferBase) -> int:
-    """Frames an observation is stacked of; refuse other ways of making mini-batches."""
+def _picking(source: ReplayBufferBase) -> Picking:
+    """How transitions are made of steps; refuse other ways of making mini-batches."""
     drawn = type(source).sample_transition_batch
     plain = (ReplayBuffer.sample_transition_batch, FlatReplayBuffer.sample_transition_batch)
     if drawn not in plain:
@@ -152,14 +145,22 @@ def _stacked_frames(source: ReplayBufferBase) -> int:
             " (ReplayBuffer(InfiniteBuffer(), episodes=[…])), or train with"
             " prune(…, …)[0].algo.fit(buffer)."
         )
+    if isinstance(source, FlatReplayBuffer):  # its episodes have lost their final observations
+        return replace(source.picking, final_known=False)
     picker = source.transition_picker
     if type(picker) is FrameStackTransitionPicker:
-        return int(picker._n_frames)
+        return Picking(frames=int(picker._n_frames), final_known=False)
+    if type(picker) is MultiStepTransitionPicker:
+        steps = whole_number(
+            "n_steps of the buffer's MultiStepTransitionPicker", picker._n_steps, 1
+        )
+        return Picking(steps=steps, gamma=float(picker._gamma), final_known=False)
     if type(picker) not in (BasicTransitionPicker, SparseRewardTransitionPicker):
         raise DatasetError(
             f"The buffer makes its transitions with a {type(picker).__name__}, which is not"
-            " carried out here. Expected BasicTransitionPicker, FrameStackTransitionPicker or"
-            " SparseRewardTransitionPicker: store what the picker makes in the episodes, or"
-            " score on a buffer without it and train with prune(…, …)[0].algo.fit(buffer)."
+            " carried out here. Expected BasicTransitionPicker, FrameStackTransitionPicker,"
+            " MultiStepTransitionPicker or SparseRewardTransitionPicker: store what the picker"
+            " makes in the episodes, or score on a buffer without it and train with"
+            " prune(…, …)[0].algo.fit(buffer)."
         )
-    return 1
+    return Picking(final_known=False)

@@ -7,7 +7,6 @@ from d3rlpy.dataset import (
     FrameStackTransitionPicker,
     InfiniteBuffer,
     MixedReplayBuffer,
-    MultiStepTransitionPicker,
     ReplayBuffer,
     SparseRewardTransitionPicker,
 )
@@ -109,7 +108,6 @@ class Prioritised(ReplayBuffer):
 @pytest.mark.parametrize(
     ("source", "named"),
     [
-        (lambda: made(MultiStepTransitionPicker(n_steps=3, gamma=0.9)), "MultiStepTransition"),
         (lambda: made(Own()), "Own"),
         (lambda: MixedReplayBuffer(made(None), made(None), 0.5), "MixedReplayBuffer"),
         (lambda: Prioritised(InfiniteBuffer(), episodes=made(None).episodes), "Prioritised"),
