@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from offline_prune.engines.vector_code import TILE, compiled
+from offline_prune.engines.vector_code import (
+    TILE,
+    compiled,
+    moments,
+    shift_and_scale,
+    spread,
+    weigh_and_sum,
+)
 from offline_prune.engines.wiring import GELU, SWISH, TANH
 
 __all__ = [
@@ -178,28 +185,16 @@ def normalise(
         parameter: Where; negative for γ = 1, β = 0.
         eps: ε.
     """
-    mean, scale = block[first + count], block[first + count + 1]
+    mean, scale = first + count, first + count + 1
     one = block.dtype.type(1)
-    share = one / block.dtype.type(count)
-    mean[:] = 0
-    scale[:] = 0
-    for u in range(source, source + count):
-        for i in range(TILE):
-            mean[i] += block[u, i]
-    for i in range(TILE):
-        mean[i] *= share
-    for u in range(source, source + count):
-        for i in range(TILE):
-            scale[i] += (block[u, i] - mean[i]) * (block[u, i] - mean[i])
-    for i in range(TILE):
-        scale[i] = one / np.sqrt(scale[i] * share + block.dtype.type(eps))
-    weight, bias = one, block.dtype.type(0)
-    for u in range(count):
-        if parameter >= 0:
-            weight, bias = theta[parameter + u], theta[parameter + count + u]
-        for i in range(TILE):
-            normal = (block[source + u, i] - mean[i]) * scale[i]
-            block[first + u, i] = normal * weight + bias
+    share, least = one / block.dtype.type(count), block.dtype.type(eps)
+    moments(block, source, count, mean, scale, share, least)
+    if parameter >= 0:
+        shift_and_scale(block, first, count, source, mean, scale, theta, parameter)
+    else:
+        for u in range(count):
+            for i in range(TILE):
+                block[first + u, i] = (block[source + u, i] - block[mean, i]) * block[scale, i]
 
 
 @compiled
@@ -232,33 +227,26 @@ def normalise_back(
         grad_theta: ∂γ and ∂β are added; length 0 where nobody asks for them.
         sums: (2, TILE) scratch.
     """
-    mean, scale = block[first + count], block[first + count + 1]
-    total, product = sums[0], sums[1]
-    share = block.dtype.type(1) / block.dtype.type(count)
-    total[:] = 0
-    product[:] = 0
-    zero, weight = block.dtype.type(0), block.dtype.type(1)
-    for u in range(count):
-        g, a = first + u, source + u
-        if parameter >= 0:
-            weight = theta[parameter + u]
-            if len(grad_theta):
-                for_weight, for_bias = zero, zero
-                for i in range(TILE):
-                    for_weight += grads[g, i] * (block[a, i] - mean[i]) * scale[i]
-                    for_bias += grads[g, i]
-                grad_theta[parameter + u] += for_weight
-                grad_theta[parameter + count + u] += for_bias
-        for i in range(TILE):
-            weighted = grads[g, i] * weight
-            total[i] += weighted
-            product[i] += weighted * (block[a, i] - mean[i]) * scale[i]
-            grads[g, i] = weighted
-    for i in range(TILE):
-        total[i] *= share
-        product[i] *= share
-    for u in range(count):
-        g, a = first + u, source + u
-        for i in range(TILE):
-            normal = (block[a, i] - mean[i]) * scale[i]
-            deposits[a, i] += scale[i] * (grads[g, i] - total[i] - normal * product[i])
+    mean, scale = first + count, first + count + 1
+    share, zero = block.dtype.type(1) / block.dtype.type(count), block.dtype.type(0)
+    if parameter >= 0 and len(grad_theta):
+        for u in range(count):
+            for_weight, for_bias = zero, zero
+            for i in range(TILE):
+                normal = (block[source + u, i] - block[mean, i]) * block[scale, i]
+                for_weight += grads[first + u, i] * normal
+                for_bias += grads[first + u, i]
+            grad_theta[parameter + u] += for_weight
+            grad_theta[parameter + count + u] += for_bias
+    if parameter >= 0:
+        weigh_and_sum(
+            grads, block, first, count, source, mean, scale, theta, parameter, sums, share
+        )
+    else:
+        sums[:] = 0
+        for u in range(count):
+            for i in range(TILE):
+                normal = (block[source + u, i] - block[mean, i]) * block[scale, i]
+                sums[0, i] += share * grads[first + u, i]
+                sums[1, i] += share * grads[first + u, i] * normal
+    spread(deposits, grads, block, first, count, source, mean, scale, sums)

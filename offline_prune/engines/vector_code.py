@@ -13,7 +13,16 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["TILE", "add_dots", "compiled", "weighted_sum"]
+__all__ = [
+    "TILE",
+    "add_dots",
+    "compiled",
+    "moments",
+    "shift_and_scale",
+    "spread",
+    "weigh_and_sum",
+    "weighted_sum",
+]
 
 TILE = 64
 """Rows of the mini-batch a block: 4 registers of AVX-512 or 8 of AVX2 in float32."""
@@ -76,6 +85,22 @@ class _Emit:
             f"llvm.vector.reduce.fadd.v{self.lanes}{kind}",
         )
         return self.builder.call(function, [start, vector], fastmath=["reassoc"])
+
+    def apart(self, data: Any, row: Any, means: Sequence[Any]) -> list[Any]:
+        """The vectors of one row, less those of another."""
+        return [
+            self.builder.fsub(x, m) for x, m in zip(self.load_row(data, row), means, strict=True)
+        ]
+
+    def square_root(self, vector: Any) -> Any:
+        """√ of every lane."""
+        kind = "f32" if self.lanes == 16 else "f64"
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(self.vector, [self.vector]),
+            f"llvm.sqrt.v{self.lanes}{kind}",
+        )
+        return self.builder.call(function, [vector])
 
     def loop(
         self,
@@ -162,6 +187,156 @@ def add_dots(
             return []
 
         emit.loop(start, stop, [], add_dot)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def moments(
+    _: Any, block: Any, source: Any, count: Any, mean: Any, scale: Any, share: Any, eps: Any
+) -> Any:
+    """``block[mean] = Σ share · block[u]``, ``block[scale] = 1 / √(Σ share · (… − mean)² + eps)``.
+
+    The sums are over the ``count`` rows from ``source`` on.
+    """
+    kind = block.dtype
+    signature = types.void(block, *[types.int64] * 4, kind, kind)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, sig.args[0].dtype)
+        block, source, count, mean, scale, share, eps = args
+        rows = emit.data(sig.args[0], block)
+        stop = builder.add(source, count)
+        zeros = [emit.splat(ir.Constant(emit.scalar, 0.0))] * (TILE // emit.lanes)
+        shares, least = emit.splat(share), emit.splat(eps)
+        one = emit.splat(ir.Constant(emit.scalar, 1.0))
+
+        def add(u: Any, sums: Sequence[Any]) -> Sequence[Any]:
+            return [builder.fadd(x, s) for x, s in zip(emit.load_row(rows, u), sums, strict=True)]
+
+        means = [builder.fmul(s, shares) for s in emit.loop(source, stop, zeros, add)]
+
+        def add_square(u: Any, sums: Sequence[Any]) -> Sequence[Any]:
+            apart = emit.apart(rows, u, means)
+            return [emit.multiply_add(d, d, s) for d, s in zip(apart, sums, strict=True)]
+
+        squares = emit.loop(source, stop, zeros, add_square)
+        scales = [
+            builder.fdiv(one, emit.square_root(emit.multiply_add(s, shares, least)))
+            for s in squares
+        ]
+        emit.store_row(means, rows, mean)
+        emit.store_row(scales, rows, scale)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def shift_and_scale(
+    _: Any, block: Any, first: Any, count: Any, source: Any, mean: Any, scale: Any, theta: Any,
+    parameter: Any,
+) -> Any:  # fmt: skip
+    """``block[first + u] = γ_u (block[source + u] − mean) scale + β_u``; γ at ``parameter``."""
+    signature = types.void(block, *[types.int64] * 5, theta, types.int64)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, sig.args[0].dtype)
+        block, first, count, source, mean, scale, theta, parameter = args
+        rows, numbers = emit.data(sig.args[0], block), emit.data(sig.args[6], theta)
+        means, scales = emit.load_row(rows, mean), emit.load_row(rows, scale)
+
+        def write(u: Any, _: Sequence[Any]) -> Sequence[Any]:
+            place = builder.add(parameter, u)
+            weight = emit.splat(emit.item(numbers, place))
+            bias = emit.splat(emit.item(numbers, builder.add(place, count)))
+            apart = emit.apart(rows, builder.add(source, u), means)
+            found = [
+                emit.multiply_add(builder.fmul(d, s), weight, bias)
+                for d, s in zip(apart, scales, strict=True)
+            ]
+            emit.store_row(found, rows, builder.add(first, u))
+            return []
+
+        emit.loop(ir.Constant(_INT64, 0), count, [], write)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def weigh_and_sum(
+    _: Any, grads: Any, block: Any, first: Any, count: Any, source: Any, mean: Any, scale: Any,
+    theta: Any, parameter: Any, sums: Any, share: Any,
+) -> Any:  # fmt: skip
+    """``grads[first + u] *= γ_u``; ``sums[0]``: their mean, ``sums[1]``: that of them times â."""
+    signature = types.void(grads, block, *[types.int64] * 5, theta, types.int64, sums, block.dtype)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, sig.args[0].dtype)
+        grads, block, first, count, source, mean, scale, theta, parameter, sums, share = args
+        slopes, rows = emit.data(sig.args[0], grads), emit.data(sig.args[1], block)
+        numbers, kept = emit.data(sig.args[7], theta), emit.data(sig.args[9], sums)
+        means, scales = emit.load_row(rows, mean), emit.load_row(rows, scale)
+        n, shares = len(means), emit.splat(share)
+        zeros = [emit.splat(ir.Constant(emit.scalar, 0.0))] * (2 * n)
+
+        def weigh(u: Any, carried: Sequence[Any]) -> Sequence[Any]:
+            weight = emit.splat(emit.item(numbers, builder.add(parameter, u)))
+            place = builder.add(first, u)
+            weighed = [builder.fmul(g, weight) for g in emit.load_row(slopes, place)]
+            emit.store_row(weighed, slopes, place)
+            apart = emit.apart(rows, builder.add(source, u), means)
+            totals = [builder.fadd(g, t) for g, t in zip(weighed, carried[:n], strict=True)]
+            products = [
+                emit.multiply_add(g, builder.fmul(d, s), p)
+                for g, d, s, p in zip(weighed, apart, scales, carried[n:], strict=True)
+            ]
+            return [*totals, *products]
+
+        found = emit.loop(ir.Constant(_INT64, 0), count, zeros, weigh)
+        found = [builder.fmul(value, shares) for value in found]
+        emit.store_row(found[:n], kept, ir.Constant(_INT64, 0))
+        emit.store_row(found[n:], kept, ir.Constant(_INT64, 1))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def spread(
+    _: Any, deposits: Any, grads: Any, block: Any, first: Any, count: Any, source: Any, mean: Any,
+    scale: Any, sums: Any,
+) -> Any:  # fmt: skip
+    """``deposits[source + u] += scale (grads[first + u] − sums[0] − â sums[1])``."""
+    signature = types.void(deposits, grads, block, *[types.int64] * 5, sums)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit = _Emit(context, builder, sig.args[0].dtype)
+        deposits, grads, block, first, count, source, mean, scale, sums = args
+        into, slopes = emit.data(sig.args[0], deposits), emit.data(sig.args[1], grads)
+        rows, kept = emit.data(sig.args[2], block), emit.data(sig.args[8], sums)
+        means, scales = emit.load_row(rows, mean), emit.load_row(rows, scale)
+        totals = emit.load_row(kept, ir.Constant(_INT64, 0))
+        products = emit.load_row(kept, ir.Constant(_INT64, 1))
+
+        def write(u: Any, _: Sequence[Any]) -> Sequence[Any]:
+            place = builder.add(source, u)
+            parts = zip(
+                emit.load_row(into, place), emit.load_row(slopes, builder.add(first, u)),
+                emit.apart(rows, place, means), scales, totals, products, strict=True,
+            )  # fmt: skip
+            found = [
+                emit.multiply_add(
+                    s, builder.fsub(builder.fsub(g, t), builder.fmul(builder.fmul(d, s), p)), old
+                )
+                for old, g, d, s, t, p in parts
+            ]
+            emit.store_row(found, into, place)
+            return []
+
+        emit.loop(ir.Constant(_INT64, 0), count, [], write)
         return context.get_dummy_value()
 
     return signature, generate
