@@ -210,10 +210,10 @@ def test_activations_in_single_precision(activation):
     """One unit that passes its input on: what the kernels compute beside torch in double."""
     one = torch.ones(1, 1, dtype=torch.bool)
     steps = [Linear(one, -1, activation, has_bias=False), Linear(one, 0, has_bias=False)]
-    mlp = SparseMLP(steps, torch.ones(2))
+    single, double = (SparseMLP(steps, torch.ones(2, dtype=t)) for t in (torch.float, torch.double))
     x = torch.cat([torch.linspace(-12, 12, 4001), torch.logspace(-6, 0, 50)])[:, None]
     found = [v.requires_grad_() for v in (x.clone(), x.double())]
-    outputs = [mlp(found[0]), mlp.double().as_dense_layers(found[1], None)]
+    outputs = [single(found[0]), double.as_dense_layers(found[1])]
     torch.testing.assert_close(outputs[0].double(), outputs[1], rtol=3e-6, atol=2e-6)
     for out in outputs:
         out.sum().backward()
