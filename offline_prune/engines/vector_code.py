@@ -5,7 +5,9 @@ A loop over an array leaves its running sums in memory where these stay in regis
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -26,6 +28,15 @@ __all__ = [
 
 TILE = 64
 """Rows of the mini-batch a block: 4 registers of AVX-512 or 8 of AVX2 in float32."""
+
+SOURCES = hashlib.sha256(
+    b"".join(
+        path.read_bytes()
+        for name in ("row_kernels", "sparse_kernels", "vector_code", "wiring")
+        if (path := Path(__file__).with_name(f"{name}.py")).is_file()
+    )
+).hexdigest()
+"""Of all that kernels are made of: compiled code on disk is of these very sources."""
 
 _INT64 = ir.IntType(64)
 _FUSED = ["contract"]  # allows a multiply and an add to become one instruction
@@ -356,7 +367,10 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     # numpy's errors: a division that looks for a zero is no vector code.
     options = {"nogil": True, "fastmath": fast, "error_model": "numpy"}
     try:
-        found: Callable[..., None] = njit(cache=True, **options)(function)
+        found: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in is writable
-        found = njit(**options)(function)
-    return found
+        return njit(**options)(function)  # type: ignore[no-any-return]
+    # numba compiles again when the file of a function changed; these are made of several.
+    kept = found._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, SOURCES)
+    return found  # type: ignore[no-any-return]
