@@ -38,9 +38,12 @@ compat:
 	mkdir -p $(@D)
 	grep ^torch== $< >$@
 
-# About a quarter of an hour; nothing else should run meanwhile.
+# About half an hour; nothing else should run meanwhile. JAX is a column where the extra
+# `peers` is installed.
 bench: $(READY)
 	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/training_speed_further.py
+	$(BIN)/python benchmarks/training_speed_peers.py
 
 # The cells of a folder that a sweep wrote, as the one file beside it that git keeps; the
 # same cells are the same bytes (GNU tar). `make cells STUDY=benchmarks/retention/choice`

@@ -1,9 +1,10 @@
 """Gradient steps against stock d3rlpy, interleaved in one process.
 
-python benchmarks/training_speed.py [--device cuda]
+python benchmarks/training_speed.py [--device cuda] [--rounds 5]
 
 On the CPU it writes ``results/training_speed.md``. On a GPU it writes
-``results/training_speed_cuda.md``, absolute times only.
+``results/training_speed_cuda.md``, absolute times only. Further networks and algorithms are in
+``training_speed_further.py``, other libraries in ``training_speed_peers.py``.
 """
 
 from __future__ import annotations
@@ -77,13 +78,13 @@ def random_cartpole(n_steps: int = 20_000) -> MDPDataset:
     )
 
 
-def config_of(algo: str, width: int) -> Any:
-    """d3rlpy's default hyperparameters with hidden layers of a width."""
+def config_of(algo: str, width: int, encoder: Any = None, **params: Any) -> Any:
+    """d3rlpy's default hyperparameters with hidden layers of a width, or with another encoder."""
     config_class: Any = d3rlpy_config_class(algo)
-    encoder = VectorEncoderFactory([width, width])
+    encoder = encoder or VectorEncoderFactory([width, width])
     names = {f.name for f in dataclasses.fields(config_class)}
     encoders = {name: encoder for name in names if name.endswith("encoder_factory")}
-    return config_class(batch_size=BATCH_SIZE, **encoders)
+    return config_class(**{"batch_size": BATCH_SIZE, **encoders, **params})
 
 
 def training(algo: Any, buffer: Any, device: str) -> Callable[[int], float]:
@@ -105,7 +106,9 @@ def training(algo: Any, buffer: Any, device: str) -> Callable[[int], float]:
     return train
 
 
-def in_turn(contenders: Mapping[str, Callable[[int], float]]) -> dict[str, float]:
+def in_turn(
+    contenders: Mapping[str, Callable[[int], float]], rounds: int = ROUNDS
+) -> dict[str, float]:
     """Name → median milliseconds a step, of rounds in which all train in turn."""
     steps: dict[str, int] = {}
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -113,29 +116,46 @@ def in_turn(contenders: Mapping[str, Callable[[int], float]]) -> dict[str, float
         train(2)  # compiles kernels, builds optimizer states
         steps[name] = max(2, round(1e3 * SECONDS / train(2)))
     order = list(contenders)
-    for first in range(ROUNDS):  # each round begins with another one
+    for i in range(rounds):  # each round begins with another one
+        first = i % len(order)
         for name in order[first:] + order[:first]:
             times[name].append(contenders[name](steps[name]))
     return {name: float(np.median(found)) for name, found in times.items()}
 
 
-def measure(
-    algo: str, width: int, data: Dataset, sparsities: tuple[float, ...], device: str
-) -> Row:
-    """Let stock and pruned agents train in turn, a round each."""
-    config = config_of(algo, width)
+def stock_and_ours(
+    config: Any, data: Dataset, sparsities: tuple[float, ...], device: str = "cpu", **options: Any
+) -> dict[str, Callable[[int], float]]:
+    """``"stock"`` and every sparsity → how it trains; options are those of ``prune``."""
     stock = config.create(device=f"{device}:0")
     stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
     stock.build_with_dataset(stock_buffer)
     contenders = {"stock": training(stock, stock_buffer, device)}
+    # Longer steps would cost two operations on a vector.
+    options = {"n_batches": 1, "parameterization": "standard", "device": device, **options}
     for sparsity in sparsities:
-        # Longer steps would cost two operations on a vector.
-        agent, _ = prune(
-            data, config, sparsity, n_batches=1, parameterization="standard", device=device
-        )
+        agent, _ = prune(data, config, sparsity, **options)
         contenders[str(sparsity)] = training(agent.algo, data.buffer, device)
-    medians = in_turn(contenders)
-    return Row(algo, medians.pop("stock"), {float(s): value for s, value in medians.items()})
+    return contenders
+
+
+def row_of(algo: str, medians: Mapping[str, float]) -> Row:
+    """The row of an algorithm from medians of :func:`stock_and_ours`."""
+    ours = {float(name): value for name, value in medians.items() if name != "stock"}
+    return Row(algo, medians["stock"], ours)
+
+
+def measure(
+    algo: str,
+    width: int,
+    data: Dataset,
+    sparsities: tuple[float, ...],
+    device: str,
+    rounds: int = ROUNDS,
+) -> Row:
+    """Let stock and pruned agents train in turn, a round each."""
+    contenders = stock_and_ours(config_of(algo, width), data, sparsities, device)
+    return row_of(algo, in_turn(contenders, rounds))
 
 
 def ratio_table(title: str, rows: list[Row], of_all: list[Row]) -> list[str]:
@@ -172,7 +192,15 @@ def wide_table(wide: list[Row], narrow: list[Row]) -> list[str]:
     ]
 
 
-def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
+def conditions(rounds: int) -> list[str]:
+    """How the times of the CPU were taken: the middle of a page's first paragraph."""
+    return [
+        f"Medians of {rounds} rounds taken in turn. torch {torch.__version__},",
+        f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores. Made by `make bench`.",
+    ]
+
+
+def on_cpu(data: Dataset, discrete: Dataset, rounds: int) -> list[str]:
     """Every table of the CPU."""
     lines = [
         "# Training speed",
@@ -180,8 +208,7 @@ def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
         "Milliseconds a gradient step of d3rlpy's `fit` on its own buffer (stock), and of this",
         'package with SNIP masks and `engine="auto"`; in brackets the ratio, stock over ours.',
         f"d3rlpy's default hyperparameters, batch {BATCH_SIZE}, `{DATASET}` (discrete: CartPole).",
-        f"Medians of {ROUNDS} rounds taken in turn. torch {torch.__version__},",
-        f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores. Made by `make bench`.",
+        *conditions(rounds),
         "",
     ]
     narrow: list[Row] = []
@@ -190,7 +217,7 @@ def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
         rows = []
         for algo in (*CONTINUOUS, DISCRETE):
             source = discrete if algo == DISCRETE else data
-            rows.append(measure(algo, 256, source, SPARSITIES, "cpu"))
+            rows.append(measure(algo, 256, source, SPARSITIES, "cpu", rounds))
             print(threads, rows[-1], flush=True)
         narrow = narrow or rows[: len(CONTINUOUS)]
         plural = "one thread" if threads == 1 else f"{threads} threads"
@@ -199,13 +226,13 @@ def on_cpu(data: Dataset, discrete: Dataset) -> list[str]:
     torch.set_num_threads(1)
     wide = []
     for algo in CONTINUOUS:
-        wide.append(measure(algo, 1024, data, WIDE_SPARSITIES, "cpu"))
+        wide.append(measure(algo, 1024, data, WIDE_SPARSITIES, "cpu", rounds))
         print("wide", wide[-1], flush=True)
     lines += ratio_table("1024-1024, one thread", wide, wide)
     return [*lines, *wide_table(wide, narrow)]
 
 
-def on_gpu(data: Dataset, discrete: Dataset) -> list[str]:
+def on_gpu(data: Dataset, discrete: Dataset, rounds: int) -> list[str]:
     """Absolute times on a GPU."""
     lines = [
         "# Training speed on a GPU",
@@ -216,23 +243,36 @@ def on_gpu(data: Dataset, discrete: Dataset) -> list[str]:
         "",
     ]
     for width in (256, 1024):
-        rows = [measure(algo, width, data, SPARSITIES, "cuda") for algo in CONTINUOUS]
+        rows = [measure(algo, width, data, SPARSITIES, "cuda", rounds) for algo in CONTINUOUS]
         if width == 256:
-            rows.append(measure(DISCRETE, width, discrete, SPARSITIES, "cuda"))
+            rows.append(measure(DISCRETE, width, discrete, SPARSITIES, "cuda", rounds))
         lines += ratio_table(f"{width}-{width}", rows, rows)
     return lines
 
 
-def main() -> None:
-    """Measure and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    device = parser.parse_args().device
-    data, discrete = load_dataset(DATASET), load_dataset(random_cartpole())
-    lines = (on_cpu if device == "cpu" else on_gpu)(data, discrete)
-    name = "training_speed.md" if device == "cpu" else "training_speed_cuda.md"
+def rounds_option(description: str | None) -> argparse.ArgumentParser:
+    """A command line with the option ``--rounds``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians of how many rounds")
+    return parser
+
+
+def write_page(name: str, lines: list[str]) -> None:
+    """Write a page of ``results``."""
     with written_aside(RESULTS / name) as aside:
         aside.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def main() -> None:
+    """Measure and write the tables."""
+    parser = rounds_option(__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    arguments = parser.parse_args()
+    data, discrete = load_dataset(DATASET), load_dataset(random_cartpole())
+    if arguments.device == "cpu":
+        write_page("training_speed.md", on_cpu(data, discrete, arguments.rounds))
+    else:
+        write_page("training_speed_cuda.md", on_gpu(data, discrete, arguments.rounds))
 
 
 if __name__ == "__main__":
