@@ -51,6 +51,8 @@ class Case:
 NORMALISED = VectorEncoderFactory([256, 256], use_layer_norm=True)
 SIMBA = SimBaEncoderFactory(feature_size=256, hidden_size=1024, n_blocks=2)
 CASES = {
+    "iql": Case("iql"),
+    "td3_plus_bc": Case("td3_plus_bc"),
     "iql, layer normalisation": Case("iql", NORMALISED),
     "td3_plus_bc, layer normalisation": Case("td3_plus_bc", NORMALISED),
     "iql, SimBa": Case("iql", SIMBA),

@@ -64,7 +64,7 @@ NETWORKS_HEAD = """
 
 TD3+BC with such actors and critics, 95 % of the weights pruned at random. *Connected part*: whether
 units without inputs or readers leave, with the rest of their weights. What forms are worth against
-stock: [benchmarks](../benchmarks/results/training_speed.md).
+stock: [benchmarks](../benchmarks/results/training_speed_further.md).
 
 | network | connected part | form | why not faster |
 |---|---|---|---|"""
