@@ -31,6 +31,7 @@ __all__ = [
     "build_agent",
     "check_algo",
     "check_device_of",
+    "check_fits",
     "d3rlpy_config_class",
     "d3rlpy_device",
     "too_large",
@@ -205,7 +206,7 @@ def build_agent(
                 " already. Pass its config instead, or a name."
             )
         made = algo
-    _check_fits(made, data)
+    check_fits(made, data)
     check_sequences(made, data)
     check_config(made.config)
     _check_warmup(made.config, n_steps)
@@ -258,8 +259,16 @@ def _check_warmup(config: Any, n_steps: int) -> None:
         )
 
 
-def _check_fits(algo: Any, data: Dataset) -> None:
-    """Refuse an algorithm that is unknown here or made for other data."""
+def check_fits(algo: Any, data: Dataset) -> None:
+    """Refuse an algorithm that is unknown here or made for other data.
+
+    Args:
+        algo: A d3rlpy algorithm, built or not.
+        data: The data.
+
+    Raises:
+        AlgorithmError: If its kind of actions, or of a built one the shapes, are others.
+    """
     metadata = data.metadata
     kind = {ActionSpace.CONTINUOUS: "continuous", ActionSpace.DISCRETE: "discrete"}
     wanted = kind.get(algo.get_action_type(), metadata.action_kind)

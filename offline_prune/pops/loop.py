@@ -14,9 +14,9 @@ from offline_prune.base.progress import ProgressBar
 from offline_prune.data import Dataset, load_dataset, make_environment
 from offline_prune.errors import EnvironmentUnavailableError, ObjectiveNotReachedError
 from offline_prune.evaluation.evaluation import Evaluation
+from offline_prune.evaluation.off_policy.split import split_episodes
 from offline_prune.evaluation.rollouts import evaluate as evaluate_policy
 from offline_prune.pops.gate import AgreementGate, EnvironmentGate, Gate
-from offline_prune.pops.held_out import split_episodes
 from offline_prune.pops.options import (
     LEARNING_RATE,
     ShrinkOptions,

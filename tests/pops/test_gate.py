@@ -8,7 +8,6 @@ import pytest
 from offline_prune import load_dataset
 from offline_prune.errors import EnvironmentUnavailableError, InputError
 from offline_prune.pops import AgreementGate, EnvironmentGate, Gate
-from offline_prune.pops.held_out import split_episodes
 from offline_prune.pops.teacher import Teacher
 from tests.pops.worlds import ScriptedGate, trained
 from tests.worlds import dataset
@@ -125,31 +124,3 @@ def test_agreement_of_vectors():
 def test_anything_with_a_score_and_bounds_is_a_gate():
     assert isinstance(ScriptedGate(1.0), Gate)
     assert not isinstance(object(), Gate)
-
-
-@pytest.mark.slow
-def test_episodes_are_held_out_whole():
-    data = load_dataset("cartpole/mixture-v0")
-    rest, held = split_episodes(data, 0.1, seed=3)
-    assert len(held.ends) == round(0.1 * len(data.ends))
-    assert len(rest) + len(held) == len(data)
-    found = [part.buffer.episodes for part in (rest, held)]
-    keys = [{e.observations.tobytes() for e in episodes} for episodes in found]
-    assert keys[0] | keys[1] == {e.observations.tobytes() for e in data.buffer.episodes}
-    assert not keys[0] & keys[1]
-    by_key = {e.observations.tobytes(): e for e in data.buffer.episodes}
-    for episode in found[1]:
-        same = by_key[episode.observations.tobytes()]
-        np.testing.assert_array_equal(episode.actions, same.actions)
-        np.testing.assert_array_equal(episode.rewards, same.rewards)
-        assert episode.terminated == same.terminated
-    np.testing.assert_array_equal(split_episodes(data, 0.1, seed=3)[1].frames, held.frames)
-    assert len(split_episodes(data, 0.1, seed=4)[1]) != len(held)
-
-
-def test_one_episode_cannot_be_split():
-    data = dataset("vector-discrete")
-    one, _ = split_episodes(data, 0.9, seed=0)
-    assert len(one.ends) == 1
-    with pytest.raises(InputError, match="one episode"):
-        split_episodes(one, 0.1, seed=0)

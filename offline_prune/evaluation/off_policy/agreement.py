@@ -1,0 +1,74 @@
+"""How far apart do two policies act?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_prune.data import Dataset
+from offline_prune.evaluation.off_policy.policy import (
+    check_policy,
+    greedy_actions,
+    mean_by_episode,
+)
+
+__all__ = ["Disagreement", "disagreement"]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How far apart two policies act on recorded observations.
+
+    Attributes:
+        value: Mean over episodes; every episode counts alike.
+        values: Mean over the steps of each episode; for a bootstrap over episodes.
+        unit: What is averaged.
+    """
+
+    value: float
+    values: tuple[float, ...]
+    unit: str
+
+
+def disagreement(ours: Any, theirs: Any, held_out: Dataset) -> Disagreement:
+    """Compare the greedy actions of two policies.
+
+    Formulas: continuous ``mean_d ((a_d − b_d) / range_d)²``, discrete ``[a ≠ b]``, averaged
+    over steps, then over episodes. ``range_d`` is the distance of the action space's bounds,
+    of the data's least and greatest action where it has none, and 1 where these are equal.
+
+    Args:
+        ours: A built d3rlpy algorithm; left as it is.
+        theirs: Another one for the same data.
+        held_out: N observations in E episodes.
+
+    Returns:
+        The mean and the E parts: 0 where both act alike, 1 where all actions differ, or
+        differ by their whole range.
+
+    Raises:
+        AlgorithmError: If one is not a policy of single observations of these data.
+    """
+    for algo in (ours, theirs):
+        check_policy(algo, held_out)
+    a, b = greedy_actions(ours, held_out), greedy_actions(theirs, held_out)
+    if held_out.metadata.action_kind == "discrete":
+        apart, unit = (a != b).astype(np.float64), "fraction of the actions that differ"
+    else:
+        apart = (((a.astype(np.float64) - b) / _ranges(held_out)) ** 2).mean(axis=1)
+        unit = "squared difference in units of the action's range"
+    values = mean_by_episode(apart, held_out)
+    return Disagreement(float(values.mean()), tuple(values.tolist()), unit)
+
+
+def _ranges(data: Dataset) -> NDArray[np.float64]:
+    """(action size,) what a component of an action can differ by."""
+    found = np.ptp(data.actions.astype(np.float64), axis=0)
+    low, high = data.metadata.action_low, data.metadata.action_high
+    if low is not None and high is not None:
+        bounds = high.astype(np.float64) - low
+        found = np.where(np.isfinite(bounds), bounds, found)
+    return np.where(found > 0, found, 1.0)

@@ -1,0 +1,78 @@
+"""Which episodes are held out, to judge by?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_prune.base.arguments import check_seed, finite_number
+from offline_prune.data import Dataset
+from offline_prune.errors import DatasetError, InputError
+
+__all__ = ["split_episodes"]
+
+
+def split_episodes(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Split a dataset into whole episodes to learn from and whole episodes to judge by.
+
+    Split before anything is scored or trained: what judges must not have been learned from.
+
+    Args:
+        data: The dataset.
+        fraction: Of the episodes to hold out, in (0, 1); at least one is, and one is left.
+        seed: Which episodes.
+
+    Returns:
+        The rest and the held-out episodes, both in the order of the dataset. Their metadata
+        count and average their own episodes.
+
+    Raises:
+        InputError: If the fraction is not in (0, 1), or the seed is none.
+        DatasetError: If there is only one episode.
+    """
+    if not 0.0 < finite_number("fraction", fraction) < 1.0:
+        raise InputError(
+            f"fraction is the part of the episodes to hold out, in (0, 1), not {fraction!r}:"
+            " some must be held out, and some be left to learn from."
+        )
+    seed = check_seed(seed)
+    episodes = len(data.ends)
+    if episodes < 2:
+        raise DatasetError(
+            "Whole episodes are held out to judge by, and this dataset has one episode. Expected"
+            " two at least: collect more, or judge by rollouts in an environment."
+        )
+    count = min(episodes - 1, max(1, round(fraction * episodes)))
+    order = np.random.default_rng(seed).permutation(episodes)
+    return _picked(data, np.sort(order[count:])), _picked(data, np.sort(order[:count]))
+
+
+def _picked(data: Dataset, episodes: NDArray[np.int64]) -> Dataset:
+    starts = np.concatenate([[0], data.ends[:-1]])
+    steps = [np.arange(starts[k], data.ends[k]) for k in episodes]
+    # An episode of T steps has T + 1 frames.
+    frames = [np.arange(starts[k] + k, data.ends[k] + k + 1) for k in episodes]
+    rows = np.concatenate(steps)
+    lengths = [len(part) for part in steps]
+    returns = [float(data.rewards[part].sum(dtype=np.float64)) for part in steps]
+    return dataclasses.replace(
+        data,
+        frames=data.frames[np.concatenate(frames)],
+        actions=data.actions[rows],
+        rewards=data.rewards[rows],
+        terminals=data.terminals[rows],
+        timeouts=data.timeouts[rows],
+        ends=np.cumsum(lengths),
+        final_actions=None if data.final_actions is None else data.final_actions[episodes],
+        metadata=dataclasses.replace(
+            data.metadata,
+            episodes=len(lengths),
+            steps=len(rows),
+            mean_return=float(np.mean(returns)),
+            std_return=float(np.std(returns)),
+            longest_episode=max(lengths),
+            best_return=max(returns),
+        ),
+    )
