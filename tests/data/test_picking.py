@@ -15,7 +15,6 @@ from d3rlpy.dataset import (
 from d3rlpy.torch_utility import TorchMiniBatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from offline_prune.pops.held_out import split_episodes
 
 from offline_prune import prune
 from offline_prune.agents import build_agent
@@ -24,6 +23,7 @@ from offline_prune.data.buffer import FlatReplayBuffer
 from offline_prune.data.corruption import CORRUPTIONS
 from offline_prune.data.picking import Picking, discounted_returns
 from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.evaluation.off_policy.split import split_episodes
 from offline_prune.saliency.scoring import draw_batches
 from tests.data.test_buffer import FIELDS, KINDS, episodes_of, flat, plans
 
