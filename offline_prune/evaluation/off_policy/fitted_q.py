@@ -146,7 +146,7 @@ def fitted_q_evaluation(
     values: list[float] = []
     with undisturbed(algo, seed):
         fqe = kind(algo, config, device=algo.impl.device)
-        train_judge(fqe, data, n_steps, "Fitted Q evaluation")
+        train_judge(fqe, data, n_steps)
         for states in observation_blocks(held_out, first):
             digest.update(states.tobytes())
             found = fqe.predict_value(states, algo.predict(states))

@@ -15,7 +15,7 @@ from offline_prune.agents.observation_statistics import mean_and_std
 from offline_prune.base.arguments import check_seed, finite_number, shown, whole_number
 from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset
-from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.errors import AlgorithmError, InputError, NonFiniteError
 from offline_prune.evaluation.off_policy.policy import (
     check_policy,
     greedy_actions,
@@ -136,7 +136,7 @@ def estimated_propensities(
         (N,) the imitation's probability of each held-out action.
 
     Raises:
-        AlgorithmError: If actions are continuous.
+        AlgorithmError: If actions are continuous, or the two parts do not fit together.
         InputError: If a number is of the wrong kind.
         NonFiniteError: If the imitation diverged.
 
@@ -159,19 +159,32 @@ def estimated_propensities(
         encoder_factory=judging_encoder(data.metadata.observation_shape, hidden_units),
         observation_scaler=scaler,
     )
-    parts = []
     with preserved_random_state():
         torch.manual_seed(seed)
         np.random.seed(seed)
         bc = config.create(device=False)
-        train_judge(bc, data, n_steps, "The imitation of the behaviour")
+        bc.build_with_dataset(data.buffer)
         check_policy(bc, held_out)
-        bc.impl.modules.set_eval()
-        with torch.no_grad():
-            for block in observation_blocks(held_out, np.arange(len(held_out))):
-                x = scaler.transform(torch.as_tensor(block, dtype=torch.float32))
-                parts.append(bc.impl.modules.imitator(x).probs.double().numpy())
-    taken: NDArray[np.float64] = np.take_along_axis(
-        np.concatenate(parts), held_out.actions, axis=1
-    )[:, 0]
+        try:
+            train_judge(bc, data, n_steps)
+            likely = _probabilities(bc, held_out)
+        except ValueError as error:
+            if "invalid values" not in str(error):
+                raise
+            raise NonFiniteError(  # torch makes no distribution of NaN
+                "The imitation of the behaviour diverged: its outputs are not finite. Choose a"
+                " smaller learning_rate."
+            ) from error
+    taken: NDArray[np.float64] = np.take_along_axis(likely, held_out.actions, axis=1)[:, 0]
     return np.maximum(taken, np.finfo(np.float32).tiny)  # it was taken, so it can be
+
+
+def _probabilities(bc: Any, data: Dataset) -> NDArray[np.float64]:
+    """(N, A) of a trained discrete BC, which d3rlpy shows the greatest of alone."""
+    bc.impl.modules.set_eval()
+    parts = []
+    with torch.no_grad():
+        for block in observation_blocks(data, np.arange(len(data))):
+            x = bc.observation_scaler.transform(torch.as_tensor(block, dtype=torch.float32))
+            parts.append(bc.impl.modules.imitator(x).probs.double().numpy())
+    return np.concatenate(parts)

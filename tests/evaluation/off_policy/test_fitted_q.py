@@ -122,9 +122,10 @@ def test_what_cannot_be_true_is_said(parts):
     ).is_possible
 
 
-def test_divergence_is_an_error(parts):
+@pytest.mark.parametrize("n_steps", [1, 30])  # values overflow, then weights
+def test_divergence_is_an_error(parts, n_steps):
     with pytest.raises(NonFiniteError, match="diverged"):
-        fitted_q_evaluation(away(parts[0]), *parts, n_steps=30, **{**SMALL, "learning_rate": 1e30})
+        fitted_q_evaluation(away(parts[0]), *parts, n_steps=n_steps, learning_rate=1e30)
 
 
 @pytest.mark.parametrize(

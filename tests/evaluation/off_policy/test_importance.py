@@ -8,12 +8,13 @@ import torch
 from d3rlpy.dataset import MDPDataset
 
 from offline_prune.data import load_dataset
-from offline_prune.errors import AlgorithmError, InputError
+from offline_prune.errors import AlgorithmError, InputError, NonFiniteError
 from offline_prune.evaluation.off_policy import (
     estimated_propensities,
     weighted_importance_sampling,
 )
 from offline_prune.evaluation.off_policy.propensities import epsilon_greedy_probabilities
+from tests import worlds
 from tests.evaluation.off_policy.worlds import away, lever, observed
 
 
@@ -112,6 +113,13 @@ def test_propensities_are_estimated_without_a_pull_toward_even_ones():
     np.testing.assert_array_equal(found, again)
 
 
+@pytest.mark.parametrize("n_steps", [1, 30])  # asked, then trained
+def test_an_imitation_that_diverges_is_an_error(n_steps):
+    data, _ = bandit()
+    with pytest.raises(NonFiniteError, match="imitation"):
+        estimated_propensities(data, data, n_steps=n_steps, learning_rate=1e30, hidden_units=(16,))
+
+
 def test_what_cannot_be_weighed_is_refused():
     data, behaviour = bandit(3, 3)
     algo = away(data)
@@ -133,3 +141,5 @@ def test_what_cannot_be_weighed_is_refused():
     refused("discrete", np.full(len(lever_data), 0.5), AlgorithmError, ddpg, lever_data)
     with pytest.raises(AlgorithmError, match="discrete"):
         estimated_propensities(lever_data, lever_data, n_steps=1)
+    with pytest.raises(AlgorithmError, match="shape"):
+        estimated_propensities(data, worlds.dataset("vector-discrete"), n_steps=10**9)
