@@ -26,7 +26,7 @@ def mean_td_error(algo: Any, held_out: Dataset) -> float:
     that were cut off, which stock d3rlpy leaves out.
 
     Args:
-        algo: A built d3rlpy algorithm with critics, or d3rlpy's ``FQE``; left as it is.
+        algo: A built d3rlpy algorithm with critics; left as it is.
         held_out: Episodes that it was not trained on.
 
     Returns:

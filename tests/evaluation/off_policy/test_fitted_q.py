@@ -7,14 +7,24 @@ import numpy as np
 import pytest
 import torch
 from d3rlpy.algos import BCConfig, DQNConfig
+from d3rlpy.dataset import MDPDataset
 from d3rlpy.models import VectorEncoderFactory
 from d3rlpy.preprocessing import MultiplyRewardScaler, StandardObservationScaler
 
+from offline_prune.data import load_dataset
 from offline_prune.errors import AlgorithmError, InputError, NonFiniteError
 from offline_prune.evaluation.off_policy import fitted_q_evaluation, split_episodes
 from offline_prune.evaluation.off_policy.training import judging_encoder
 from tests import worlds
-from tests.evaluation.off_policy.worlds import GAMMA, away, away_value, chain, lever, state
+from tests.evaluation.off_policy.worlds import (
+    GAMMA,
+    away,
+    away_value,
+    chain,
+    lever,
+    observed,
+    state,
+)
 
 SMALL = {
     "hidden_units": (32, 32), "learning_rate": 3e-3, "batch_size": 64,
@@ -42,6 +52,18 @@ def test_the_value_of_a_chain_is_found_in_the_datas_unit(parts):
     assert found.is_possible
     # −.5 or at most 2.5 a step, for ever.
     assert (found.least, found.greatest) == pytest.approx((-5.0, 25.0))
+
+
+def test_rare_large_rewards_count_in_full():
+    # d3rlpy's discrete critics have the Huber loss, which of large errors sees the sign alone.
+    n = 1_000
+    x, right = np.stack([observed(5)] * n), np.ones((n, 1), np.int64)
+    rewards = np.where(np.arange(n) % 10 == 0, 100.0, 0.0)
+    data = load_dataset(MDPDataset(x, right, rewards, np.ones(n), action_size=2))
+    found = fitted_q_evaluation(
+        away(data), data, data, n_steps=200, **{**SMALL, "batch_size": 1_000, "learning_rate": 1e-3}
+    )
+    assert found.value == pytest.approx(10.0, abs=2.0)
 
 
 def test_the_agents_reward_scaler_plays_no_part(parts):
