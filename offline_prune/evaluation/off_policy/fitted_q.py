@@ -30,6 +30,8 @@ from offline_prune.evaluation.off_policy.training import (
 
 __all__ = ["FittedQ", "fitted_q_evaluation"]
 
+_UNSEEN = 0.01  # of a constant reward's value, that renewals of the target need not reach
+_LONGEST = 100  # steps between them, d3rlpy's default
 _BEYOND = 0.1  # of the width of what is possible: an error of fitting, not yet divergence
 
 
@@ -46,6 +48,9 @@ class FittedQ:
         least: Smallest value that rewards of the data can add up to.
         greatest: Largest one.
         states: Digest of the initial states: only values of the same states can be paired.
+        missing: Weight of what lies further ahead than the Q function can have seen, γ^k
+            after k renewals of its target: the part of a constant reward's value that is
+            missing where episodes do not end earlier.
         seconds: Wall-clock seconds.
     """
 
@@ -57,6 +62,7 @@ class FittedQ:
     least: float
     greatest: float
     states: str
+    missing: float
     seconds: float
 
     @property
@@ -80,9 +86,9 @@ def fitted_q_evaluation(
     seed: int = 0,
     gamma: float | None = None,
     hidden_units: Sequence[int] = (256, 256),
-    learning_rate: float = 3e-4,
+    learning_rate: float = 1e-3,
     batch_size: int = 256,
-    target_update_interval: int = 100,
+    target_update_interval: int | None = None,
 ) -> FittedQ:
     """Fit d3rlpy's ``FQE`` to a policy, and average it over true initial states.
 
@@ -108,7 +114,9 @@ def fitted_q_evaluation(
         hidden_units: Widths of hidden layers, on vectors.
         learning_rate: Of Adam.
         batch_size: Transitions a step.
-        target_update_interval: Steps between renewals of the target.
+        target_update_interval: Steps between renewals of the target, each of which looks one
+            step further ahead. None takes as many as let renewals reach 1 % of a constant
+            reward's value (of undiscounted rewards the longest episode), at most 100.
 
     Returns:
         The value and its parts.
@@ -128,12 +136,15 @@ def fitted_q_evaluation(
     check_policy(algo, held_out)
     gamma = check_gamma(algo.gamma if gamma is None else gamma)
     data, held_out = single_steps(data), single_steps(held_out)
+    if target_update_interval is None:
+        target_update_interval = _interval(data, gamma, n_steps)
+    interval = whole_number("target_update_interval", target_update_interval, 1)
     scale = 2.0 * float(np.abs(returns_to_go(data, gamma)).max()) or 1.0
     config = FQEConfig(
         learning_rate=check_learning_rate(learning_rate),
         batch_size=whole_number("batch_size", batch_size, 1),
         gamma=gamma,
-        target_update_interval=whole_number("target_update_interval", target_update_interval, 1),
+        target_update_interval=interval,
         encoder_factory=judging_encoder(data.metadata.observation_shape, hidden_units),
         observation_scaler=algo.config.observation_scaler,
         action_scaler=algo.config.action_scaler,
@@ -166,8 +177,17 @@ def fitted_q_evaluation(
         least=least,
         greatest=greatest,
         states=digest.hexdigest()[:16],
+        missing=gamma ** (n_steps // interval),
         seconds=time.perf_counter() - start,
     )
+
+
+def _interval(data: Dataset, gamma: float, n_steps: int) -> int:
+    """Steps between renewals that make for enough of them."""
+    renewals = float(np.diff(data.ends, prepend=0).max())
+    if gamma < 1.0:
+        renewals = np.log(_UNSEEN) / np.log(max(gamma, _UNSEEN))
+    return int(np.clip(n_steps // np.ceil(renewals), 1, _LONGEST))
 
 
 def _possible(data: Dataset, gamma: float) -> tuple[float, float]:

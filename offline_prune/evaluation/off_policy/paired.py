@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from offline_prune.base.arguments import finite_number
 from offline_prune.errors import InputError
 from offline_prune.evaluation.off_policy.fitted_q import FittedQ
 from offline_prune.evaluation.statistics.intervals import Estimate, estimate
+from offline_prune.evaluation.statistics.scores import Floats
 
 __all__ = ["paired_difference"]
 
 
 def paired_difference(
-    ours: FittedQ,
-    theirs: FittedQ,
+    ours: FittedQ | Sequence[FittedQ],
+    theirs: FittedQ | Sequence[FittedQ],
     *,
     scale: float = 1.0,
     level: float = 0.95,
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> Estimate:
-    """The difference of two values, with an interval over the held-out episodes.
+    """The difference of two values, with an interval over held-out episodes and fits.
 
-    Formula: the mean over episodes of ``(V(s₀) − V'(s₀)) / scale``. Episodes are drawn with
-    replacement, pairs together, so what all initial states share cancels. The interval says how
-    much the choice of episodes matters; it does not know of the errors that both Q functions
-    may share, nor of those of one fit: repeat it with other seeds for these.
+    Formula: the mean over fits and episodes of ``(V(s₀) − V'(s₀)) / scale``. Episodes are drawn
+    with replacement, pairs together, so what all initial states share cancels; of several
+    fits (seeds) these too, crossed with them. The degrees of freedom are those of the
+    fewer. With a single fit the interval says how much the choice of episodes matters, and
+    nothing of how another fit would have come out, which may be much more: fit several. No
+    interval knows of errors that all fits share.
 
     Args:
-        ours: One fitted Q evaluation.
-        theirs: Another one, of the same seed, gamma, number of steps and episodes.
+        ours: Fitted Q evaluations of one policy, a seed each, or a single one.
+        theirs: Of another one: the same seeds, gamma, numbers of steps and episodes.
         scale: What to divide by, such as the ``range`` of the behaviour's values.
         level: Of the interval.
         n_resamples: Bootstrap samples.
@@ -38,37 +43,64 @@ def paired_difference(
 
     Returns:
         The difference and its interval, as everywhere in ``evaluation.statistics``; its
-        ``seeds`` are the episodes.
+        ``seeds`` are the episodes, or fits where there are fewer.
 
     Raises:
         InputError: If the two cannot be paired, there are fewer than two episodes, or a
             number is of the wrong kind.
 
     References:
-        Hesterberg 2015, What teachers should know about the bootstrap, arXiv 1411.5279.
+        Hesterberg 2015, What teachers should know about the bootstrap, arXiv 1411.5279; Owen
+        2007, The pigeonhole bootstrap, arXiv 0712.1111 (resampling of crossed samples).
     """
-    for name in ("seed", "gamma", "n_steps", "states"):
-        a, b = getattr(ours, name), getattr(theirs, name)
-        if a != b:
-            what = "initial states" if name == "states" else name
-            raise InputError(
-                f"Two values are paired if they differ in the policy alone; these differ in the"
-                f" {what}: {a!r} and {b!r}. Evaluate both with the same, on the same episodes."
-            )
-    if len(ours.values) < 2:
-        raise InputError(
-            "An interval over held-out episodes needs two at least; there is one. Hold more out."
-        )
+    a, b = ([one] if isinstance(one, FittedQ) else list(one) for one in (ours, theirs))
+    _check_pairs(a, b)
     if finite_number("scale", scale) <= 0.0:
         raise InputError(
             f"scale is a number above 0, not {scale!r}. Where all episodes of the behaviour earned"
             " the same their range is 0: leave it out."
         )
-    differences = (np.asarray(ours.values) - np.asarray(theirs.values)) / scale
-    return estimate(
-        {"held-out episodes": differences},
-        lambda parts: np.asarray(parts[0].mean(axis=-1)),
-        level,
-        n_resamples,
-        seed,
-    )
+    differences = np.array([np.subtract(x.values, y.values) for x, y in zip(a, b, strict=True)])
+    differences /= scale
+    fits, episodes = differences.shape
+    numbers = {"held-out episodes": np.arange(float(episodes))}
+    if fits > 1:
+        numbers["fits"] = np.arange(float(fits))
+
+    def mean(parts: list[Floats]) -> Floats:
+        drawn, *of_fits = (part.astype(np.int64) for part in parts)
+        fit = of_fits[0] if of_fits else np.zeros((1, 1), np.int64)
+        return np.asarray(differences[fit[:, :, None], drawn[:, None, :]].mean(axis=(1, 2)))
+
+    fewest = [min(map(len, numbers.values()))]
+    widest = differences.size
+    return estimate(numbers, mean, level, n_resamples, seed, widest=widest, runs=fewest)
+
+
+def _check_pairs(ours: Sequence[FittedQ], theirs: Sequence[FittedQ]) -> None:
+    """Refuse fits that differ in more than the policy, or too few of them."""
+    if not ours or len(ours) != len(theirs):
+        raise InputError(
+            f"Fits are paired one by one; there are {len(ours)} and {len(theirs)}. Evaluate both"
+            " policies with the same seeds, one at least."
+        )
+    fits = list(zip(ours, theirs, strict=True))
+    across = [(one, ours[0]) for one in ours]
+    same = ("gamma", "n_steps", "states")
+    for name, pairs in (("seed", fits), *((name, fits + across) for name in same)):
+        for one, other in pairs:
+            a, b = getattr(one, name), getattr(other, name)
+            if a != b:
+                what = "initial states" if name == "states" else name
+                raise InputError(
+                    "Two values are paired if they differ in the policy alone; these differ in the"
+                    f" {what}: {a!r} and {b!r}. Evaluate both with the same, on the same episodes."
+                )
+    if len(ours[0].values) < 2:
+        raise InputError(
+            "An interval over held-out episodes needs two at least; there is one. Hold more out."
+        )
+    if len({one.seed for one in ours}) < len(ours):
+        raise InputError(
+            "Several fits of one policy have a seed each; these share one. Fit again with another."
+        )

@@ -103,6 +103,7 @@ def estimate(
     *,
     widest: int | None = None,
     within: tuple[float, float] = (-np.inf, np.inf),
+    runs: Sequence[int] | None = None,
 ) -> Estimate:
     """A number and its interval; :func:`bootstrap` says more of what it takes, and refuses.
 
@@ -114,9 +115,10 @@ def estimate(
         seed: Of the draws.
         widest: For the size of a batch.
         within: Where the ends of the interval lie at the most.
+        runs: How many count, a task; those of the samples if not given.
     """
     one, resampled = bootstrap(samples, statistic, n_resamples, seed, widest)
-    runs = [len(sample) for sample in samples.values()]
+    runs = runs or [len(sample) for sample in samples.values()]
     value, width = float(one[0]), float(half_width(resampled, runs, level))
     low, high = (float(np.clip(x, *within)) for x in (value - width, value + width))
     error = float(_errors(resampled, runs))

@@ -134,6 +134,21 @@ def test_gamma_and_the_size_of_the_network_are_the_callers(parts):
     assert small.values != large.values
 
 
+def test_the_target_is_renewed_as_often_as_the_discount_looks_ahead(parts):
+    algo = away(parts[0])
+
+    def missing(**options):
+        found = fitted_q_evaluation(algo, *parts, hidden_units=(4,), batch_size=1, **options)
+        return found.missing
+
+    # .9^44 is the first power below 1 %: a renewal every second step, then every step.
+    assert missing(n_steps=88) == pytest.approx(GAMMA**44)
+    assert missing(n_steps=20) == pytest.approx(GAMMA**20)
+    assert missing(n_steps=20, target_update_interval=7) == pytest.approx(GAMMA**2)
+    assert missing(n_steps=20, gamma=0.0) == 0.0
+    assert missing(n_steps=20, gamma=1.0) == 1.0
+
+
 def test_what_cannot_be_true_is_said(parts):
     found = fitted_q_evaluation(away(parts[0]), *parts, n_steps=1, **SMALL)
     assert found.is_possible

@@ -12,7 +12,7 @@ from offline_prune.evaluation.off_policy import (
 )
 from tests.evaluation.off_policy.worlds import away, chain
 
-DENSE = FittedQ(4.0, (1.0, 4.0, 7.0, 4.0), 0.9, 5, 0, -9.0, 9.0, "a", 0.1)
+DENSE = FittedQ(4.0, (1.0, 4.0, 7.0, 4.0), 0.9, 5, 0, -9.0, 9.0, "a", 0.0, 0.1)
 PRUNED = dataclasses.replace(DENSE, value=4.5, values=(1.0, 5.0, 7.0, 5.0), seconds=0.2)
 
 
@@ -29,6 +29,44 @@ def test_what_initial_states_share_cancels():
     assert paired_difference(DENSE, PRUNED).value == pytest.approx(-0.5)
     same = paired_difference(DENSE, DENSE)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
+def again(fitted, seed, shift):
+    """Another fit, whose values are all this much higher."""
+    values = tuple(value + shift for value in fitted.values)
+    return dataclasses.replace(fitted, values=values, value=fitted.value + shift, seed=seed)
+
+
+def test_fits_that_disagree_widen_the_interval():
+    alike = [again(PRUNED, seed, 0.0) for seed in range(3)]
+    apart = [again(PRUNED, seed, shift) for seed, shift in enumerate((-6.0, 0.0, 6.0))]
+    dense = [again(DENSE, seed, 0.0) for seed in range(3)]
+    sure, unsure = paired_difference(alike, dense), paired_difference(apart, dense)
+    assert sure.value == unsure.value == pytest.approx(0.5)
+    # Of three means −5.5, .5, 6.5 alone: their deviation √24 / √3, and √(3 / 2).
+    assert unsure.error == pytest.approx(np.sqrt(24 / 3 * 3 / 2), rel=0.05)
+    assert sure.error < 0.4
+    assert (sure.seeds, sure.degrees) == (3, 2)
+    # What both policies' fits share cancels.
+    shared = [again(DENSE, seed, shift) for seed, shift in enumerate((-6.0, 0.0, 6.0))]
+    assert paired_difference(apart, shared).error == pytest.approx(sure.error)
+
+
+def test_fits_are_paired_one_by_one():
+    two = [DENSE, again(DENSE, 1, 0.0)]
+    for other, match in (
+        ([PRUNED], "one by one"),
+        ([], "one by one"),
+        ([again(PRUNED, 1, 0.0), PRUNED], "seed"),
+        ([PRUNED, dataclasses.replace(again(PRUNED, 1, 0.0), gamma=0.5)], "gamma"),
+    ):
+        with pytest.raises(InputError, match=match):
+            paired_difference(other, two)
+    unlike = [dataclasses.replace(fit, n_steps=n) for n, fit in enumerate(two)]
+    with pytest.raises(InputError, match="n_steps"):
+        paired_difference(unlike, unlike)
+    with pytest.raises(InputError, match="share one"):
+        paired_difference([PRUNED, PRUNED], [DENSE, DENSE])
 
 
 @pytest.mark.parametrize(
