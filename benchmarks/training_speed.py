@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,21 @@ def rounds_option(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians of how many rounds")
     return parser
+
+
+def rows_option(description: str | None, names: Iterable[str]) -> argparse.ArgumentParser:
+    """The same with ``--only``, for a page of rows that can be measured one by one."""
+    parser = rounds_option(description)
+    parser.add_argument("--only", nargs="+", choices=names, help="print only these rows")
+    return parser
+
+
+def write_whole_page(name: str, lines: list[str], only: Sequence[str] | None) -> None:
+    """Write a page of ``results``, or print it where some of its rows alone were measured."""
+    if only:
+        print("\n".join(lines))
+    else:
+        write_page(name, lines)
 
 
 def write_page(name: str, lines: list[str]) -> None:

@@ -20,10 +20,10 @@ from training_speed import (
     config_of,
     in_turn,
     ratio_table,
-    rounds_option,
     row_of,
+    rows_option,
     stock_and_ours,
-    write_page,
+    write_whole_page,
 )
 
 from offline_prune import Dataset, load_dataset
@@ -81,9 +81,7 @@ def measure(name: str, data: Dataset, rounds: int) -> Row:
 
 def main() -> None:
     """Measure and write the table."""
-    parser = rounds_option(__doc__)
-    parser.add_argument("--only", nargs="+", choices=CASES, help="print only these rows")
-    arguments = parser.parse_args()
+    arguments = rows_option(__doc__, CASES).parse_args()
     torch.set_num_threads(1)
     data, rows = load_dataset(DATASET), []
     for name in arguments.only or CASES:
@@ -100,10 +98,7 @@ def main() -> None:
         "",
         *ratio_table("Further networks and algorithms", rows, rows),
     ]
-    if arguments.only:
-        print("\n".join(lines))
-    else:
-        write_page("training_speed_further.md", lines)
+    write_whole_page("training_speed_further.md", lines, arguments.only)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from training_speed import (
     conditions,
     config_of,
     in_turn,
-    rounds_option,
+    rows_option,
     stock_and_ours,
-    write_page,
+    write_whole_page,
 )
 
 from offline_prune import Dataset, load_dataset
@@ -79,19 +79,13 @@ def page(rows: dict[str, dict[str, float]], rounds: int) -> list[str]:
 
 def main() -> None:
     """Measure and write the table."""
-    parser = rounds_option(__doc__)
-    parser.add_argument("--only", nargs="+", choices=PEERS, help="print only these rows")
-    arguments = parser.parse_args()
+    arguments = rows_option(__doc__, PEERS).parse_args()
     torch.set_num_threads(1)
     data, rows = load_dataset(DATASET), {}
     for algo in arguments.only or PEERS:
         rows[algo] = measure(algo, data, arguments.rounds)
         print(algo, rows[algo], flush=True)
-    lines = page(rows, arguments.rounds)
-    if arguments.only:
-        print("\n".join(lines))
-    else:
-        write_page("training_speed_peers.md", lines)
+    write_whole_page("training_speed_peers.md", page(rows, arguments.rounds), arguments.only)
 
 
 if __name__ == "__main__":

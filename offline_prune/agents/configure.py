@@ -66,7 +66,6 @@ from d3rlpy.preprocessing import (
     StandardObservationScaler,
     StandardRewardScaler,
 )
-from numpy.typing import NDArray
 
 from offline_prune.agents.action_range import action_scaler
 from offline_prune.agents.encoder_forms import encoder_fields, encoder_forms
@@ -129,7 +128,7 @@ def configure(
         if data.metadata.action_kind == "discrete":
             values.pop("action_scaler", None)
         config = config_class(**{name: _plain(value) for name, value in values.items()})
-        for name in _ending("encoder_factory", fields):
+        for name in sorted(field for field in fields if field.endswith("encoder_factory")):
             check_image_fits(getattr(config, name), data.metadata.observation_shape)
         return config
     except InputError:
@@ -224,10 +223,6 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _ending(suffix: str, fields: set[str]) -> list[str]:
-    return [name for name in sorted(fields) if name.endswith(suffix)]
-
-
 def _observation_scaler(value: Any, data: Dataset) -> Any:
     if not isinstance(value, str):
         return value  # a d3rlpy scaler, or None
@@ -270,7 +265,7 @@ def _reward_scaler(value: Any, data: Dataset) -> Any:
         raise UnknownNameError("reward scaler", str(kind), [*_REWARD_SCALERS, "none"])
     if kind in ("return", "min_max"):
         what, values = (
-            ("returns", _returns(data)) if kind == "return" else ("rewards", data.rewards)
+            ("returns", data.episode_returns) if kind == "return" else ("rewards", data.rewards)
         )
         known = {"return_min", "return_max", "minimum", "maximum"} & set(options)
         low, high = float(np.min(values)), float(np.max(values))
@@ -283,10 +278,3 @@ def _reward_scaler(value: Any, data: Dataset) -> Any:
             )
             return MultiplyRewardScaler(multiplier=1.0)
     return _REWARD_SCALERS[kind](**options)
-
-
-def _returns(data: Dataset) -> NDArray[np.float64]:
-    """Undiscounted return of every episode."""
-    starts = np.concatenate([[0], data.ends[:-1]])
-    returns: NDArray[np.float64] = np.add.reduceat(data.rewards.astype(np.float64), starts)
-    return returns

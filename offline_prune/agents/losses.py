@@ -19,6 +19,7 @@ from d3rlpy.torch_utility import TorchMiniBatch, TorchTrajectoryMiniBatch
 from torch import Tensor
 
 from offline_prune.agents.network import Batch, Loss
+from offline_prune.base.module_modes import preserved_modes
 
 __all__ = [
     "actor_loss",
@@ -46,18 +47,15 @@ def _preserved(impl: Any) -> Iterator[None]:
     """Leave modules, buffers, modes, dual optimizers and random states as they were."""
     modules = impl.modules
     torch_modules = list(modules.get_torch_modules().values())
-    training = [(m, m.training) for top in torch_modules for m in top.modules()]
     buffers = [(b, b.clone()) for top in torch_modules for b in top.buffers()]
     duals = {name: None for name in _DUAL_OPTIMIZERS if hasattr(modules, name)}
     cuda = [impl.device] if impl.device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), preserved_modes(*torch_modules):
         impl._modules = dataclasses.replace(modules, **duals)
         try:
             yield
         finally:
             impl._modules = modules
-            for module, mode in training:
-                module.training = mode
             for buffer, before in buffers:
                 # Through .data: autograd must not take this for a change of what batch
                 # normalisation saved; training mode reads no running statistics back.

@@ -9,6 +9,7 @@ import torch
 from d3rlpy.models.torch.encoders import EncoderWithAction
 from torch import nn
 
+from offline_prune.base.module_modes import preserved_modes
 from offline_prune.errors import AlgorithmError, InputError
 
 __all__ = ["register_layers", "registered_layers"]
@@ -56,29 +57,26 @@ def registered_layers(encoder: nn.Module) -> list[nn.Module] | None:
     """
     if (layers := _LAYERS.get(type(encoder))) is None:
         return None
-    modes = [(module, module.training) for module in encoder.modules()]
-    encoder.eval()
     try:
-        found = list(layers(encoder))
-        first = next((module for module in found if isinstance(module, nn.Linear)), None)
-        if first is None:
-            raise TypeError("there is no linear layer among them")
-        x = torch.linspace(-1, 1, 3 * first.in_features, dtype=first.weight.dtype)
-        x = x.sin().view(3, -1).to(first.weight.device)
-        # Any cut will do: the two are side by side again in front of the first layer.
-        parts = (x[:, :-1], x[:, -1:]) if isinstance(encoder, EncoderWithAction) else (x,)
-        expected, h = encoder(*parts), x
-        for module in found:
-            h = module(h)
-        right = expected.shape == h.shape and torch.allclose(expected, h, atol=1e-6)
+        with preserved_modes(encoder):
+            encoder.eval()
+            found = list(layers(encoder))
+            first = next((module for module in found if isinstance(module, nn.Linear)), None)
+            if first is None:
+                raise TypeError("there is no linear layer among them")
+            x = torch.linspace(-1, 1, 3 * first.in_features, dtype=first.weight.dtype)
+            x = x.sin().view(3, -1).to(first.weight.device)
+            # Any cut will do: the two are side by side again in front of the first layer.
+            parts = (x[:, :-1], x[:, -1:]) if isinstance(encoder, EncoderWithAction) else (x,)
+            expected, h = encoder(*parts), x
+            for module in found:
+                h = module(h)
+            right = expected.shape == h.shape and torch.allclose(expected, h, atol=1e-6)
     except Exception as error:  # whatever a forward of somebody's raises
         raise AlgorithmError(
             f"The layers registered for {type(encoder).__name__} cannot be applied one after"
             f" the other: {error}"
         ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
     if not right:
         raise AlgorithmError(
             f"The layers registered for {type(encoder).__name__}, applied one after the other,"

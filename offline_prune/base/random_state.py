@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["get_random_state", "preserved_random_state", "set_random_state"]
+__all__ = [
+    "get_random_state",
+    "preserved_random_state",
+    "seeded_random_state",
+    "set_random_state",
+]
 
 
 def get_random_state() -> dict[str, Any]:
@@ -60,3 +65,16 @@ def preserved_random_state() -> Iterator[None]:
         yield
     finally:
         set_random_state(state)
+
+
+@contextmanager
+def seeded_random_state(seed: int) -> Iterator[None]:
+    """The same, with numpy and torch seeded inside.
+
+    Args:
+        seed: Of both.
+    """
+    with preserved_random_state():
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        yield

@@ -62,6 +62,17 @@ class Dataset:
         """(N, *observation shape), one step on, the true ones; a new array at every call."""
         return self.buffer.observations_at(self.buffer.rows + 1)
 
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """(episodes,) index of each episode's first transition."""
+        return np.concatenate([[0], self.ends[:-1]])
+
+    @property
+    def episode_returns(self) -> NDArray[np.float64]:
+        """(episodes,) undiscounted return of each episode."""
+        returns: NDArray[np.float64] = np.add.reduceat(self.rewards.astype(np.float64), self.starts)
+        return returns
+
     @cached_property
     def buffer(self) -> FlatReplayBuffer:
         """The dataset for d3rlpy: ``algo.fit(data.buffer, …)``."""

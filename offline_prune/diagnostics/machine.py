@@ -6,7 +6,6 @@ import importlib.util
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -75,9 +74,7 @@ def _kernels() -> Finding:
     size = sum(int(mask.sum()) + len(mask) for mask in masks)
     network = SparseMLP(relu_layers(masks), torch.randn(size, generator=generator) / _WIDTH**0.5)
     x = torch.randn(_BATCH, 17, generator=generator)
-    start = time.perf_counter()
-    network(x).sum().backward()
-    seconds = time.perf_counter() - start
+    first = _timed(network, x)
     sparse, theta = network(x), network.theta
     dense = network.as_dense_layers(x)
     slopes = [torch.autograd.grad(out.sum(), theta)[0] for out in (sparse, dense)]
@@ -96,7 +93,7 @@ def _kernels() -> Finding:
     if not _cache_is_writable():
         return Finding(
             subject,
-            f"{said}; they are compiled anew by every process ({seconds:.0f} s)",
+            f"{said}; they are compiled anew by every process ({first:.0f} s)",
             "make the folder of the package, or the one NUMBA_CACHE_DIR names, writable",
         )
     return Finding(subject, said)
@@ -150,7 +147,7 @@ def _compiler() -> Finding:
         return Finding(
             "C compiler", "none: policies are exported to C unchecked", "install cc, gcc or clang"
         )
-    return Finding("C compiler", str(Path(found)))
+    return Finding("C compiler", found)
 
 
 def _extras() -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offline_prune.base import quiet  # noqa: F401
 from offline_prune.encoders.impala import ImpalaEncoderFactory
-from offline_prune.encoders.named import check_image_fits, encoder_factory
+from offline_prune.encoders.named import check_image_fits, encoder_factory, fitting_image_encoder
 from offline_prune.encoders.parts import PartsEncoderFactory, parts_encoder_factory
 from offline_prune.encoders.vectors import (
     VECTOR_ENCODERS,
@@ -20,6 +20,7 @@ __all__ = [
     "check_image_fits",
     "check_reads_vectors",
     "encoder_factory",
+    "fitting_image_encoder",
     "layer_widths",
     "parts_encoder_factory",
     "plain_factory",

@@ -13,7 +13,7 @@ from offline_prune.encoders.vectors import VECTOR_ENCODERS
 from offline_prune.encoders.widths import plain_factory
 from offline_prune.errors import InputError, UnknownNameError
 
-__all__ = ["check_image_fits", "encoder_factory"]
+__all__ = ["check_image_fits", "encoder_factory", "fitting_image_encoder"]
 
 _NAMES = ("impala", "impoola", "nature", "small")
 
@@ -60,6 +60,24 @@ def encoder_factory(name: Any, width: Any, observation_shape: Sequence[int]) -> 
     factory.filters = [[n * width, kernel, stride] for n, kernel, stride in factory.filters]
     check_image_fits(factory, observation_shape)
     return factory
+
+
+def fitting_image_encoder(observation_shape: Sequence[int]) -> EncoderFactory:
+    """``"nature"``, or ``"small"`` where images are too small for it.
+
+    Args:
+        observation_shape: (channels, height, width).
+
+    Returns:
+        The factory.
+
+    Raises:
+        InputError: If observations are no images, or too small for both.
+    """
+    try:
+        return encoder_factory("nature", 1, observation_shape)
+    except InputError:
+        return encoder_factory("small", 1, observation_shape)
 
 
 def check_image_fits(factory: EncoderFactory, observation_shape: Sequence[int]) -> None:

@@ -15,7 +15,11 @@ from d3rlpy.serializable_config import generate_list_config_field
 from torch import Tensor, nn
 
 from offline_prune.data.observations import Leaf, ObservationLayout, channels_first
-from offline_prune.encoders.named import check_image_fits, encoder_factory
+from offline_prune.encoders.named import (
+    check_image_fits,
+    encoder_factory,
+    fitting_image_encoder,
+)
 from offline_prune.encoders.vectors import vector_encoder_factory
 from offline_prune.encoders.widths import layer_widths
 from offline_prune.errors import InputError, UnknownNameError
@@ -288,7 +292,4 @@ def _part_encoder(leaf: Leaf, asked: Any) -> EncoderFactory:
         return vector_encoder_factory(name, layer_widths(f"parts[{leaf.name!r}]", widths))
     if asked is not None:
         return encoder_factory(asked, 1, leaf.image_shape)
-    try:
-        return encoder_factory("nature", 1, leaf.image_shape)
-    except InputError:  # too small
-        return encoder_factory("small", 1, leaf.image_shape)
+    return fitting_image_encoder(leaf.image_shape)

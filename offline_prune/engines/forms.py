@@ -190,11 +190,14 @@ def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Ch
     of_weight = {layer.name: choice for wired, choice in found for layer in wired.layers}
     roles = {}
     for network in agent.networks:
-        own = [
-            of_weight.get(name) or Choice("masked", _why_no_stack(agent, name))
-            for name in network.weights
-        ]
-        roles[network.role] = min(own, key=lambda choice: order.index(choice.form))
+        slowest = Choice("sparse")
+        for name in network.weights:
+            choice = of_weight.get(name) or Choice("masked", _why_no_stack(agent, name))
+            if order.index(choice.form) < order.index(slowest.form):
+                slowest = choice
+            if slowest.form == "masked":
+                break  # nothing is slower, and a reason takes a walk over all modules
+        roles[network.role] = slowest
     return roles
 
 

@@ -35,55 +35,54 @@ __all__ = [
 _single: Any = np.float32
 
 
+def _singles(*numbers: float) -> tuple[Any, ...]:
+    return tuple(map(_single, numbers))
+
+
+# Highest powers first, as Eigen and XLA have them.
+_TANH_TOP = _singles(
+    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
+    1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
+)  # fmt: skip
+_TANH_BOTTOM = _singles(
+    1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03
+)
+_ERF_TOP = _singles(
+    -2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
+    -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02,
+)  # fmt: skip
+_ERF_BOTTOM = _singles(
+    -1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)  # fmt: skip
+_EXP = _singles(1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1, 1)
+
+
+@compiled
+def _polynomial(x: Any, factors: Any) -> Any:
+    total = factors[0]
+    for i in range(1, len(factors)):
+        total = total * x + factors[i]
+    return total
+
+
 @compiled
 def _tanh(x: Any) -> Any:
-    # A ratio of polynomials in x, as Eigen and XLA have it.
     x = min(max(x, _single(-9.0)), _single(9.0))
-    y = x * x
-    top = _single(-2.76076847742355e-16)
-    top = top * y + _single(2.00018790482477e-13)
-    top = top * y + _single(-8.60467152213735e-11)
-    top = top * y + _single(5.12229709037114e-08)
-    top = top * y + _single(1.48572235717979e-05)
-    top = top * y + _single(6.37261928875436e-04)
-    top = top * y + _single(4.89352455891786e-03)
-    bottom = _single(1.19825839466702e-06)
-    bottom = bottom * y + _single(1.18534705686654e-04)
-    bottom = bottom * y + _single(2.26843463243900e-03)
-    bottom = bottom * y + _single(4.89352518554385e-03)
-    return x * top / bottom
+    return x * _polynomial(x * x, _TANH_TOP) / _polynomial(x * x, _TANH_BOTTOM)
 
 
 @compiled
 def _erf(x: Any) -> Any:
     x = min(max(x, _single(-4.0)), _single(4.0))
-    y = x * x
-    top = _single(-2.72614225801306e-10)
-    top = top * y + _single(2.77068142495902e-08)
-    top = top * y + _single(-2.10102402082508e-06)
-    top = top * y + _single(-5.69250639462346e-05)
-    top = top * y + _single(-7.34990630326855e-04)
-    top = top * y + _single(-2.95459980854025e-03)
-    top = top * y + _single(-1.60960333262415e-02)
-    bottom = _single(-1.45660718464996e-05)
-    bottom = bottom * y + _single(-2.13374055278905e-04)
-    bottom = bottom * y + _single(-1.68282697438203e-03)
-    bottom = bottom * y + _single(-7.37332916720468e-03)
-    bottom = bottom * y + _single(-1.42647390514189e-02)
-    return x * top / bottom
+    return x * _polynomial(x * x, _ERF_TOP) / _polynomial(x * x, _ERF_BOTTOM)
 
 
 @compiled
 def _exp(x: Any) -> Any:
     """``exp(x)`` for x ≤ 0: ``exp(x / 128)^128``, the inner one by its Taylor series."""
     x = max(x, _single(-87.0)) * _single(1 / 128)
-    y = _single(1 / 720)
-    y = y * x + _single(1 / 120)
-    y = y * x + _single(1 / 24)
-    y = y * x + _single(1 / 6)
-    y = y * x + _single(0.5)
-    y = y * x + _single(1)
-    y = y * x + _single(1)
+    y = _polynomial(x, _EXP)
     for _ in range(7):
         y *= y
     return y

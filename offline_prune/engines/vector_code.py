@@ -353,7 +353,7 @@ def spread(
     return signature, generate
 
 
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call, and keep the code on disk for the next process.
 
     Args:

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from offline_prune.base.arguments import check_seed, in_one_line, whole_number
 from offline_prune.base.progress import ProgressBar
-from offline_prune.base.random_state import preserved_random_state
+from offline_prune.base.random_state import seeded_random_state
 from offline_prune.data import DatasetMetadata, ObservationLayout, make_environment
 from offline_prune.data.metadata import Actions
 from offline_prune.errors import EnvironmentUnavailableError, InputError
@@ -102,11 +101,9 @@ def evaluate(
     cut = 0
     try:
         with (
-            preserved_random_state(),
+            seeded_random_state(seed),
             ProgressBar("Evaluating", episodes, "episodes", show=progress) as bar,
         ):
-            torch.manual_seed(seed)
-            np.random.seed(seed)
             for start in range(0, episodes, _AT_ONCE):
                 batch = tuple(seeds[start : start + _AT_ONCE])
                 rolled = _roll_out(algo, metadata, batch, max_episode_steps, target_return, bar)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from d3rlpy.torch_utility import TorchMiniBatch
 from torch import Tensor
 
+from offline_prune.base.module_modes import preserved_modes
 from offline_prune.ofenet.network import OFENet
 
 __all__ = ["auxiliary_batch_loss", "auxiliary_loss", "trainable"]
@@ -94,14 +95,12 @@ def auxiliary_batch_loss(ofenet: OFENet, batch: TorchMiniBatch) -> Tensor:
 
 @contextmanager
 def _training_mode(ofenet: OFENet, update_statistics: bool) -> Iterator[None]:
-    modes = [(module, module.training) for module in ofenet.modules()]
     buffers = [] if update_statistics else [(b, b.clone()) for b in ofenet.buffers()]
-    ofenet.train()
     try:
-        yield
+        with preserved_modes(ofenet):
+            ofenet.train()
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         for buffer, before in buffers:
             # Through .data: autograd must not take this for a change of what batch
             # normalisation saved; training mode reads no running statistics back.

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from offline_prune.base.arguments import finite_number
 from offline_prune.base.as_json import as_json
+from offline_prune.base.digest import digest_of
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import ratio_to_dense
 from offline_prune.masks.mask import Mask
 from offline_prune.request.requests import TrainingRequest
 from offline_prune.request.setting import values
+from offline_prune.run.checkpoint import contents_of
 from offline_prune.run.choices import check_alone
 from offline_prune.run.result import PruneResult
+from offline_prune.run.saving import keep
 from offline_prune.run.search import Candidate, SparsitySearch
 
-__all__ = ["LADDER", "check_retain", "choose_sparsity", "forget", "wants_search"]
+__all__ = ["LADDER", "check_retain", "choose_sparsity", "wants_search"]
 
 LADDER = (0.8, 0.9, 0.95, 0.98, 0.99)
 """Sparsities that are tried, from the first on, until one is not accepted."""
@@ -72,11 +71,12 @@ def choose_sparsity(request: TrainingRequest, run: Run) -> PruneResult:
     Returns:
         The agent of the request's own seed at the chosen sparsity, with
         :attr:`~offline_prune.run.result.PruneResult.search`; the dense one where none was
-        accepted. Not saved yet.
+        accepted. Saved where it was asked for; the state of the search is removed then.
 
     Raises:
         InputError: If the request is of a mask, of no episodes, or of a dataset whose
             environment cannot be run here; or if the dense agent learns nothing.
+        UnsavedResultError: If it could not be saved; the state stays.
     """
     request = replace(check_alone(replace(request, sparsity=LADDER[0])), sparsity="auto")
     _check(request)
@@ -84,7 +84,8 @@ def choose_sparsity(request: TrainingRequest, run: Run) -> PruneResult:
     retain = DEFAULT_RETAIN if request.retain is None else request.retain
     most = LADDER[-1] if request.max_sparsity is None else request.max_sparsity
     count = DEFAULT_SEEDS if request.search_seeds is None else request.search_seeds
-    trials = _Trials(replace(request, dataset=data), data, run, _folder(request, data))
+    folder = _folder(request, data)
+    trials = _Trials(replace(request, dataset=data), data, run, folder)
     seeds = tuple(range(request.seed, request.seed + count))
     further = tuple(range(request.seed + count, request.seed + 2 * count))
     candidates: list[Candidate] = []
@@ -106,7 +107,11 @@ def choose_sparsity(request: TrainingRequest, run: Run) -> PruneResult:
         episodes=trials.episodes,
         gradient_steps=trials.gradient_steps,
     )
-    return replace(trials.result(chosen, request.seed), search=search)
+    result = replace(trials.result(chosen, request.seed), search=search)
+    keep(result, request, None, None)
+    if folder is not None and not request.keep_checkpoint:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
 
 
 def check_retain(retain: object) -> float:
@@ -125,19 +130,6 @@ def check_retain(retain: object) -> float:
     if not 0.0 < found <= 1.0:
         raise InputError(f"retain is a part of the dense agent's score in (0, 1], not {found:g}.")
     return found
-
-
-def forget(request: TrainingRequest) -> None:
-    """Remove the state of a search whose result is safe.
-
-    Args:
-        request: As it was asked.
-    """
-    folder = None
-    if not request.keep_checkpoint:
-        folder = _folder(request, load_dataset(request.dataset))
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check(request: TrainingRequest) -> None:
@@ -179,9 +171,7 @@ class _Trials:
     _first: dict[float, PruneResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ends = np.concatenate([[0], self.data.ends])
-        totals = np.concatenate([[0.0], np.cumsum(self.data.rewards, dtype=np.float64)])
-        returns = np.diff(totals[ends])
+        returns = self.data.episode_returns
         self._low, self._high = float(returns.min()), float(returns.max())
 
     @property
@@ -256,7 +246,6 @@ def _folder(request: TrainingRequest, data: Dataset) -> Path | None:
     if request.checkpoint_dir is None:
         return None
     asked = {n: v for n, v in values(request).items() if n not in _NOT_PART_OF_IT}
-    digest = hashlib.sha256(json.dumps(as_json(asked, repr), sort_keys=True).encode())
-    for array in (data.frames, data.actions, data.rewards, data.terminals, data.ends):
-        digest.update(np.ascontiguousarray(array).data)
-    return Path(request.checkpoint_dir) / f"auto-{digest.hexdigest()[:16]}"
+    asked = as_json(asked, repr, sort_keys=True)
+    name = digest_of({"asked": asked, **contents_of(data)})[:16]
+    return Path(request.checkpoint_dir) / f"auto-{name}"

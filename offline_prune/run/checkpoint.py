@@ -13,18 +13,17 @@ the packages. If any of them differs the run starts from its beginning.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from offline_prune.base.atomic import remove_leftovers, written_aside
+from offline_prune.base.digest import digest_of
 from offline_prune.base.random_state import get_random_state, set_random_state
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset
@@ -33,7 +32,7 @@ from offline_prune.run.averaging import WeightAverage
 from offline_prune.run.pruned_agent import PrunedAgent
 from offline_prune.run.stored import config_of
 
-__all__ = ["Checkpoint", "Progress", "can_resume"]
+__all__ = ["Checkpoint", "Progress", "can_resume", "contents_of"]
 
 _UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
 
@@ -177,9 +176,7 @@ def _stepped(algo: Any) -> list[list[Tensor]]:
 
 def _fingerprint(agent: PrunedAgent, data: Dataset, schedule: Sequence[int]) -> str:
     algo, mask = agent.algo, agent.engine.mask
-    digest = hashlib.sha256()
-    _digest(
-        digest,
+    return digest_of(
         {
             "versions": versions("offline-prune", "d3rlpy", "torch", "numpy"),
             "config": config_of(algo),
@@ -187,37 +184,28 @@ def _fingerprint(agent: PrunedAgent, data: Dataset, schedule: Sequence[int]) -> 
             "schedule": list(schedule),
             "parameterization": agent.parameterization,
             "grad_step": algo.grad_step,
-            "semantics": data.semantics,
-            "picking": data.picking,
-            "data": [data.frames, data.actions, data.rewards, data.terminals, data.ends],
-            "final_actions": data.final_actions,
+            **contents_of(data),
             "mask": None if mask is None else [dict(mask.nominal), dict(mask.connected)],
             # Which form an engine gives the networks decides how sums are rounded.
             "forms": [list(p.shape) for each in _stepped(algo) for p in each],
             "parts": {name: part.state_dict() for name, part in _parts(algo).items()},
             "random": get_random_state(),
         },
-    )
-    return digest.hexdigest()[:32]
+    )[:32]
 
 
-def _digest(digest: Any, value: Any) -> None:
-    """Feed tables, lists, arrays and plain values to a hash, without ambiguity."""
-    if isinstance(value, Mapping):
-        _digest(digest, len(value))
-        for key, inner in value.items():
-            _digest(digest, key)
-            _digest(digest, inner)
-    elif isinstance(value, list | tuple):
-        _digest(digest, len(value))
-        for inner in value:
-            _digest(digest, inner)
-    elif isinstance(value, Tensor):
-        _digest(digest, value.detach().cpu().numpy())
-    elif isinstance(value, np.ndarray):
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).data)
-    else:
-        text = repr(value).encode()
-        digest.update(f"{len(text)}:".encode())
-        digest.update(text)
+def contents_of(data: Dataset) -> dict[str, Any]:
+    """What of a dataset a run depends on.
+
+    Args:
+        data: The dataset.
+
+    Returns:
+        Name → value, for :func:`~offline_prune.base.digest.digest_of`.
+    """
+    return {
+        "semantics": data.semantics,
+        "picking": data.picking,
+        "data": [data.frames, data.actions, data.rewards, data.terminals, data.ends],
+        "final_actions": data.final_actions,
+    }

@@ -17,7 +17,7 @@ from offline_prune.request.asked import asked_by
 from offline_prune.request.fit_options import fit_options
 from offline_prune.request.requests import PruningRequest, ScoringRequest, TrainingRequest
 from offline_prune.request.setting import settings
-from offline_prune.run.automatic import choose_sparsity, forget, wants_search
+from offline_prune.run.automatic import choose_sparsity, wants_search
 from offline_prune.run.averaging import make_averaging
 from offline_prune.run.fit_checks import check_epochs
 from offline_prune.run.judging import judge
@@ -55,12 +55,9 @@ def prune_then_train(request: TrainingRequest) -> PruneResult:
             took the folder meanwhile; the error has the result as ``.result``, and a
             checkpoint stays.
     """
-    if not wants_search(request):
-        return run_request(request)
-    result = choose_sparsity(request, run_request)
-    keep(result, request, None, None)
-    forget(request)
-    return result
+    if wants_search(request):
+        return choose_sparsity(request, run_request)
+    return run_request(request)
 
 
 def run_request(request: TrainingRequest) -> PruneResult:

@@ -150,8 +150,8 @@ class SparsitySearch(Diagram):
 
     def _draw(self, axes: Any) -> None:
         """Ratio and interval over sparsity, and what had to be kept."""
-        for found, color in ((self.candidates, "tab:blue"), ([self.confirmed], "tab:orange")):
-            shown = [c for c in found if c is not None]
+        confirmed = () if self.confirmed is None else (self.confirmed,)
+        for shown, label in ((self.candidates, "search"), (confirmed, "further seeds")):
             if shown:
                 axes.errorbar(
                     [100 * c.sparsity for c in shown],
@@ -160,8 +160,7 @@ class SparsitySearch(Diagram):
                         [c.ratio - c.low for c in shown],
                         [c.high - c.ratio for c in shown],
                     ],
-                    fmt="o", color=color, capsize=3,
-                    label="search" if color == "tab:blue" else "further seeds",
+                    fmt="o", capsize=3, label=label,
                 )  # fmt: skip
         axes.axhline(self.retain, color="black", linewidth=0.8, label=f"{self.retain:.0%}")
         axes.set(xlabel="sparsity (% of weights removed)", ylabel="score / dense score")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.topology import Chain
+from offline_prune.base.module_modes import preserved_modes
 from offline_prune.errors import AlgorithmError
 from offline_prune.ofenet.encoder import OFENetReader
 from offline_prune.saliency.flow import by_network, flow_shares, layer_input, layer_output
@@ -144,11 +145,7 @@ def _encoder(owner: nn.Module) -> Any:
 def _evaluating(chain: Chain) -> Iterator[None]:
     """Dropout and batch normalisation as in evaluation: nothing is drawn, nothing moves."""
     modules = [module for stage in chain.stages for module in stage.after]
-    modes = [module.training for module in modules]
-    try:
+    with preserved_modes(*modules):
         for module in modules:
             module.eval()
         yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode

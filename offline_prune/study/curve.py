@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import DatasetMetadata
 from offline_prune.evaluation.evaluation import Evaluation
 from offline_prune.evaluation.rollouts import evaluate
@@ -105,8 +104,7 @@ class LearningCurve:
             return
         start = time.perf_counter()
         seed = first_episode(self._seed, (self._end - step) // self._interval, self._episodes)
-        with preserved_random_state():
-            found = evaluate(algo, self._metadata, self._episodes, seed=seed, **self._limits)
+        found = evaluate(algo, self._metadata, self._episodes, seed=seed, **self._limits)
         if found.returns is not None:
             self.points.append(point(step, found))
         self.seconds += time.perf_counter() - start

@@ -16,7 +16,7 @@ from offline_prune.data.episodes import DatasetWarning
 from offline_prune.data.sources.names import keys_of_fields
 from offline_prune.errors import DatasetError
 
-__all__ = ["Fields", "fields_of", "flags_of"]
+__all__ = ["Fields", "cast", "fields_of", "flags_of"]
 
 _KINDS = {"observations": "iuf", "next_observations": "iuf", "actions": "iuf", "starts": "iu"}
 
@@ -123,8 +123,16 @@ def _array(arrays: Mapping[str, Any], key: str, field: str, where: str) -> NDArr
     return values
 
 
-def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Cast; what is not finite any more is refused with its step before anything is written."""
+def cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Cast; what is not finite any more is refused with its step before anything is written.
+
+    Args:
+        values: Numbers.
+        dtype: What they become.
+
+    Returns:
+        The same shape.
+    """
     with np.errstate(over="ignore"):
         return values.astype(dtype)
 
@@ -192,7 +200,7 @@ def _rewards(where: str, name: str, values: NDArray[Any]) -> NDArray[np.float32]
         raise DatasetError(
             f"{where}: {name} are of shape {values.shape}; expected one number a row, shape {(n,)}."
         )
-    return _cast(values.reshape(n), np.float32)
+    return cast(values.reshape(n), np.float32)
 
 
 def _actions(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
@@ -207,7 +215,7 @@ def _actions(where: str, name: str, values: NDArray[Any]) -> NDArray[Any]:
         raise DatasetError(
             f"{where}: {name} are of shape {values.shape}; expected {(n, 'action size')}."
         )
-    return _cast(values, np.float32)
+    return cast(values, np.float32)
 
 
 def _following(
@@ -222,4 +230,4 @@ def _following(
             f" observations {observations.dtype} of shape {observations.shape}; expected"
             " the same of both."
         )
-    return _cast(values, observations.dtype)
+    return cast(values, observations.dtype)

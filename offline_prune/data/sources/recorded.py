@@ -17,7 +17,7 @@ from offline_prune.data.environment import make_registered
 from offline_prune.data.episodes import Origin, RawEpisode, collect_episodes
 from offline_prune.data.observations import Images, ObservationLayout, array_space
 from offline_prune.data.sources.ends import cut_off
-from offline_prune.data.sources.fields import Fields
+from offline_prune.data.sources.fields import Fields, cast
 from offline_prune.errors import DatasetError, EnvironmentUnavailableError
 
 __all__ = ["Recorded", "RowOptions", "from_fields"]
@@ -105,9 +105,8 @@ def from_fields(fields: Fields, options: RowOptions, images: Images = "auto") ->
     else:
         spec, observation_space, action_space = _environment(options.env)
     if (observation_space.dtype or np.dtype(object)).kind == "f":
-        with np.errstate(over="ignore"):  # what is not finite is refused with its step
-            cast = fields.observations.astype(observation_space.dtype)
-        fields = replace(fields, observations=cast)
+        seen = cast(fields.observations, observation_space.dtype)
+        fields = replace(fields, observations=seen)
     ends = cut_off(fields, options.episode_length, options.cut_at_jumps)
     episodes = _split(fields, ends)
     if not episodes:

@@ -66,7 +66,7 @@ def behaviour_value(held_out: Dataset, gamma: float) -> BehaviourValue:
     """
     gamma = check_gamma(gamma)
     lengths = np.diff(held_out.ends, prepend=0)
-    values = returns_to_go(held_out, gamma)[held_out.ends - lengths]
+    values = returns_to_go(held_out, gamma)[held_out.starts]
     cut = held_out.terminals[held_out.ends - 1] == 0
     return BehaviourValue(
         value=float(values.mean()),

@@ -152,13 +152,12 @@ def fitted_q_evaluation(
     )
     kind = DiscreteFQE if data.metadata.action_kind == "discrete" else FQE
     start = time.perf_counter()
-    first = np.concatenate([[0], held_out.ends[:-1]])
     digest = hashlib.sha256()
     values: list[float] = []
     with undisturbed(algo, seed):
         fqe = kind(algo, config, device=algo.impl.device)
         train_judge(fqe, data, n_steps)
-        for states in observation_blocks(held_out, first):
+        for states in observation_blocks(held_out, held_out.starts):
             digest.update(states.tobytes())
             found = fqe.predict_value(states, algo.predict(states))
             values += (scale * found.astype(np.float64)).tolist()

@@ -93,9 +93,8 @@ def weighted_importance_sampling(
         raise InputError(f"clip is the largest weight, a number above 0 or None, not {clip!r}.")
     behaviour = check_propensities(propensities, held_out)
     target = epsilon_greedy_probabilities(algo, held_out, epsilon)
-    starts = np.concatenate([[0], held_out.ends[:-1]])
     with np.errstate(divide="ignore"):  # the logarithm of 0 is −∞, and its weight 0
-        logs = np.add.reduceat(np.log(target) - np.log(behaviour), starts)
+        logs = np.add.reduceat(np.log(target) - np.log(behaviour), held_out.starts)
     if clip is not None:
         logs = np.minimum(logs, np.log(clip))
     weights, effective, value = np.zeros(len(logs)), 0.0, None

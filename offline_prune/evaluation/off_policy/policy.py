@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from offline_prune.agents.build import check_fits
 from offline_prune.agents.sequences import is_sequence_model
-from offline_prune.base.random_state import preserved_random_state
+from offline_prune.base.module_modes import preserved_modes
+from offline_prune.base.random_state import seeded_random_state
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError
 
@@ -64,15 +64,8 @@ def undisturbed(algo: Any, seed: int) -> Iterator[None]:
         seed: Of numpy and torch inside.
     """
     tops = algo.impl.modules.get_torch_modules().values()
-    modes = [(module, module.training) for top in tops for module in top.modules()]
-    try:
-        with preserved_random_state():
-            torch.manual_seed(seed)
-            np.random.seed(seed)
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with preserved_modes(*tops), seeded_random_state(seed):
+        yield
 
 
 def observation_blocks(data: Dataset, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
@@ -115,6 +108,6 @@ def mean_by_episode(values: NDArray[np.float64], data: Dataset) -> NDArray[np.fl
     Returns:
         (E,).
     """
-    starts = np.concatenate([[0], data.ends[:-1]])
-    means: NDArray[np.float64] = np.add.reduceat(values, starts) / np.diff(data.ends, prepend=0)
+    sums = np.add.reduceat(values, data.starts)
+    means: NDArray[np.float64] = sums / np.diff(data.ends, prepend=0)
     return means

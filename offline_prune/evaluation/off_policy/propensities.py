@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from offline_prune.agents.observation_statistics import mean_and_std
 from offline_prune.base.arguments import check_seed, finite_number, shown, whole_number
-from offline_prune.base.random_state import preserved_random_state
+from offline_prune.base.random_state import seeded_random_state
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, InputError, NonFiniteError
 from offline_prune.evaluation.off_policy.policy import (
@@ -159,9 +159,7 @@ def estimated_propensities(
         encoder_factory=judging_encoder(data.metadata.observation_shape, hidden_units),
         observation_scaler=scaler,
     )
-    with preserved_random_state():
-        torch.manual_seed(seed)
-        np.random.seed(seed)
+    with seeded_random_state(seed):
         bc = config.create(device=False)
         bc.build_with_dataset(data.buffer)
         check_policy(bc, held_out)

@@ -50,14 +50,13 @@ def split_episodes(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, 
 
 
 def _picked(data: Dataset, episodes: NDArray[np.int64]) -> Dataset:
-    starts = np.concatenate([[0], data.ends[:-1]])
+    starts = data.starts
     steps = [np.arange(starts[k], data.ends[k]) for k in episodes]
     # An episode of T steps has T + 1 frames.
     frames = [np.arange(starts[k] + k, data.ends[k] + k + 1) for k in episodes]
     rows = np.concatenate(steps)
     lengths = [len(part) for part in steps]
-    returns = [float(data.rewards[part].sum(dtype=np.float64)) for part in steps]
-    return dataclasses.replace(
+    picked = dataclasses.replace(
         data,
         frames=data.frames[np.concatenate(frames)],
         actions=data.actions[rows],
@@ -66,13 +65,15 @@ def _picked(data: Dataset, episodes: NDArray[np.int64]) -> Dataset:
         timeouts=data.timeouts[rows],
         ends=np.cumsum(lengths),
         final_actions=None if data.final_actions is None else data.final_actions[episodes],
-        metadata=dataclasses.replace(
-            data.metadata,
-            episodes=len(lengths),
-            steps=len(rows),
-            mean_return=float(np.mean(returns)),
-            std_return=float(np.std(returns)),
-            longest_episode=max(lengths),
-            best_return=max(returns),
-        ),
     )
+    returns = picked.episode_returns
+    metadata = dataclasses.replace(
+        data.metadata,
+        episodes=len(lengths),
+        steps=len(rows),
+        mean_return=float(returns.mean()),
+        std_return=float(returns.std()),
+        longest_episode=max(lengths),
+        best_return=float(returns.max()),
+    )
+    return dataclasses.replace(picked, metadata=metadata)

@@ -56,8 +56,8 @@ def _windows(data: Dataset) -> Iterator[Episode]:
     tells where its last step led to. Of whole episodes whose rows are one more than some windows
     d3rlpy would make an empty mini-batch, and fail.
     """
-    buffer, starts = data.buffer, np.concatenate([[0], data.ends[:-1]])
-    for start, end in zip(starts.tolist(), data.ends.tolist(), strict=True):
+    buffer = data.buffer
+    for start, end in zip(data.starts.tolist(), data.ends.tolist(), strict=True):
         for first in range(start, end, WINDOW_SIZE - 1):
             last = min(first + WINDOW_SIZE - 1, end)
             terminated = last == end and bool(data.terminals[end - 1])

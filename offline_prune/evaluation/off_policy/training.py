@@ -11,7 +11,7 @@ from d3rlpy.models import EncoderFactory, VectorEncoderFactory
 
 from offline_prune.base.arguments import finite_number, whole_number
 from offline_prune.data import Dataset
-from offline_prune.encoders import encoder_factory
+from offline_prune.encoders import fitting_image_encoder
 from offline_prune.errors import InputError
 
 __all__ = ["check_learning_rate", "judging_encoder", "single_steps", "train_judge"]
@@ -39,10 +39,7 @@ def judging_encoder(shape: Sequence[int], hidden_units: Sequence[int]) -> Encode
     widths = [whole_number("A width of hidden_units", width, 1) for width in hidden_units]
     if len(shape) == 1:
         return VectorEncoderFactory(hidden_units=widths)
-    try:
-        return encoder_factory("nature", 1, shape)
-    except InputError:
-        return encoder_factory("small", 1, shape)
+    return fitting_image_encoder(shape)
 
 
 def check_learning_rate(learning_rate: float) -> float:

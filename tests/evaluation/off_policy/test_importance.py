@@ -1,10 +1,7 @@
 """Weighted importance sampling on bandits and episodes worked out by hand."""
 
-import random
-
 import numpy as np
 import pytest
-import torch
 from d3rlpy.dataset import MDPDataset
 
 from offline_prune.data import load_dataset
@@ -15,7 +12,7 @@ from offline_prune.evaluation.off_policy import (
 )
 from offline_prune.evaluation.off_policy.propensities import epsilon_greedy_probabilities
 from tests import worlds
-from tests.evaluation.off_policy.worlds import away, lever, observed
+from tests.evaluation.off_policy.worlds import away, lever, observed, without_drawing
 
 
 def bandit(lefts=300, rights=100):
@@ -98,18 +95,11 @@ def test_target_probabilities_are_the_smoothed_greedy_ones():
 
 def test_propensities_are_estimated_without_a_pull_toward_even_ones():
     data, behaviour = bandit()
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
-    drawn = random.random(), np.random.rand(), torch.rand(1).item()
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
-    found = estimated_propensities(data, data, n_steps=300, hidden_units=(16,), batch_size=400)
-    assert (random.random(), np.random.rand(), torch.rand(1).item()) == drawn
+    options = {"n_steps": 300, "hidden_units": (16,), "batch_size": 400}
+    found = without_drawing(lambda: estimated_propensities(data, data, **options))
     assert found.shape == (400,)
     np.testing.assert_allclose(found, behaviour, atol=0.03)
-    again = estimated_propensities(data, data, n_steps=300, hidden_units=(16,), batch_size=400)
+    again = estimated_propensities(data, data, **options)
     np.testing.assert_array_equal(found, again)
 
 

@@ -1,6 +1,7 @@
 """Small worlds of known values, and agents of known policies."""
 
 import dataclasses
+import random
 
 import numpy as np
 import torch
@@ -122,3 +123,22 @@ def state(algo):
         if hasattr(wrapper := getattr(algo.impl.modules, field.name), "optim")
     ]
     return tensors, modes, gradients, str(optimizers)
+
+
+def without_drawing(evaluate):
+    """What a function returns; it must leave the global random states as it found them."""
+
+    def seed():
+        random.seed(1)
+        np.random.seed(2)
+        torch.manual_seed(3)
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    seed()
+    expected = draw()
+    seed()
+    found = evaluate()
+    assert draw() == expected
+    return found
