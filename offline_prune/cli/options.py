@@ -66,7 +66,7 @@ def asked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameter(name: str, option: Option, default: Any) -> inspect.Parameter:
     if option.flag:
-        said: Any = typer.Option(option.flag, help=option.help)
+        said: Any = typer.Option(*option.flag.split(), help=option.help)
     else:
         said = typer.Argument(help=option.help)
     kind = option.kind | None if default is None else option.kind
@@ -75,15 +75,17 @@ def _parameter(name: str, option: Option, default: Any) -> inspect.Parameter:
     )
 
 
-def sparsities(text: str) -> float | dict[str, float] | str:
-    """``".95"``, ``"actor=.95,critic=.8"`` or ``"auto"``."""
+def sparsities(text: str) -> float | str | dict[str, float | str]:
+    """``".95"``, ``"auto"`` or ``"actor=.95,critic=auto"``."""
+
+    def number(part: str) -> float | str:
+        return "auto" if part.strip() == "auto" else float(part)
+
     try:
-        if text.strip() == "auto":
-            return "auto"
         if "=" not in text:
-            return float(text)
+            return number(text)
         pairs = (part.split("=") for part in text.split(","))
-        return {role.strip(): float(number) for role, number in pairs}
+        return {role.strip(): number(part) for role, part in pairs}
     except ValueError as error:
         raise SparsityError(
             f"--sparsity takes a number or role=number,role=number, not {text!r}."

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from offline_prune.evaluation.off_policy import OffPolicyEvaluation
 
 __all__ = ["Evaluation", "not_evaluated"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Undiscounted returns of a policy, or why there are none.
+    """Undiscounted returns of a policy, or why there are none, and what the data say of it.
 
     Attributes:
         returns: Return of each episode; None where not evaluated.
@@ -24,6 +28,7 @@ class Evaluation:
         successes: Whether each episode reached its goal, by what the environment says:
             ``info["success"]`` or ``info["is_success"]`` was true after any of its steps.
             None where the environment never said either.
+        off_policy: What held-out episodes say; None where it was not asked for.
 
     References:
         Gymnasium-Robotics (robotics.farama.org) says ``success`` in its mazes and Adroit
@@ -39,6 +44,7 @@ class Evaluation:
     reason: str | None = None
     cut: int = 0
     successes: tuple[bool, ...] | None = None
+    off_policy: OffPolicyEvaluation | None = None
 
     @property
     def success_rate(self) -> float | None:
@@ -47,6 +53,10 @@ class Evaluation:
 
     def __str__(self) -> str:
         """``mean ± std`` over the episodes, score, success; or "not evaluated" and why."""
+        rolled_out = self._rolled_out()
+        return rolled_out if self.off_policy is None else f"{rolled_out}\n{self.off_policy}"
+
+    def _rolled_out(self) -> str:
         if self.mean_return is None:
             return f"not evaluated: {self.reason}"
         score = self.normalized_score

@@ -17,7 +17,7 @@ from offline_prune.errors import EnvironmentUnavailableError, InputError
 from offline_prune.evaluation.actors import chosen_target_return, make_actors
 from offline_prune.evaluation.evaluation import Evaluation, not_evaluated
 
-__all__ = ["check_episodes", "evaluate"]
+__all__ = ["check_environment", "check_episodes", "evaluate"]
 
 _AT_ONCE = 32  # environments stepped together; more gain little and cost memory
 
@@ -35,6 +35,22 @@ def check_episodes(episodes: int) -> int:
         InputError: If it is negative or not a whole number.
     """
     return whole_number("The number of evaluation episodes", episodes, 0)
+
+
+def check_environment(metadata: DatasetMetadata) -> None:
+    """Make the dataset's environment once.
+
+    Args:
+        metadata: The dataset's metadata; names the environment.
+
+    Raises:
+        EnvironmentUnavailableError: If it cannot be made here, or is not that of the data.
+    """
+    environment = make_environment(metadata)
+    try:
+        _check_matches(environment, metadata)
+    finally:
+        environment.close()
 
 
 def evaluate(

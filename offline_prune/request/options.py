@@ -181,11 +181,35 @@ class RunOptions(PruningOptions):
             "--feature-steps", int, "Steps of an OFENet (--param encoder=ofenet) beforehand."
         ),
     )
-    evaluate: int = setting(
-        "Evaluation episodes; 0 for none.",
+    evaluate: int | str = setting(
+        "By what the agent is judged: a number of evaluation episodes in the environment, 0 for"
+        ' none; ``"env"``, ten of them; ``"ope"``, an off-policy evaluation on held-out episodes'
+        ' (:mod:`offline_prune.evaluation.off_policy`); ``"both"`` or ``"both(20)"``.',
         10,
-        check=by("evaluation.rollouts.check_episodes", plain=True),
-        option=Option("--episodes", int, "Evaluation episodes; 0 = none."),
+        check=by("evaluation.plan.check_evaluate", plain=True),
+        option=Option("--evaluate --episodes", str, "Evaluation episodes; 0 = none; ope, both."),
+    )
+    held_out: float | None = setting(
+        "Fraction of the episodes that is held out before anything is scored or trained, the same"
+        " ones for every seed. None: .2 where an off-policy evaluation is asked for, else none.",
+        None,
+        check=maybe(by("evaluation.plan.check_held_out", plain=True)),
+        option=Option(
+            "--held-out", float, "Fraction of the episodes to judge by, not to train on."
+        ),
+    )
+    ope_steps: int | None = setting(
+        "Gradient steps of each fitted Q function of an off-policy evaluation; None takes as many"
+        " as the agent's.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--ope-steps", int, "Gradient steps of each fitted Q function."),
+    )
+    ope_fits: int | None = setting(
+        "Fitted Q functions of an off-policy evaluation, a seed each; None takes 5.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--ope-fits", int, "Fitted Q functions of an off-policy evaluation."),
     )
     max_episode_steps: int | None = setting(
         "Steps after which an evaluation episode is cut; None takes the environment's own limit,"

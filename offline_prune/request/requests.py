@@ -31,8 +31,9 @@ AXES = ("dataset", "algo", "sparsity", "method", "seed")
 _SPARSITY = described(
     "Fraction of the prunable weights to remove, in [0, 1): one number, or role → number"
     ' (``{"actor": .95, "critic": .8}``; others stay dense). ``prune_then_train`` also takes'
-    ' ``"auto"``: the sparsest agent that is shown to keep ``retain`` of the dense one\'s score'
-    " (:mod:`offline_prune.run.automatic`).",
+    ' ``"auto"``, of all networks or of some: the sparsest agent that is shown to keep ``retain``'
+    " of the dense one's score, or without an environment to be as close to it as another"
+    " seed (:mod:`offline_prune.run.automatic`).",
     check=each(by("masks.allocation.check_sparsity")),
     option=Option("--sparsity", str, "Fraction to remove: .95, actor=.95,critic=.8, or auto."),
 )
@@ -98,7 +99,8 @@ class TrainingRequest(FitOptions, PruningRequest, RunOptions):
 
     retain: float | None = setting(
         'Part of the dense agent\'s score that ``sparsity="auto"`` must keep: the lower end of the'
-        " ratio's 95 % interval over seeds. None takes .97.",
+        " ratio's 95 % interval over seeds; without an environment 1 − the part of the range"
+        " of the behaviour's returns that fitted values may be lower. None takes .97.",
         None,
         check=maybe(by("run.automatic.check_retain", plain=True)),
         option=Option("--retain", float, "With --sparsity auto: part of the dense score to keep."),
@@ -110,7 +112,8 @@ class TrainingRequest(FitOptions, PruningRequest, RunOptions):
         option=Option("--max-sparsity", float, "With --sparsity auto: the sparsest to try."),
     )
     search_seeds: int | None = setting(
-        'Seeds of every sparsity that ``"auto"`` tries, and further ones at the end. None takes 5.',
+        'Seeds of every sparsity that ``"auto"`` tries, and further ones at the end; without an'
+        " environment seeds of the dense agent alone. None takes 5, without an environment 3.",
         None,
         check=maybe(at_least(2)),
         option=Option("--search-seeds", int, "With --sparsity auto: seeds of every sparsity."),

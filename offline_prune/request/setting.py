@@ -35,7 +35,7 @@ class Option:
     """A setting on the command line.
 
     Attributes:
-        flag: ``"--steps"``, or ``""`` for an argument.
+        flag: ``"--steps"``, several with spaces between, or ``""`` for an argument.
         kind: Type of what is typed there.
         help: What it means, in few words.
     """

@@ -1,36 +1,41 @@
-"""sparsity="auto": the sparsest agent that is shown to keep the dense agent's score."""
+"""sparsity="auto": the sparsest agent that is not shown to be worse than the dense one."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from d3rlpy.base import LearnableBase
 
 from offline_prune.base.arguments import finite_number
-from offline_prune.base.as_json import as_json
-from offline_prune.base.digest import digest_of
 from offline_prune.data import Dataset, load_dataset
-from offline_prune.errors import InputError
-from offline_prune.evaluation.statistics import ratio_to_dense
+from offline_prune.errors import EnvironmentUnavailableError, InputError
+from offline_prune.evaluation.off_policy.evaluation import evaluate_off_policy
+from offline_prune.evaluation.plan import EvaluationPlan, planned
+from offline_prune.evaluation.rollouts import check_environment
 from offline_prune.masks.mask import Mask
 from offline_prune.request.requests import TrainingRequest
-from offline_prune.request.setting import values
-from offline_prune.run.checkpoint import contents_of
+from offline_prune.run.by_data import ByData, check_held_out_episodes
+from offline_prune.run.by_returns import ByReturns
+from offline_prune.run.candidates import Candidate
 from offline_prune.run.choices import check_alone
+from offline_prune.run.preparation import Prepared, prepare
 from offline_prune.run.result import PruneResult
 from offline_prune.run.saving import keep
-from offline_prune.run.search import Candidate, SparsitySearch
+from offline_prune.run.search import SparsitySearch
+from offline_prune.run.trials import Run, Sparsity, Trials, trials_folder
 
 __all__ = ["LADDER", "check_retain", "choose_sparsity", "wants_search"]
 
+AUTO = "auto"
 LADDER = (0.8, 0.9, 0.95, 0.98, 0.99)
 """Sparsities that are tried, from the first on, until one is not accepted."""
 
-DEFAULT_RETAIN, DEFAULT_SEEDS, LEVEL = 0.97, 5, 0.95
-_NOT_PART_OF_IT = ("dataset", "output_dir", "checkpoint_dir", "keep_checkpoint", "progress")
-
-Run = Callable[[TrainingRequest], PruneResult]
+DEFAULT_RETAIN, LEVEL = 0.97, 0.95
+SEEDS_BY_RETURNS, SEEDS_BY_DATA = 5, 3
 
 
 def wants_search(request: TrainingRequest) -> bool:
@@ -40,12 +45,14 @@ def wants_search(request: TrainingRequest) -> bool:
         request: The request.
 
     Returns:
-        True for ``sparsity="auto"``.
+        True for ``sparsity="auto"``, and for a mapping in which some role has it.
 
     Raises:
         InputError: If settings of the search are given and the sparsity too.
     """
-    if isinstance(request.sparsity, str) and request.sparsity == "auto":
+    sparsity = request.sparsity
+    parts = sparsity.values() if isinstance(sparsity, Mapping) else (sparsity,)
+    if any(map(_is_open, parts)):
         return True
     for name in ("retain", "max_sparsity", "search_seeds"):
         if getattr(request, name) is not None:
@@ -57,16 +64,25 @@ def wants_search(request: TrainingRequest) -> bool:
 
 
 def choose_sparsity(request: TrainingRequest, run: Run) -> PruneResult:
-    """Train dense and ever sparser agents of the same seeds until the score suffers.
+    """Train dense and ever sparser agents until one is not shown to be as good.
 
-    A sparsity of :data:`LADDER` is accepted while the lower end of the interval of the
-    paired ratio to the dense agents stays at or above ``retain``; the first that is not
-    ends the search. The last accepted one is trained again, beside dense agents, on as
-    many seeds that the search has not seen.
+    Sparsities of :data:`LADDER` are tried from the first on; the first that is not accepted
+    ends the search. Where several roles are open they are searched one after another, in
+    the order given, each beside what was chosen for those before.
+
+    *With an environment* a sparsity is accepted while the lower end of the interval of the
+    paired ratio to the dense agents of the same seeds stays at or above ``retain``. What was
+    chosen is trained again, beside dense agents, on as many seeds that the search has not seen.
+
+    *Without one*, or with ``evaluate="ope"``, held-out episodes judge the agents of one seed: a
+    policy is accepted while its disagreement with the dense one is no larger than that of
+    dense ones of different seeds, and the lower end of the interval of the paired difference of
+    fitted Q evaluations stays at or above ``−(1 − retain)`` of the range of the behaviour's
+    values. That is not evidence of the return itself, and the result's words say so.
 
     Args:
-        request: With ``sparsity="auto"``.
-        run: Trains a request whose sparsity is a number.
+        request: With an open sparsity.
+        run: Trains a request whose sparsity is known.
 
     Returns:
         The agent of the request's own seed at the chosen sparsity, with
@@ -74,40 +90,49 @@ def choose_sparsity(request: TrainingRequest, run: Run) -> PruneResult:
         accepted. Saved where it was asked for; the state of the search is removed then.
 
     Raises:
-        InputError: If the request is of a mask, of no episodes, or of a dataset whose
-            environment cannot be run here; or if the dense agent learns nothing.
+        InputError: If the request is of a mask, is judged by nothing, or cannot be judged by
+            what there is; or if the dense agent learns nothing.
+        DatasetError: If held-out episodes are too few, or all alike.
         UnsavedResultError: If it could not be saved; the state stays.
     """
-    request = replace(check_alone(replace(request, sparsity=LADDER[0])), sparsity="auto")
-    _check(request)
+    request = _checked(request)
     data = load_dataset(request.dataset)
+    request = replace(request, dataset=data)
+    reason = _why_no_rollouts(request, data)
+    if reason is not None:
+        request = replace(request, evaluate="ope")
+    folder = trials_folder(request, data)
+    prepared = prepare(replace(request, sparsity=_at(request.sparsity, LADDER[0])))
+    if prepared.held_out is not None:
+        request = replace(request, held_out=prepared.settings.held_out)
+    trials = Trials(request, run, folder)
     retain = DEFAULT_RETAIN if request.retain is None else request.retain
-    most = LADDER[-1] if request.max_sparsity is None else request.max_sparsity
-    count = DEFAULT_SEEDS if request.search_seeds is None else request.search_seeds
-    folder = _folder(request, data)
-    trials = _Trials(replace(request, dataset=data), data, run, folder)
-    seeds = tuple(range(request.seed, request.seed + count))
-    further = tuple(range(request.seed + count, request.seed + 2 * count))
-    candidates: list[Candidate] = []
-    for sparsity in sorted({*(s for s in LADDER if s <= most), most}):
-        candidates.append(trials.beside_dense(sparsity, seeds, retain))
-        if not candidates[-1].accepted:
-            break
-    accepted = [candidate.sparsity for candidate in candidates if candidate.accepted]
-    chosen = max(accepted, default=0.0)
-    confirmed = trials.beside_dense(chosen, further, retain) if accepted else None
+    count = request.search_seeds or (SEEDS_BY_RETURNS if reason is None else SEEDS_BY_DATA)
+    seeds = range(request.seed, request.seed + count)
+    dense = _at(request.sparsity, 0.0, everywhere=True)
+    judge: ByReturns | ByData
+    if reason is None:
+        further = range(seeds.stop, seeds.stop + count)
+        episodes = planned(request.evaluate).episodes
+        judge = ByReturns(trials, data, dense, episodes, seeds, further, retain=retain, level=LEVEL)
+    else:
+        judge = ByData(trials, _judges(prepared), dense, seeds, retain=retain, level=LEVEL)
+    candidates, chosen = _climb(request, judge.candidate)
+    confirmed = judge.confirmed(chosen) if any(c.accepted for c in candidates) else None
+    result = trials.result(chosen, request.seed, request.evaluate)
     search = SparsitySearch(
         retain=retain,
         level=LEVEL,
-        unit=trials.unit,
-        candidates=tuple(candidates),
+        unit=judge.unit,
+        candidates=candidates,
         chosen=chosen,
         confirmed=confirmed,
-        seeds=seeds,
+        seeds=tuple(seeds),
         episodes=trials.episodes,
         gradient_steps=trials.gradient_steps,
+        no_rollouts=reason,
     )
-    result = replace(trials.result(chosen, request.seed), search=search)
+    result = replace(_judged_by_both(result, prepared), search=search)
     keep(result, request, None, None)
     if folder is not None and not request.keep_checkpoint:
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,120 +157,113 @@ def check_retain(retain: object) -> float:
     return found
 
 
-def _check(request: TrainingRequest) -> None:
+def _climb(
+    request: TrainingRequest, judged: Callable[[Sparsity], Candidate]
+) -> tuple[tuple[Candidate, ...], Sparsity]:
+    """Try ever greater sparsities; the candidates, and the last accepted one, or dense."""
+    most = LADDER[-1] if request.max_sparsity is None else request.max_sparsity
+    ladder = sorted({*(sparsity for sparsity in LADDER if sparsity <= most), most})
+    candidates: list[Candidate] = []
+
+    def last_accepted(of: Callable[[float], Sparsity]) -> float:
+        best = 0.0
+        for sparsity in ladder:
+            candidates.append(judged(of(sparsity)))
+            if not candidates[-1].accepted:
+                break
+            best = sparsity
+        return best
+
+    if not isinstance(request.sparsity, Mapping):
+        best = last_accepted(float)
+        return tuple(candidates), best
+    chosen: dict[str, float] = dict(_at(request.sparsity, 0.0))
+    for role in (role for role, part in request.sparsity.items() if _is_open(part)):
+
+        def with_own(sparsity: float, role: str = role) -> Sparsity:
+            return {**chosen, role: sparsity}
+
+        chosen[role] = last_accepted(with_own)
+    return tuple(candidates), chosen
+
+
+def _is_open(sparsity: object) -> bool:
+    return isinstance(sparsity, str) and sparsity == AUTO
+
+
+def _at(sparsity: Any, number: float, *, everywhere: bool = False) -> Any:
+    """A request's sparsity with a number where it is open, or everywhere."""
+    if not isinstance(sparsity, Mapping):
+        return number
+    return {
+        role: number if everywhere or _is_open(part) else part for role, part in sparsity.items()
+    }
+
+
+def _why_no_rollouts(request: TrainingRequest, data: Dataset) -> str | None:
+    """Why agents are judged by held-out episodes; None where rollouts judge them."""
+    if not planned(request.evaluate).episodes:
+        return "an off-policy evaluation was asked for"
+    try:
+        check_environment(data.metadata)
+    except EnvironmentUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _judged_by_both(result: PruneResult, prepared: Prepared) -> PruneResult:
+    """The chosen agent with the off-policy evaluation that was asked for beside rollouts."""
+    settings, held_out = prepared.settings, prepared.held_out
+    steps, fits = settings.ope_steps, settings.ope_fits
+    if held_out is None or steps is None or fits is None or result.evaluation.off_policy:
+        return result
+    found = evaluate_off_policy(
+        result.algo, prepared.data, held_out, n_steps=steps, fits=fits,
+        progress=prepared.request.progress,
+    )  # fmt: skip
+    return replace(
+        result,
+        evaluation=replace(result.evaluation, off_policy=found),
+        settings=replace(
+            result.settings, evaluate=settings.evaluate, ope_steps=steps, ope_fits=fits
+        ),
+    )
+
+
+def _judges(prepared: Prepared) -> Dataset:
+    """The held-out episodes that are to judge, checked before anything is trained."""
+    held_out = prepared.held_out
+    if held_out is None:
+        raise InputError("Nothing is held out to judge by.")  # "ope" always holds some out
+    check_held_out_episodes(held_out, prepared.agent.algo.gamma)
+    if prepared.settings.ope_fits == 1:
+        raise InputError(
+            "ope_fits=1 says nothing of how another fit would have come out, and sparsity='auto'"
+            " needs an interval: ask for two fits at least, better five."
+        )
+    return held_out
+
+
+def _checked(request: TrainingRequest) -> TrainingRequest:
+    """Check what can be before the dataset is loaded."""
+    opened = request.sparsity
+    request = check_alone(replace(request, sparsity=_at(opened, LADDER[0])))
+    request = replace(request, sparsity=opened)
     if isinstance(request.method, Mask | Path):
         raise InputError(
             "sparsity='auto' tries several sparsities, and a given mask has one. Name a method,"
             " or give the mask's sparsity."
         )
-    if not request.evaluate:
+    if planned(request.evaluate) == EvaluationPlan(0, off_policy=False):
         raise InputError(
-            "sparsity='auto' compares returns: it needs evaluation episodes, and evaluate=0 asks"
-            " for none."
+            "sparsity='auto' compares agents: it needs evaluation episodes, or evaluate='ope' to"
+            " judge by held-out ones, and evaluate=0 asks for none."
         )
-    if getattr(request.algo, "impl", None) is not None:
-        raise InputError(
-            "sparsity='auto' trains agents of several seeds, and this algorithm is built already."
-            " Give its name or its config."
-        )
-
-
-@dataclass
-class _Trials:
-    """Runs of one request at several sparsities and seeds; each is trained once.
-
-    Attributes:
-        request: The request.
-        data: Its dataset.
-        run: Trains a request.
-        folder: Where finished runs wait in case of a kill; None for nowhere.
-    """
-
-    request: TrainingRequest
-    data: Dataset
-    run: Run
-    folder: Path | None
-    episodes: int = 0
-    gradient_steps: int = 0
-    _scores: dict[tuple[float, int], float] = field(default_factory=dict)
-    _first: dict[float, PruneResult] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        returns = self.data.episode_returns
-        self._low, self._high = float(returns.min()), float(returns.max())
-
-    @property
-    def unit(self) -> str:
-        """What a score is."""
-        if self.data.metadata.normalized_score(0.0) is not None:
-            return "normalized score"
-        return f"return from {self._low:.4g} (0) to {self._high:.4g} (1), the dataset's episodes"
-
-    def beside_dense(self, sparsity: float, seeds: tuple[int, ...], retain: float) -> Candidate:
-        """A sparsity and the dense agents of the same seeds."""
-        dense = [self.score(0.0, seed) for seed in seeds]
-        pruned = [self.score(sparsity, seed) for seed in seeds]
-        found = ratio_to_dense({"task": pruned}, {"task": dense}, level=LEVEL)
-        return Candidate(
-            sparsity=sparsity,
-            scores=tuple(pruned),
-            dense=tuple(dense),
-            ratio=found.value,
-            low=found.low,
-            high=found.high,
-            accepted=found.low >= retain,
-        )
-
-    def score(self, sparsity: float, seed: int) -> float:
-        """Score of the agent of a sparsity and a seed, trained if it has not been."""
-        if (sparsity, seed) not in self._scores:
-            self.result(sparsity, seed)
-        return self._scores[sparsity, seed]
-
-    def result(self, sparsity: float, seed: int) -> PruneResult:
-        """The trained agent of a sparsity and a seed."""
-        if seed == self.request.seed and sparsity in self._first:
-            return self._first[sparsity]
-        result = self._trained(sparsity, seed)
-        evaluation = result.evaluation
-        if evaluation.mean_return is None:
+    if isinstance(request.algo, LearnableBase):
+        if request.algo.impl is not None:
             raise InputError(
-                f"sparsity='auto' compares returns, and agents cannot be evaluated here:"
-                f" {evaluation.reason}."
+                "sparsity='auto' trains agents of several seeds, and this algorithm is built"
+                " already. Give its name or its config."
             )
-        score = evaluation.normalized_score
-        if score is None:
-            score = (evaluation.mean_return - self._low) / ((self._high - self._low) or 1.0)
-        self._scores[sparsity, seed] = score
-        self.episodes += len(evaluation.seeds)
-        self.gradient_steps += result.settings.n_steps
-        if seed == self.request.seed:
-            self._first[sparsity] = result
-        return result
-
-    def _trained(self, sparsity: float, seed: int) -> PruneResult:
-        place = None if self.folder is None else self.folder / f"{sparsity}-{seed}"
-        if place is not None and place.exists():
-            return PruneResult.load(place, device=self.request.device)
-        asked = replace(
-            self.request,
-            sparsity=sparsity,
-            seed=seed,
-            retain=None,
-            max_sparsity=None,
-            search_seeds=None,
-            output_dir=place,
-            checkpoint_dir=None if self.folder is None else self.folder / "unfinished",
-            keep_checkpoint=False,
-        )
-        return self.run(asked)
-
-
-def _folder(request: TrainingRequest, data: Dataset) -> Path | None:
-    """Where the runs of this very search wait; None where no folder was named."""
-    if request.checkpoint_dir is None:
-        return None
-    asked = {n: v for n, v in values(request).items() if n not in _NOT_PART_OF_IT}
-    asked = as_json(asked, repr, sort_keys=True)
-    name = digest_of({"asked": asked, **contents_of(data)})[:16]
-    return Path(request.checkpoint_dir) / f"auto-{name}"
+        request = replace(request, algo=request.algo.config)
+    return request

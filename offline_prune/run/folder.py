@@ -152,5 +152,10 @@ def read_evaluation(content: dict[str, Any]) -> Evaluation:
     """
     per_episode = ("returns", "seeds", "successes")
     found = {name: content[name] for name in per_episode if content.get(name) is not None}
-    as_tuples = {name: tuple(values) for name, values in found.items()}
+    as_tuples: dict[str, Any] = {name: tuple(values) for name, values in found.items()}
+    off_policy = content.get("off_policy")
+    if off_policy is not None:
+        from offline_prune.evaluation.off_policy import OffPolicyEvaluation
+
+        as_tuples["off_policy"] = OffPolicyEvaluation.from_dict(off_policy)
     return Evaluation(**{**content, **as_tuples})

@@ -82,7 +82,7 @@ def run_request(request: TrainingRequest) -> PruneResult:
         raise
     trained_as = {role: str(choice) for role, choice in pruned.engine.forms.items()}
     agent, mask = _finished(pruned, prepared)
-    judged = judge(agent, prepared.data, record.average, request)
+    judged = judge(agent, prepared, record.average)
     result = PruneResult(
         algo=agent.algo,
         mask=mask,

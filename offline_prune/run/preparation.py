@@ -11,6 +11,10 @@ from offline_prune.base.as_json import as_json
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.evaluation.actors import chosen_target_return
+from offline_prune.evaluation.off_policy.evaluation import DEFAULT_FITS
+from offline_prune.evaluation.off_policy.policy import check_single_steps
+from offline_prune.evaluation.off_policy.split import split_episodes
+from offline_prune.evaluation.plan import DEFAULT_HELD_OUT, planned
 from offline_prune.masks.mask import Mask
 from offline_prune.methods import PruningMethod
 from offline_prune.methods.default import default_pruning
@@ -29,7 +33,7 @@ from offline_prune.run.choices import (
 )
 from offline_prune.run.fit_checks import check_for_sequences
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "held_out_fraction", "prepare", "without_held_out"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Prepared:
 
     Attributes:
         request: The request, checked.
-        data: The fixed dataset.
+        data: The fixed dataset, without what is held out.
+        held_out: Episodes that neither score nor train, but judge; None for none.
         agent: The agent, built.
         method: The pruning method.
         settings: All of it in words and numbers.
@@ -46,6 +51,7 @@ class Prepared:
 
     request: TrainingRequest
     data: Dataset
+    held_out: Dataset | None
     agent: Agent
     method: PruningMethod
     settings: RunSettings
@@ -65,7 +71,7 @@ def prepare(request: ScoringRequest) -> Prepared:
     """
     request = check_alone(TrainingRequest(**values(request)))
     trained = getattr(request.algo, "impl", None) is not None  # with weights of its own
-    data = load_dataset(request.dataset)
+    data, held_out = without_held_out(request, load_dataset(request.dataset))
     agent, n_steps = build_agent(
         data,
         request.algo,
@@ -77,6 +83,9 @@ def prepare(request: ScoringRequest) -> Prepared:
     )
     target_return = chosen_target_return(agent.algo, data.metadata, request.target_return)
     check_for_sequences(agent.algo, fit_options(request), diagnostics=request.diagnostics)
+    off_policy = planned(request.evaluate).off_policy
+    if off_policy:
+        check_single_steps(agent.algo)
     advice = default_pruning(agent, data.metadata.dataset_id)
     method, refill = request.method, False
     if method is None:
@@ -102,6 +111,9 @@ def prepare(request: ScoringRequest) -> Prepared:
             "parameterization": parameterization,
             "averaging": averaging,
             "target_return": target_return,
+            "held_out": None if held_out is None else held_out_fraction(request),
+            "ope_steps": (request.ope_steps or n_steps) if off_policy else None,
+            "ope_fits": (request.ope_fits or DEFAULT_FITS) if off_policy else None,
         }
     )
     came_to = RunSettings(
@@ -115,7 +127,31 @@ def prepare(request: ScoringRequest) -> Prepared:
         transition_steps=data.picking.steps,
         **own,
     )
-    return Prepared(request, data, agent, chosen, came_to)
+    return Prepared(request, data, held_out, agent, chosen, came_to)
+
+
+def held_out_fraction(request: TrainingRequest) -> float | None:
+    """Fraction of the episodes that a request holds out; None for none."""
+    if request.held_out is None and planned(request.evaluate).off_policy:
+        return DEFAULT_HELD_OUT
+    return request.held_out
+
+
+def without_held_out(request: TrainingRequest, data: Dataset) -> tuple[Dataset, Dataset | None]:
+    """Hold out what a request asks for: the same episodes whatever its seed.
+
+    Args:
+        request: The request.
+        data: All of the dataset.
+
+    Returns:
+        What is learned from, and what is held out; None for nothing.
+
+    Raises:
+        DatasetError: If there is only one episode.
+    """
+    fraction = held_out_fraction(request)
+    return (data, None) if fraction is None else split_episodes(data, fraction, seed=0)
 
 
 def in_words(value: object) -> str:

@@ -124,6 +124,9 @@ class PruneResult:
             "returns": None if evaluation.returns is None else list(evaluation.returns),
             "evaluation_seeds": list(evaluation.seeds),
             "not_evaluated": evaluation.reason,
+            "off_policy": None
+            if evaluation.off_policy is None
+            else evaluation.off_policy.to_dict(),
             "last_mean_return": None if last is None else last.mean_return,
             "last_std_return": None if last is None else last.std_return,
             "last_normalized_score": None if last is None else last.normalized_score,

@@ -10,37 +10,14 @@ from typing import Any
 from rich.table import Table
 
 from offline_prune.base.diagram import Diagram
+from offline_prune.run.candidates import (
+    Candidate,
+    DataCandidate,
+    ReturnsCandidate,
+    in_percent,
+)
 
-__all__ = ["Candidate", "SparsitySearch"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A sparsity that was tried, beside the dense agents of the same seeds.
-
-    Attributes:
-        sparsity: Fraction of the weights removed.
-        scores: Score of the pruned agent of each seed.
-        dense: Score of the dense agent of each seed.
-        ratio: Ratio of the interquartile means, pruned over dense.
-        low: Lower end of its interval over pairs of seeds
-            (:func:`~offline_prune.evaluation.statistics.ratio_to_dense`).
-        high: Upper end.
-        accepted: Whether ``low ≥ retain``.
-    """
-
-    sparsity: float
-    scores: tuple[float, ...]
-    dense: tuple[float, ...]
-    ratio: float
-    low: float
-    high: float
-    accepted: bool
-
-    def __str__(self) -> str:
-        """One line."""
-        verdict = "kept" if self.accepted else "not shown to be kept"
-        return f"{self.sparsity:.0%}: {self.ratio:.3f} [{self.low:.3f}, {self.high:.3f}], {verdict}"
+__all__ = ["SparsitySearch"]
 
 
 @dataclass(frozen=True)
@@ -48,42 +25,62 @@ class SparsitySearch(Diagram):
     """How a sparsity was chosen.
 
     Attributes:
-        retain: Part of the dense agent's score that must be kept.
+        retain: What must be kept: of the dense agent's score, or, by held-out episodes alone,
+            1 − the part of the behaviour's range that may be lost.
         level: Of the intervals.
-        unit: What a score is.
+        unit: What a score, or a difference, is.
         candidates: The sparsities that were tried, in that order.
-        chosen: The sparsest one that was accepted; 0 where none was.
+        chosen: The sparsest one that was accepted, of all networks or by role; 0 where
+            none was.
         confirmed: The chosen one again on seeds that the search had not seen; None where
-            none was chosen.
+            none was chosen, or there were no rollouts.
         seeds: Seeds of the search.
         episodes: Evaluation episodes that all of it took.
         gradient_steps: Gradient steps that all of it took.
+        no_rollouts: Why held-out episodes judged; None where rollouts did.
     """
 
     retain: float
     level: float
     unit: str
     candidates: tuple[Candidate, ...]
-    chosen: float
-    confirmed: Candidate | None
+    chosen: float | Mapping[str, float]
+    confirmed: ReturnsCandidate | None
     seeds: tuple[int, ...]
     episodes: int
     gradient_steps: int
+    no_rollouts: str | None = None
 
     def __str__(self) -> str:
-        """Why this sparsity, in a sentence or two."""
-        cost = f"{self.episodes} episodes and {self.gradient_steps:,} gradient steps"
-        last = self.candidates[-1]
-        if self.confirmed is None:
+        """Why this sparsity, in a few sentences."""
+        last, steps = self.candidates[-1], f"{self.gradient_steps:,} gradient steps"
+        accepted = any(candidate.accepted for candidate in self.candidates)
+        stopped = "" if last.accepted else f" {last}."
+        result = f"The result has {in_percent(self.chosen)}."
+        if not isinstance(self.chosen, Mapping):
+            result = "The result is the dense agent."
+        if self.no_rollouts is not None:
+            rule = (
+                f"as close to the dense agent as another seed of it (of {len(self.seeds)}), with"
+                f" fitted values not shown to be lower by {1 - self.retain:.0%} of {self.unit}"
+            )
+            said = f"No sparsity was found to be {rule}: {last}. {result}"
+            if accepted:
+                said = f"{in_percent(self.chosen)} is the sparsest found to be {rule}.{stopped}"
+            return (
+                f"{said} No rollout was made ({self.no_rollouts}): of the return itself this"
+                f" is no evidence. It took {steps}."
+            )
+        cost = f"{self.episodes} episodes and {steps}"
+        if not accepted or self.confirmed is None:
             return (
                 f"No sparsity was shown to keep {self.retain:.0%} of the dense agent's score over"
-                f" {len(self.seeds)} seeds; {last}. The result is the dense agent. It took {cost}."
+                f" {len(self.seeds)} seeds; {last}. {result} It took {cost}."
             )
-        stopped = "" if last.accepted else f" {last}."
         again = self.confirmed
         return (
-            f"{self.chosen:.0%} is the sparsest that was shown to keep {self.retain:.0%} of the"
-            f" dense agent's score.{stopped} On {len(again.scores)} further seeds it has"
+            f"{in_percent(self.chosen)} is the sparsest that was shown to keep {self.retain:.0%} of"
+            f" the dense agent's score.{stopped} On {len(again.scores)} further seeds it has"
             f" {again.ratio:.3f} [{again.low:.3f}, {again.high:.3f}] of it. It took {cost}."
         )
 
@@ -93,30 +90,23 @@ class SparsitySearch(Diagram):
         Returns:
             A rich table.
         """
-        table = Table(title=f"Keeping {self.retain:.0%} of the dense score", caption=str(self))
-        for heading in (
-            "sparsity",
-            "seeds",
-            "dense",
-            "pruned",
-            "ratio",
-            f"{self.level:.0%} interval",
-        ):
+        interval = f"{self.level:.0%} interval"
+        if self.no_rollouts is None:
+            title = f"Keeping {self.retain:.0%} of the dense score"
+            headings = ["seeds", "dense", "pruned", "ratio", interval]
+        else:
+            title = "As close to the dense agent as another seed"
+            headings = ["disagreement", "of dense seeds", "value", interval]
+        table = Table(title=title, caption=str(self))
+        for heading in ("sparsity", *headings):
             table.add_column(heading, justify="right")
         table.add_column("")
-        rows = [(c, "kept" if c.accepted else "not shown") for c in self.candidates]
+        for candidate in self.candidates:
+            said = "accepted" if candidate.accepted else "not shown"
+            table.add_row(in_percent(candidate.sparsity), *_cells(candidate), said)
         if self.confirmed is not None:
-            rows.append((self.confirmed, "further seeds"))
-        for candidate, said in rows:
-            table.add_row(
-                f"{candidate.sparsity:.0%}",
-                str(len(candidate.scores)),
-                f"{_mean(candidate.dense):.3f}",
-                f"{_mean(candidate.scores):.3f}",
-                f"{candidate.ratio:.3f}",
-                f"{candidate.low:.3f} to {candidate.high:.3f}",
-                said,
-            )
+            confirmed = self.confirmed
+            table.add_row(in_percent(confirmed.sparsity), *_cells(confirmed), "further seeds")
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,9 +124,11 @@ class SparsitySearch(Diagram):
             The search.
         """
 
-        def candidate(found: Mapping[str, Any]) -> Candidate:
+        def candidate(found: Mapping[str, Any]) -> Any:
+            if "disagreement" in found:
+                return DataCandidate(**found)
             scores, dense = tuple(found["scores"]), tuple(found["dense"])
-            return Candidate(**{**found, "scores": scores, "dense": dense})
+            return ReturnsCandidate(**{**found, "scores": scores, "dense": dense})
 
         confirmed = content["confirmed"]
         return cls(
@@ -149,23 +141,59 @@ class SparsitySearch(Diagram):
         )
 
     def _draw(self, axes: Any) -> None:
-        """Ratio and interval over sparsity, and what had to be kept."""
-        confirmed = () if self.confirmed is None else (self.confirmed,)
-        for shown, label in ((self.candidates, "search"), (confirmed, "further seeds")):
-            if shown:
+        """What was found of each candidate, its interval, and what had to be kept."""
+        shown: list[Candidate] = [*self.candidates]
+        if self.confirmed is not None:
+            shown.append(self.confirmed)
+        names = [in_percent(candidate.sparsity) for candidate in shown]
+        if self.confirmed is not None:
+            names[-1] += "\nfurther seeds"
+        for place, candidate in enumerate(shown):
+            value, low, high = _interval(candidate)
+            if value is not None and low is not None and high is not None:
                 axes.errorbar(
-                    [100 * c.sparsity for c in shown],
-                    [c.ratio for c in shown],
-                    yerr=[
-                        [c.ratio - c.low for c in shown],
-                        [c.high - c.ratio for c in shown],
-                    ],
-                    fmt="o", capsize=3, label=label,
+                    [place], [value], yerr=[[value - low], [high - value]], fmt="o", capsize=3,
+                    color="C0" if candidate.accepted else "C3",
                 )  # fmt: skip
-        axes.axhline(self.retain, color="black", linewidth=0.8, label=f"{self.retain:.0%}")
-        axes.set(xlabel="sparsity (% of weights removed)", ylabel="score / dense score")
-        axes.legend()
+        by_returns = self.no_rollouts is None
+        least = self.retain if by_returns else self.retain - 1
+        axes.axhline(least, color="black", linewidth=0.8)
+        axes.annotate(
+            f"at least {least:.0%}", (0, least), xycoords=("axes fraction", "data"),
+            xytext=(4, 3), textcoords="offset points", fontsize="small",
+        )  # fmt: skip
+        axes.set_xticks(range(len(shown)), names)
+        axes.set_xlim(-0.5, len(shown) - 0.5)
+        axes.set(
+            xlabel="sparsity (weights removed)",
+            ylabel="score / dense score" if by_returns else "value − dense value, in ranges",
+        )
+        if not by_returns:
+            _draw_disagreements(axes.twinx(), [c for c in shown if isinstance(c, DataCandidate)])
 
 
-def _mean(scores: tuple[float, ...]) -> float:
-    return sum(scores) / len(scores)
+def _draw_disagreements(axes: Any, candidates: list[DataCandidate]) -> None:
+    """How far each acts from the dense agent, in units of how far dense seeds do."""
+    noise = candidates[0].noise or 1.0
+    axes.plot([c.disagreement / noise for c in candidates], "s", color="C1", markersize=4)
+    axes.axhline(1.0, color="C1", linewidth=0.8, linestyle="--")
+    axes.set_ylim(bottom=0.0)
+    axes.set_ylabel("disagreement / that of dense seeds", color="C1")
+
+
+def _interval(candidate: Candidate) -> tuple[float | None, float | None, float | None]:
+    if isinstance(candidate, DataCandidate):
+        return candidate.difference, candidate.low, candidate.high
+    return candidate.ratio, candidate.low, candidate.high
+
+
+def _cells(candidate: Candidate) -> list[str]:
+    value, low, high = _interval(candidate)
+    if isinstance(candidate, DataCandidate):
+        apart = [f"{candidate.disagreement:.3g}", f"{candidate.noise:.3g}"]
+        if value is None:
+            return [*apart, "diverged", ""]
+        return [*apart, f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}"]
+    dense, scores = candidate.dense, candidate.scores
+    means = [f"{sum(part) / len(part):.3f}" for part in (dense, scores)]
+    return [str(len(scores)), *means, f"{value:.3f}", f"{low:.3f} to {high:.3f}"]

@@ -12,6 +12,7 @@ from typing import Any
 from offline_prune.base.arguments import shown
 from offline_prune.base.as_json import as_json
 from offline_prune.errors import InputError
+from offline_prune.evaluation.plan import planned
 from offline_prune.request.options import RunOptions
 from offline_prune.request.requests import AXES, TrainingRequest
 from offline_prune.request.setting import settings, values
@@ -104,6 +105,15 @@ class Cell(RunOptions):
         """Whether nothing is pruned."""
         return self.method == DENSE
 
+    @property
+    def episodes(self) -> int:
+        """Rollouts of each evaluation.
+
+        Raises:
+            InputError: If ``evaluate`` is no such thing.
+        """
+        return planned(self.evaluate).episodes
+
     def request(self, **others: Any) -> TrainingRequest:
         """What is asked of the run.
 
@@ -129,7 +139,7 @@ class Cell(RunOptions):
         Raises:
             InputError: If the evaluations cannot be evenly spaced.
         """
-        if not self.evaluate:
+        if not self.episodes:
             return n_steps
         if n_steps % self.evaluations:
             raise InputError(

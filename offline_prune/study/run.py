@@ -18,6 +18,7 @@ import torch
 from offline_prune.base.atomic import refused_write
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, DatasetMetadata, load_dataset
+from offline_prune.evaluation.plan import planned
 from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.masks.collapse import LayerCollapseWarning
@@ -131,12 +132,12 @@ def _run(
         "target_return": cell.target_return,
     }
     curve = LearningCurve(
-        data.metadata, cell.evaluate, interval, n_steps, cell.seed, each_epoch, **limits
+        data.metadata, cell.episodes, interval, n_steps, cell.seed, each_epoch, **limits
     )
     request = cell.request(
         dataset=data,
         n_steps=n_steps,
-        evaluate=0,
+        evaluate="ope" if planned(cell.evaluate).off_policy else 0,
         checkpoint_dir=None if checkpoints is None else checkpoints / cell.id,
         keep_checkpoint=True,  # until there is a record; the sweep removes it then
         progress=False,
@@ -144,12 +145,13 @@ def _run(
         epoch_callback=curve,
     )
     result = run_request(request)
-    seed = first_episode(cell.seed, 0, cell.evaluate)
-    evaluation = evaluate(result.algo, data.metadata, cell.evaluate, seed=seed, **limits)
+    seed = first_episode(cell.seed, 0, cell.episodes)
+    rolled_out = evaluate(result.algo, data.metadata, cell.episodes, seed=seed, **limits)
+    evaluation = dataclasses.replace(rolled_out, off_policy=result.evaluation.off_policy)
     last = result.last
     if last is not None:
         raw = result.with_last_weights().algo
-        scored = evaluate(raw, data.metadata, cell.evaluate, seed=seed, **limits)
+        scored = evaluate(raw, data.metadata, cell.episodes, seed=seed, **limits)
         last = dataclasses.replace(last, evaluation=scored)
     return dataclasses.replace(result, evaluation=evaluation, last=last), curve
 
@@ -199,6 +201,7 @@ def _numbers(cell: Cell, result: PruneResult, curve: LearningCurve) -> dict[str,
         "last_returns",
         "evaluation_seeds",
         "not_evaluated",
+        "off_policy",
         "networks",
     )
     return {**{name: found[name] for name in kept}, **window, "curve": points}

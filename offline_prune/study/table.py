@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_prune.base.atomic import written_aside
+from offline_prune.evaluation.plan import planned
 from offline_prune.study.records import check_is_study, read_records
 
 __all__ = ["COLUMNS", "TIMING_COLUMNS", "parquet_available", "read_table", "write_tables"]
@@ -31,6 +32,8 @@ COLUMNS: Mapping[str, type] = {
     "final_window_normalized_score": float,
     "success_rate": float,
     "final_window_success_rate": float,
+    "fitted_q": float,
+    "behaviour": float,
     "episodes": int,
     "points": int,
     "window": int,
@@ -59,8 +62,9 @@ COLUMNS: Mapping[str, type] = {
 }
 """Column → type of the table. ``sparsity`` is what was asked for, of all networks (empty
 where networks differ, see ``sparsity_by_network``), ``removed`` what the nominal mask
-removes; success rates are empty where the environment tells of no goal; columns by network, and
-``algo_params``, are JSON."""
+removes; ``fitted_q`` and ``behaviour`` are discounted values of an off-policy evaluation, the
+policy's and the data's; success rates are empty where the environment tells of no goal; columns
+by network, and ``algo_params``, are JSON."""
 
 TIMING_COLUMNS = ("id", "seconds", "scoring_seconds", "training_seconds", "curve_seconds")
 """Columns of the timings: the whole cell, scoring and masking, training, and the
@@ -116,6 +120,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     sparsity = cell["sparsity"]
     by_network = isinstance(sparsity, dict)
     networks = {role: n["weights_kept"] for role, n in result.get("networks", {}).items()}
+    off_policy = result.get("off_policy") or {}
     found = {
         **cell,
         **{name: result.get(name) for name in COLUMNS if name not in cell},
@@ -125,7 +130,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "sparsity": None if by_network else float(sparsity),
         "sparsity_by_network": _json(sparsity) if by_network else None,
         "removed": result.get("sparsity"),
-        "episodes": cell["evaluate"],
+        "episodes": planned(cell["evaluate"]).episodes,
+        **{name: off_policy.get(name) for name in ("fitted_q", "behaviour")},
         "points": cell["evaluations"],
         "kept_by_network": _json(networks) if networks else None,
         "algo_params": _json(cell["algo_params"]),

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from offline_prune import Mask, PruneResult, prune, prune_then_train
 from offline_prune.errors import InputError, SparsityError
@@ -96,7 +95,11 @@ def told(score_of):
         score = score_of(request.sparsity, request.seed)
         evaluation = Evaluation((score,), score, 0.0, score, (request.seed,))
         settings = dataclasses.replace(
-            one.settings, seed=request.seed, sparsity={"actor": request.sparsity}
+            one.settings,
+            seed=request.seed,
+            sparsity=request.sparsity
+            if isinstance(request.sparsity, dict)
+            else {"actor": request.sparsity},
         )
         return dataclasses.replace(one, evaluation=evaluation, settings=settings)
 
@@ -192,10 +195,161 @@ def test_who_only_prunes_names_a_sparsity():
         prune(dataset("vector-continuous"), "bc", "auto")
 
 
-def test_a_dataset_without_an_environment_is_refused_once_that_is_known():
-    torch.manual_seed(0)
-    with pytest.raises(InputError, match="cannot be evaluated here"):
+# Without rollouts.
+
+OFFLINE = {
+    "n_steps": 20,
+    "algo_params": {"hidden_units": [8]},
+    "ope_steps": 10,
+    "ope_fits": 2,
+    "held_out": 0.5,
+    "search_seeds": 2,
+    "max_sparsity": 0.8,
+    "progress": False,
+}
+
+
+def offline(**options):
+    return prune_then_train(
+        dataset("vector-continuous"), "td3_plus_bc", "auto", **{**OFFLINE, **options}
+    )
+
+
+def test_where_there_is_no_environment_held_out_episodes_judge_and_the_words_say_so():
+    result = offline()
+    search = result.search
+    assert "names no environment" in search.no_rollouts
+    assert search.confirmed is None
+    assert search.episodes == 0
+    # Two dense agents, one of them judged, and a pruned one: 20 steps each, two fits of 10.
+    assert search.gradient_steps == 3 * 20 + 2 * 2 * 10
+    assert result.evaluation.mean_return is None
+    assert len(result.evaluation.off_policy.fits) == 2
+    assert "another seed" in str(search)
+    assert "of the return itself this is no evidence" in str(search)
+    assert "retained" not in str(search)
+    said = " ".join(column.header for column in search.summary().columns)
+    assert "of dense seeds" in said
+
+
+def test_one_who_asks_for_it_is_judged_by_held_out_episodes_beside_an_environment():
+    result = prune_then_train(
+        "cartpole/mixture-v0", "bc", "auto", evaluate="ope",
+        **{**OFFLINE, "held_out": None, "n_steps": 2, "ope_steps": 2},
+    )  # fmt: skip
+    assert "was asked for" in result.search.no_rollouts
+    assert result.evaluation.returns is None
+    assert result.settings.held_out == 0.2
+
+
+def test_both_lets_rollouts_choose_and_reports_the_data_too():
+    result = prune_then_train(
+        "cartpole/mixture-v0", "bc", "auto",
+        **{**QUICK, "search_seeds": 2, "retain": 0.01, "evaluate": "both(1)"},
+        ope_steps=2, ope_fits=2,
+    )  # fmt: skip
+    assert result.search.no_rollouts is None
+    assert len(result.evaluation.returns) == 1
+    assert len(result.evaluation.off_policy.fits) == 2
+    assert (result.settings.evaluate, result.settings.held_out) == ("both(1)", 0.2)
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_search_without_rollouts_that_was_stopped_ends_the_same(tmp_path, stop):
+    calls = []
+
+    def run(request):
+        calls.append(request)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return run_request(request)
+
+    request = TrainingRequest(
+        dataset("vector-continuous"), "bc", "auto", checkpoint_dir=tmp_path, **OFFLINE
+    )
+    with pytest.raises(KeyboardInterrupt):
+        choose_sparsity(request, run)
+    resumed = choose_sparsity(request, run)
+    assert len(calls) == 4
+    at_once = prune_then_train(dataset("vector-continuous"), "bc", "auto", **OFFLINE)
+    assert without_seconds(resumed) == without_seconds(at_once)
+    assert not list(tmp_path.iterdir())
+
+
+def without_seconds(result):
+    fits = result.evaluation.off_policy.fits
+    return *parts(result), [dataclasses.replace(fit, seconds=0.0) for fit in fits]
+
+
+def test_networks_each_find_their_own_sparsity_beside_those_before(tmp_path):
+    asked_for = []
+
+    def score(sparsity, seed):
+        asked_for.append(sparsity)
+        too_sparse = sparsity["actor"] > 0.8 or sparsity["value"] > 0.9
+        return (0.5 if too_sparse else 1.0) + noise([seed, 1])
+
+    request = dataclasses.replace(
+        asked(retain=0.9, max_sparsity=0.95),
+        dataset="pendulum/mixture-v0", algo="iql",
+        sparsity={"actor": "auto", "critic": 0.5, "value": "auto"},
+    )  # fmt: skip
+    search = choose_sparsity(request, told(score)).search
+    assert search.chosen == {"actor": 0.8, "critic": 0.5, "value": 0.9}
+    assert [c.sparsity["actor"] for c in search.candidates] == [0.8, 0.9, 0.8, 0.8, 0.8]
+    assert [c.sparsity["value"] for c in search.candidates] == [0.0, 0.0, 0.8, 0.9, 0.95]
+    assert {s["critic"] for s in asked_for} == {0.0, 0.5}  # 0 of the dense agents
+    assert search.confirmed.sparsity == search.chosen
+    assert "actor 80%, critic 50%, value 90%" in str(search)
+
+
+def test_a_network_that_the_agent_lacks_is_refused_before_anything_is_trained():
+    with pytest.raises(InputError, match="critc"):
+        prune_then_train("pendulum/mixture-v0", "iql", {"critc": "auto"}, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ope_fits": 1}, "two fits at least"),
+        ({"held_out": 0.1}, "Only one episode is held out"),
+        ({"held_out": 1.0}, "fraction"),
+        ({"evaluate": "opus"}, "opus"),
+        ({"evaluate": "ope(3)"}, "takes none"),
+    ],
+)
+def test_what_cannot_judge_is_refused_before_anything_is_trained(options, message):
+    with pytest.raises(InputError, match=message):
+        offline(n_steps=10**7, **options)
+
+
+def test_one_episode_leaves_nothing_to_judge_by():
+    rng = np.random.default_rng(0)
+    arrays = {
+        "observations": rng.normal(size=(30, 3)).astype(np.float32),
+        "actions": rng.uniform(-1, 1, (30, 1)).astype(np.float32),
+        "rewards": rng.normal(size=30).astype(np.float32),
+        "terminals": np.eye(30)[-1],
+    }
+    with pytest.raises(InputError, match="one episode"):
+        prune_then_train(arrays, "bc", "auto", **OFFLINE)
+
+
+def test_episodes_that_earned_the_same_tell_no_policies_apart():
+    rng = np.random.default_rng(0)
+    arrays = {
+        "observations": rng.normal(size=(40, 3)).astype(np.float32),
+        "actions": rng.uniform(-1, 1, (40, 1)).astype(np.float32),
+        "rewards": np.ones(40, np.float32),
+        "terminals": np.tile(np.eye(10)[-1], 4),
+    }
+    with pytest.raises(InputError, match="earned the same"):
+        prune_then_train(arrays, "bc", "auto", **OFFLINE)
+
+
+def test_a_sequence_model_is_not_judged_by_single_observations():
+    with pytest.raises(InputError, match="seen and done before"):
         prune_then_train(
-            dataset("vector-continuous"), "bc", "auto", n_steps=1, progress=False,
-            algo_params={"hidden_units": [8]},
+            dataset("vector-continuous"), "decision_transformer", "auto",
+            **{**OFFLINE, "algo_params": {}},
         )  # fmt: skip

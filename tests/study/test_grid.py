@@ -134,6 +134,9 @@ def test_a_name_says_everything_and_never_changes():
         "engine": "masked",
         "device": "cuda",
         "evaluate": 2,
+        "held_out": 0.5,
+        "ope_steps": 2,
+        "ope_fits": 2,
         "evaluations": 2,
         "window": 1,
     }

@@ -13,8 +13,17 @@ from offline_prune.base.lazy import lazily
 if TYPE_CHECKING:
     from offline_prune.evaluation.off_policy.agreement import Disagreement as Disagreement
     from offline_prune.evaluation.off_policy.agreement import disagreement as disagreement
+    from offline_prune.evaluation.off_policy.agreement import (
+        distance_from_data as distance_from_data,
+    )
     from offline_prune.evaluation.off_policy.behaviour import BehaviourValue as BehaviourValue
     from offline_prune.evaluation.off_policy.behaviour import behaviour_value as behaviour_value
+    from offline_prune.evaluation.off_policy.evaluation import (
+        OffPolicyEvaluation as OffPolicyEvaluation,
+    )
+    from offline_prune.evaluation.off_policy.evaluation import (
+        evaluate_off_policy as evaluate_off_policy,
+    )
     from offline_prune.evaluation.off_policy.fitted_q import FittedQ as FittedQ
     from offline_prune.evaluation.off_policy.fitted_q import (
         fitted_q_evaluation as fitted_q_evaluation,
@@ -38,9 +47,12 @@ __getattr__, __dir__, __all__ = lazily(
         "BehaviourValue": "behaviour",
         "Disagreement": "agreement",
         "FittedQ": "fitted_q",
+        "OffPolicyEvaluation": "evaluation",
         "WeightedImportance": "importance",
         "behaviour_value": "behaviour",
         "disagreement": "agreement",
+        "distance_from_data": "agreement",
+        "evaluate_off_policy": "evaluation",
         "estimated_propensities": "propensities",
         "fitted_q_evaluation": "fitted_q",
         "mean_td_error": "td_error",

@@ -15,7 +15,7 @@ from offline_prune.evaluation.off_policy.policy import (
     mean_by_episode,
 )
 
-__all__ = ["Disagreement", "disagreement"]
+__all__ = ["Disagreement", "disagreement", "distance_from_data"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,31 @@ def disagreement(ours: Any, theirs: Any, held_out: Dataset) -> Disagreement:
     """
     for algo in (ours, theirs):
         check_policy(algo, held_out)
-    a, b = greedy_actions(ours, held_out), greedy_actions(theirs, held_out)
+    return _apart(greedy_actions(ours, held_out), greedy_actions(theirs, held_out), held_out)
+
+
+def distance_from_data(algo: Any, held_out: Dataset) -> Disagreement:
+    """Compare the greedy actions of a policy with the recorded ones: :func:`disagreement`.
+
+    Args:
+        algo: A built d3rlpy algorithm; left as it is.
+        held_out: N observations in E episodes.
+
+    Returns:
+        The mean and the E parts; for discrete actions 1 − d3rlpy's
+        ``DiscreteActionMatchEvaluator``.
+
+    Raises:
+        AlgorithmError: If it is not a policy of single observations of these data.
+    """
+    check_policy(algo, held_out)
+    recorded = held_out.actions
+    if held_out.metadata.action_kind == "discrete":
+        recorded = recorded[:, 0]
+    return _apart(greedy_actions(algo, held_out), recorded, held_out)
+
+
+def _apart(a: NDArray[Any], b: NDArray[Any], held_out: Dataset) -> Disagreement:
     if held_out.metadata.action_kind == "discrete":
         apart, unit = (a != b).astype(np.float64), "fraction of the actions that differ"
     else:

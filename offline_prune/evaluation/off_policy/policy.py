@@ -16,7 +16,14 @@ from offline_prune.base.random_state import seeded_random_state
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError
 
-__all__ = ["check_policy", "greedy_actions", "mean_by_episode", "observation_blocks", "undisturbed"]
+__all__ = [
+    "check_policy",
+    "check_single_steps",
+    "greedy_actions",
+    "mean_by_episode",
+    "observation_blocks",
+    "undisturbed",
+]
 
 _AT_ONCE = 1024  # observations of one prediction
 
@@ -32,11 +39,7 @@ def check_policy(algo: Any, data: Dataset) -> None:
         AlgorithmError: If it is not built, is a sequence model, was made for other data, or
             has a scaler that was never fitted.
     """
-    if is_sequence_model(algo):
-        raise AlgorithmError(
-            f"{type(algo).__name__} acts by what it has seen and done before; off-policy"
-            " evaluation needs a policy of single observations. Evaluate it in an environment."
-        )
+    check_single_steps(algo)
     if getattr(algo, "impl", None) is None or not hasattr(algo, "get_action_type"):
         raise AlgorithmError(
             "Expected a built d3rlpy algorithm, such as result.algo, not"
@@ -50,6 +53,19 @@ def check_policy(algo: Any, data: Dataset) -> None:
                 f"The {name} of this {type(algo).__name__}, a {type(scaler).__name__}, was never"
                 " fitted to data: its policy cannot act. Train it, or give the scaler its numbers."
             )
+
+
+def check_single_steps(algo: Any) -> None:
+    """Refuse what acts by more than the observation before it.
+
+    Raises:
+        AlgorithmError: If it is a sequence model.
+    """
+    if is_sequence_model(algo):
+        raise AlgorithmError(
+            f"{type(algo).__name__} acts by what it has seen and done before; off-policy"
+            " evaluation needs a policy of single observations. Evaluate it in an environment."
+        )
 
 
 @contextmanager

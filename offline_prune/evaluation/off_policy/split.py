@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_prune.base.arguments import check_seed, finite_number
+from offline_prune.base.arguments import check_seed
 from offline_prune.data import Dataset
-from offline_prune.errors import DatasetError, InputError
+from offline_prune.errors import DatasetError
+from offline_prune.evaluation.plan import check_held_out
 
 __all__ = ["split_episodes"]
 
@@ -32,11 +33,7 @@ def split_episodes(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, 
         InputError: If the fraction is not in (0, 1), or the seed is none.
         DatasetError: If there is only one episode.
     """
-    if not 0.0 < finite_number("fraction", fraction) < 1.0:
-        raise InputError(
-            f"fraction is the part of the episodes to hold out, in (0, 1), not {fraction!r}:"
-            " some must be held out, and some be left to learn from."
-        )
+    fraction = check_held_out(fraction)
     seed = check_seed(seed)
     episodes = len(data.ends)
     if episodes < 2:
