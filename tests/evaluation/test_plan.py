@@ -32,8 +32,8 @@ def test_digits_of_a_command_line_are_a_number():
 
 
 @pytest.mark.parametrize(
-    "wrong", [-1, 1.5, True, None, "opus", "ope(3)", "both(-1)", "both(a)", "both(1, 2)", "env(n=1)",
-              "", "-3", "both(1.5)"],
+    "wrong", [-1, 1.5, True, None, "opus", "ope(3)", "both(-1)", "both(a)", "both(1, 2)",
+              "env(n=1)", "", "-3", "both(1.5)"],
 )  # fmt: skip
 def test_anything_else_is_refused_by_name(wrong):
     with pytest.raises(InputError):
