@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from offline_prune.pops import ShrinkResult as ShrinkResult
     from offline_prune.pops import prune_and_shrink as prune_and_shrink
     from offline_prune.reporting import report as report
+    from offline_prune.reporting import report_run as report_run
     from offline_prune.run.early_stopping import EarlyStopping as EarlyStopping
     from offline_prune.run.early_stopping import StopTraining as StopTraining
     from offline_prune.run.online import prune_online as prune_online
@@ -55,6 +56,7 @@ __getattr__, __dir__, __all__ = lazily(
         "prune_online": "run.online",
         "prune_then_train": "run.pipeline",
         "report": "reporting",
+        "report_run": "reporting",
         "score": "run.pipeline",
         "sweep": "study",
     },

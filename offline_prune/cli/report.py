@@ -13,13 +13,22 @@ __all__ = ["command"]
 
 
 def command(
-    directory: Annotated[Path, typer.Argument(help="A folder that 'sweep --out' wrote.")],
+    directory: Annotated[
+        Path, typer.Argument(help="A folder that 'sweep --out' or 'run --out' wrote.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The report's folder; DIRECTORY/report by default.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No tables, only where it is.")] = False,
 ) -> None:
-    """Compare the runs of a sweep: tables here, figures and one page in a folder."""
+    """Compare the runs of a sweep, or show one run: figures and one page in a folder."""
+    from offline_prune.run.folder import RESULT
+
+    if (directory / RESULT).is_file():
+        from offline_prune.reporting.one_run import report_run
+
+        click.echo(f"Wrote {report_run(directory, out).page}")
+        return
     from offline_prune.reporting.tables import failed_table, overall_table, task_table
     from offline_prune.reporting.terminal import rendered
     from offline_prune.reporting.write import report

@@ -84,29 +84,36 @@ class SparsitySearch(Diagram):
             f" {again.ratio:.3f} [{again.low:.3f}, {again.high:.3f}] of it. It took {cost}."
         )
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Headings of :attr:`rows`."""
+        interval = f"{self.level:.0%} interval"
+        if self.no_rollouts is None:
+            return ("sparsity", "seeds", "dense", "pruned", "ratio", interval, "")
+        return ("sparsity", "disagreement", "of dense seeds", "value", interval, "")
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The candidates in words, and what was chosen on further seeds."""
+        said = [(c, "accepted" if c.accepted else "not shown") for c in self.candidates]
+        if self.confirmed is not None:
+            said.append((self.confirmed, "further seeds"))
+        return tuple((in_percent(c.sparsity), *_cells(c), verdict) for c, verdict in said)
+
     def summary(self) -> Table:
         """The candidates as a table.
 
         Returns:
             A rich table.
         """
-        interval = f"{self.level:.0%} interval"
-        if self.no_rollouts is None:
-            title = f"Keeping {self.retain:.0%} of the dense score"
-            headings = ["seeds", "dense", "pruned", "ratio", interval]
-        else:
+        title = f"Keeping {self.retain:.0%} of the dense score"
+        if self.no_rollouts is not None:
             title = "As close to the dense agent as another seed"
-            headings = ["disagreement", "of dense seeds", "value", interval]
         table = Table(title=title, caption=str(self))
-        for heading in ("sparsity", *headings):
+        for heading in self.columns:
             table.add_column(heading, justify="right")
-        table.add_column("")
-        for candidate in self.candidates:
-            said = "accepted" if candidate.accepted else "not shown"
-            table.add_row(in_percent(candidate.sparsity), *_cells(candidate), said)
-        if self.confirmed is not None:
-            confirmed = self.confirmed
-            table.add_row(in_percent(confirmed.sparsity), *_cells(confirmed), "further seeds")
+        for row in self.rows:
+            table.add_row(*row)
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,7 +152,7 @@ class SparsitySearch(Diagram):
         shown: list[Candidate] = [*self.candidates]
         if self.confirmed is not None:
             shown.append(self.confirmed)
-        names = [in_percent(candidate.sparsity) for candidate in shown]
+        names = [in_percent(candidate.sparsity).replace(", ", "\n") for candidate in shown]
         if self.confirmed is not None:
             names[-1] += "\nfurther seeds"
         for place, candidate in enumerate(shown):
@@ -175,7 +182,9 @@ class SparsitySearch(Diagram):
 def _draw_disagreements(axes: Any, candidates: list[DataCandidate]) -> None:
     """How far each acts from the dense agent, in units of how far dense seeds do."""
     noise = candidates[0].noise or 1.0
-    axes.plot([c.disagreement / noise for c in candidates], "s", color="C1", markersize=4)
+    places = [place + 0.15 for place in range(len(candidates))]  # beside the intervals
+    axes.plot(places, [c.disagreement / noise for c in candidates], "s", color="C1", markersize=4)
+    axes.grid(visible=False)
     axes.axhline(1.0, color="C1", linewidth=0.8, linestyle="--")
     axes.set_ylim(bottom=0.0)
     axes.set_ylabel("disagreement / that of dense seeds", color="C1")

@@ -49,7 +49,8 @@ def check_is_study(directory: str | Path) -> None:
     if not (Path(directory) / "cells").is_dir():
         raise OutputDirectoryError(
             f"{directory} is not the folder of a study: it has no cells. Expected a folder"
-            " that sweep(…, out=…) or 'offline-prune sweep --out' wrote."
+            " that sweep(…, out=…) or 'offline-prune sweep --out' wrote; of a single run report_run"
+            " makes the page."
         )
 
 
