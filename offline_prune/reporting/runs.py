@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_prune.errors import InputError, OutputDirectoryError
+from offline_prune.run.automatic import is_open
 from offline_prune.study import Cell, read_records
 from offline_prune.study.cell import FIRST_DEFAULTS, PRUNING_OPTIONS
 from offline_prune.study.records import check_is_study
@@ -56,7 +57,7 @@ class Run:
         algo: Name of the algorithm.
         seed: Of everything random.
         method: Name or expression of the pruning method.
-        sparsity: Fraction asked for; None where roles differ.
+        sparsity: Fraction asked for; None where roles differ, or it was chosen.
         by_role: (role, fraction) where roles differ, else empty.
         pruning: Option → value as JSON, of :data:`ARM_OPTIONS`.
         training: Option → value as JSON, of :data:`TRAINING_OPTIONS`.
@@ -153,6 +154,8 @@ def _run(record: Mapping[str, Any]) -> Run:
     result: Mapping[str, Any] = record["result"] or {}
     sparsity = cell["sparsity"]
     by_role = sparsity if isinstance(sparsity, dict) else {}
+    searched = is_open(sparsity)
+    by_role = {} if searched else by_role
     final_return, score = (
         _number(result.get(f"final_window_{name}")) for name in ("mean_return", "normalized_score")
     )
@@ -167,7 +170,7 @@ def _run(record: Mapping[str, Any]) -> Run:
         algo=plain(cell["algo"]),
         seed=int(cell["seed"]),
         method=plain(cell["method"]),
-        sparsity=None if by_role else float(sparsity),
+        sparsity=None if by_role or searched else float(sparsity),
         by_role=tuple((plain(role), float(part)) for role, part in by_role.items()),
         pruning=_options({**cell, **_chosen(cell, result)}, ARM_OPTIONS),
         training=_options(cell, TRAINING_OPTIONS),

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from offline_prune.reporting.kinds import KINDS, kind_of
 from offline_prune.reporting.runs import ARM_OPTIONS, TRAINING_OPTIONS, Run
+from offline_prune.run.automatic import AUTO
 from offline_prune.study import DENSE
 
 __all__ = ["Group", "Task", "find_tasks"]
@@ -22,7 +23,7 @@ class Group:
         method: Its expression.
         options: The options alone, as the label gives them.
         kind: One of :data:`~offline_prune.reporting.kinds.KINDS`.
-        sparsity: Fraction asked for; None where roles differ.
+        sparsity: Fraction asked for; None where roles differ, or it was chosen.
         by_role: (role, fraction) where roles differ, else empty.
         runs: Those that ended, by seed.
         failed: Those that failed, by seed.
@@ -39,7 +40,9 @@ class Group:
 
     @property
     def sparsity_text(self) -> str:
-        """``95 %``, or ``actor 90 %, critic 0 %``."""
+        """``95 %``, ``actor 90 %, critic 0 %``, or ``auto``."""
+        if self.sparsity is None and not self.by_role:
+            return AUTO
         if self.sparsity is None:
             return ", ".join(f"{role} {100 * part:g} %" for role, part in self.by_role)
         return f"{100 * self.sparsity:g} %"

@@ -225,3 +225,24 @@ class RunOptions(PruningOptions):
         check=maybe(finite_number),
         option=Option("--target-return", float, "What a decision transformer is told to reach."),
     )
+    retain: float | None = setting(
+        'Part of the dense agent\'s score that ``sparsity="auto"`` must keep: the lower end of the'
+        " ratio's 95 % interval over seeds; without an environment 1 − the part of the range"
+        " of the behaviour's returns that fitted values may be lower. None takes .97.",
+        None,
+        check=maybe(by("run.automatic.check_retain", plain=True)),
+        option=Option("--retain", float, "With --sparsity auto: part of the dense score to keep."),
+    )
+    max_sparsity: float | None = setting(
+        'Sparsity beyond which ``"auto"`` does not look. None takes .99.',
+        None,
+        check=maybe(by("masks.allocation.check_sparsity", plain=True)),
+        option=Option("--max-sparsity", float, "With --sparsity auto: the sparsest to try."),
+    )
+    search_seeds: int | None = setting(
+        'Seeds of every sparsity that ``"auto"`` tries, and further ones at the end; without an'
+        " environment seeds of the dense agent alone. None takes 5, without an environment 3.",
+        None,
+        check=maybe(at_least(2)),
+        option=Option("--search-seeds", int, "With --sparsity auto: seeds of every sparsity."),
+    )

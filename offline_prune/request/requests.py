@@ -97,27 +97,6 @@ class PruningRequest(ScoringRequest, PruningOptions):
 class TrainingRequest(FitOptions, PruningRequest, RunOptions):
     """A whole run: what :func:`~offline_prune.run.pipeline.prune_then_train` takes."""
 
-    retain: float | None = setting(
-        'Part of the dense agent\'s score that ``sparsity="auto"`` must keep: the lower end of the'
-        " ratio's 95 % interval over seeds; without an environment 1 − the part of the range"
-        " of the behaviour's returns that fitted values may be lower. None takes .97.",
-        None,
-        check=maybe(by("run.automatic.check_retain", plain=True)),
-        option=Option("--retain", float, "With --sparsity auto: part of the dense score to keep."),
-    )
-    max_sparsity: float | None = setting(
-        'Sparsity beyond which ``"auto"`` does not look. None takes .99.',
-        None,
-        check=maybe(by("masks.allocation.check_sparsity", plain=True)),
-        option=Option("--max-sparsity", float, "With --sparsity auto: the sparsest to try."),
-    )
-    search_seeds: int | None = setting(
-        'Seeds of every sparsity that ``"auto"`` tries, and further ones at the end; without an'
-        " environment seeds of the dense agent alone. None takes 5, without an environment 3.",
-        None,
-        check=maybe(at_least(2)),
-        option=Option("--search-seeds", int, "With --sparsity auto: seeds of every sparsity."),
-    )
     diagnostics: bool = setting(
         "Whether to measure the networks after every epoch, into the history and d3rlpy's"
         " loggers: dormant units, srank, norms, Q values, sparsity"

@@ -28,9 +28,24 @@ from offline_prune.run.saving import keep
 from offline_prune.run.search import SparsitySearch
 from offline_prune.run.trials import Run, Sparsity, Trials, trials_folder
 
-__all__ = ["LADDER", "check_retain", "choose_sparsity", "wants_search"]
+__all__ = [
+    "AUTO",
+    "LADDER",
+    "SEARCH_OPTIONS",
+    "check_retain",
+    "check_search",
+    "choose_sparsity",
+    "is_open",
+    "wants_search",
+    "with_open_at",
+]
 
 AUTO = "auto"
+"""A sparsity that is left open."""
+
+SEARCH_OPTIONS = ("retain", "max_sparsity", "search_seeds")
+"""Settings of a request that say how a sparsity is chosen."""
+
 LADDER = (0.8, 0.9, 0.95, 0.98, 0.99)
 """Sparsities that are tried, from the first on, until one is not accepted."""
 
@@ -50,11 +65,9 @@ def wants_search(request: TrainingRequest) -> bool:
     Raises:
         InputError: If settings of the search are given and the sparsity too.
     """
-    sparsity = request.sparsity
-    parts = sparsity.values() if isinstance(sparsity, Mapping) else (sparsity,)
-    if any(map(_is_open, parts)):
+    if is_open(request.sparsity):
         return True
-    for name in ("retain", "max_sparsity", "search_seeds"):
+    for name in SEARCH_OPTIONS:
         if getattr(request, name) is not None:
             raise InputError(
                 f"{name}={getattr(request, name)!r} says how a sparsity is chosen, and this one"
@@ -95,21 +108,21 @@ def choose_sparsity(request: TrainingRequest, run: Run) -> PruneResult:
         DatasetError: If held-out episodes are too few, or all alike.
         UnsavedResultError: If it could not be saved; the state stays.
     """
-    request = _checked(request)
+    request = check_search(request)
     data = load_dataset(request.dataset)
     request = replace(request, dataset=data)
     reason = _why_no_rollouts(request, data)
     if reason is not None:
         request = replace(request, evaluate="ope")
     folder = trials_folder(request, data)
-    prepared = prepare(replace(request, sparsity=_at(request.sparsity, LADDER[0])))
+    prepared = prepare(replace(request, sparsity=with_open_at(request.sparsity, LADDER[0])))
     if prepared.held_out is not None:
         request = replace(request, held_out=prepared.settings.held_out)
     trials = Trials(request, run, folder)
     retain = DEFAULT_RETAIN if request.retain is None else request.retain
     count = request.search_seeds or (SEEDS_BY_RETURNS if reason is None else SEEDS_BY_DATA)
     seeds = range(request.seed, request.seed + count)
-    dense = _at(request.sparsity, 0.0, everywhere=True)
+    dense = with_open_at(request.sparsity, 0.0, everywhere=True)
     judge: ByReturns | ByData
     if reason is None:
         further = range(seeds.stop, seeds.stop + count)
@@ -177,8 +190,8 @@ def _climb(
     if not isinstance(request.sparsity, Mapping):
         best = last_accepted(float)
         return tuple(candidates), best
-    chosen: dict[str, float] = dict(_at(request.sparsity, 0.0))
-    for role in (role for role, part in request.sparsity.items() if _is_open(part)):
+    chosen: dict[str, float] = dict(with_open_at(request.sparsity, 0.0))
+    for role in (role for role, part in request.sparsity.items() if is_open(part)):
 
         def with_own(sparsity: float, role: str = role) -> Sparsity:
             return {**chosen, role: sparsity}
@@ -187,16 +200,31 @@ def _climb(
     return tuple(candidates), chosen
 
 
-def _is_open(sparsity: object) -> bool:
-    return isinstance(sparsity, str) and sparsity == AUTO
+def is_open(sparsity: object) -> bool:
+    """Whether a sparsity is ``"auto"``, or that of some role is.
+
+    Args:
+        sparsity: A number, ``"auto"``, or role → one of these.
+    """
+    parts = sparsity.values() if isinstance(sparsity, Mapping) else (sparsity,)
+    return any(isinstance(part, str) and part == AUTO for part in parts)
 
 
-def _at(sparsity: Any, number: float, *, everywhere: bool = False) -> Any:
-    """A request's sparsity with a number where it is open, or everywhere."""
+def with_open_at(sparsity: Any, number: float, *, everywhere: bool = False) -> Any:
+    """A sparsity with a number where it is open.
+
+    Args:
+        sparsity: A number, ``"auto"``, or role → one of these.
+        number: The number.
+        everywhere: Whether also where it is not open.
+
+    Returns:
+        A number, or role → number.
+    """
     if not isinstance(sparsity, Mapping):
-        return number
+        return number if everywhere or is_open(sparsity) else sparsity
     return {
-        role: number if everywhere or _is_open(part) else part for role, part in sparsity.items()
+        role: number if everywhere or is_open(part) else part for role, part in sparsity.items()
     }
 
 
@@ -244,10 +272,20 @@ def _judges(prepared: Prepared) -> Dataset:
     return held_out
 
 
-def _checked(request: TrainingRequest) -> TrainingRequest:
-    """Check what can be before the dataset is loaded."""
+def check_search(request: TrainingRequest) -> TrainingRequest:
+    """Check a request with an open sparsity, before its dataset is loaded.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The request with its values in plain form.
+
+    Raises:
+        InputError: If something is wrong.
+    """
     opened = request.sparsity
-    request = check_alone(replace(request, sparsity=_at(opened, LADDER[0])))
+    request = check_alone(replace(request, sparsity=with_open_at(opened, LADDER[0])))
     request = replace(request, sparsity=opened)
     if isinstance(request.method, Mask | Path):
         raise InputError(

@@ -21,6 +21,8 @@ Sparsity: TypeAlias = float | Mapping[str, float]
 Run: TypeAlias = Callable[[TrainingRequest], PruneResult]
 
 _NOT_PART_OF_IT = ("dataset", "output_dir", "checkpoint_dir", "keep_checkpoint", "progress")
+_OBSERVERS = ("callback", "epoch_callback", "evaluators", "logger_adapter")
+"""Functions and objects, which another process has at another address."""
 
 
 @dataclass
@@ -103,7 +105,8 @@ def trials_folder(request: TrainingRequest, data: Dataset) -> Path | None:
     """
     if request.checkpoint_dir is None:
         return None
-    asked = {n: v for n, v in values(request).items() if n not in _NOT_PART_OF_IT}
+    left_out = (*_NOT_PART_OF_IT, *_OBSERVERS)
+    asked = {n: v for n, v in values(request).items() if n not in left_out}
     asked = as_json(asked, repr, sort_keys=True)
     name = digest_of({"asked": asked, **contents_of(data)})[:16]
     return Path(request.checkpoint_dir) / f"auto-{name}"

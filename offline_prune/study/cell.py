@@ -16,6 +16,7 @@ from offline_prune.evaluation.plan import planned
 from offline_prune.request.options import RunOptions
 from offline_prune.request.requests import AXES, TrainingRequest
 from offline_prune.request.setting import settings, values
+from offline_prune.run.automatic import AUTO, SEARCH_OPTIONS, is_open
 
 __all__ = ["DENSE", "FIRST_DEFAULTS", "PRUNING_OPTIONS", "Cell", "plain"]
 
@@ -41,7 +42,8 @@ class Cell(RunOptions):
         algo: Name of the algorithm.
         seed: Of everything random.
         method: Name or expression of the pruning method, or the path of a mask.
-        sparsity: Fraction of the prunable weights to remove; or role → fraction.
+        sparsity: Fraction of the prunable weights to remove; or role → fraction; or ``"auto"``,
+            whose learning curve is a point, that of the chosen agent.
         evaluations: Points of the run at which it is evaluated, evenly spaced, the last
             one at its end.
         window: Of the last points, how many the final-window mean takes.
@@ -82,6 +84,9 @@ class Cell(RunOptions):
                 object.__setattr__(self, name, _DEFAULTS[name])
             if self.averaging is None:
                 object.__setattr__(self, "averaging", _DEFAULTS["averaging"])
+        if not self.is_search:  # what is said of searches holds for the cells that are some
+            for name in SEARCH_OPTIONS:
+                object.__setattr__(self, name, None)
 
     @property
     def id(self) -> str:
@@ -104,6 +109,11 @@ class Cell(RunOptions):
     def is_dense(self) -> bool:
         """Whether nothing is pruned."""
         return self.method == DENSE
+
+    @property
+    def is_search(self) -> bool:
+        """Whether a sparsity is left open."""
+        return is_open(self.sparsity)
 
     @property
     def episodes(self) -> int:
@@ -187,7 +197,9 @@ def _refused(value: Any) -> None:
 def _sparsity_text(sparsity: float | Mapping[str, float]) -> str:
     if isinstance(sparsity, Mapping):
         return ",".join(f"{role}={_sparsity_text(value)}" for role, value in sparsity.items())
-    return f"{sparsity:g}" if isinstance(sparsity, int | float) else shown(sparsity)
+    if isinstance(sparsity, int | float):
+        return f"{sparsity:g}"
+    return sparsity if sparsity == AUTO else shown(sparsity)
 
 
 _DEFAULTS: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from offline_prune.agents.agent import Agent
@@ -12,6 +13,7 @@ from offline_prune.base.random_state import preserved_random_state
 from offline_prune.data import Dataset, load_dataset
 from offline_prune.errors import OfflinePruneError
 from offline_prune.evaluation.actors import chosen_target_return
+from offline_prune.run.automatic import LADDER, check_search, with_open_at
 from offline_prune.run.choices import (
     check_alone,
     check_batches,
@@ -55,7 +57,8 @@ def check_cells(cells: Iterable[Cell]) -> None:
 def _check_alone(cell: Cell) -> None:
     for name in ("evaluations", "window"):
         whole_number(name, getattr(cell, name), 1)
-    check_alone(cell.request())
+    request = cell.request()
+    (check_search if cell.is_search else check_alone)(request)
 
 
 def _check_on_data(
@@ -81,4 +84,5 @@ def _check_on_data(
     check_batches(datasets[cell.dataset], n_batches, agent.algo)
     chosen_target_return(agent.algo, datasets[cell.dataset].metadata, cell.target_return)
     cell.interval(n_steps)
+    cell = replace(cell, sparsity=with_open_at(cell.sparsity, LADDER[0]))
     chosen_method(cell.pruning_method, pruning_settings(cell, agent, n_steps), cell.rescale)

@@ -13,6 +13,7 @@ import numpy as np
 
 from offline_prune.base.arguments import check_seed, shown, whole_number
 from offline_prune.errors import InputError, UnknownNameError
+from offline_prune.run.automatic import SEARCH_OPTIONS
 from offline_prune.study.cell import Cell, plain
 
 __all__ = ["plan", "read_grid"]
@@ -45,7 +46,7 @@ def plan(
         datasets: Ids or paths.
         algos: Names of algorithms.
         sparsities: Fractions to remove, in [0, 1); one may be a mapping role → fraction,
-            which in a grid for each algorithm stands in a list.
+            which in a grid for each algorithm stands in a list, or ``"auto"``.
         methods: Names or expressions of pruning methods, or ``"dense"``.
         seeds: The seeds, or how many from 0 on.
         algo_params: Algorithm → hyperparameters that replace the recipe's; those of
@@ -102,6 +103,12 @@ def plan(
                 cells.setdefault(cell.id, cell)
     if not cells:
         raise InputError("The grid has no cell: everything is excluded.")
+    of_searches = [name for name in SEARCH_OPTIONS if name in options]
+    if of_searches and not any(cell.is_search for cell in cells.values()):
+        raise InputError(
+            f"{of_searches[0]} says how a sparsity is chosen, and all of this grid are given. Put"
+            " 'auto' among its sparsities, or leave it out."
+        )
     return tuple(cells.values())
 
 

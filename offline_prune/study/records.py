@@ -119,8 +119,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
     cell = record["cell"]
     sparsity = cell["sparsity"]
-    by_role = json.dumps(sparsity, sort_keys=True) if isinstance(sparsity, dict) else ""
-    number = -1.0 if by_role else sparsity
+    is_number = isinstance(sparsity, int | float)
+    by_role = "" if is_number else json.dumps(sparsity, sort_keys=True)
+    number = sparsity if is_number else -1.0
     dense_first = cell["method"] != "dense"
     return (cell["dataset"], cell["algo"], dense_first, cell["method"], number, by_role,
             cell["seed"], record["id"])  # fmt: skip

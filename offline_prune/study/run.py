@@ -23,6 +23,7 @@ from offline_prune.evaluation.rollouts import evaluate
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.masks.collapse import LayerCollapseWarning
 from offline_prune.recipes.algorithms import find_recipe
+from offline_prune.run.automatic import choose_sparsity
 from offline_prune.run.fit_checks import epoch_length
 from offline_prune.run.pipeline import run_request
 from offline_prune.run.result import PruneResult
@@ -131,20 +132,22 @@ def _run(
         "max_episode_steps": cell.max_episode_steps,
         "target_return": cell.target_return,
     }
+    searched = cell.is_search
+    episodes = 0 if searched else cell.episodes  # a search has many agents, and no one curve
     curve = LearningCurve(
-        data.metadata, cell.episodes, interval, n_steps, cell.seed, each_epoch, **limits
+        data.metadata, episodes, interval, n_steps, cell.seed, each_epoch, **limits
     )
     request = cell.request(
         dataset=data,
         n_steps=n_steps,
-        evaluate="ope" if planned(cell.evaluate).off_policy else 0,
+        evaluate=cell.evaluate if searched else "ope" if planned(cell.evaluate).off_policy else 0,
         checkpoint_dir=None if checkpoints is None else checkpoints / cell.id,
         keep_checkpoint=True,  # until there is a record; the sweep removes it then
         progress=False,
         n_steps_per_epoch=epoch_length(interval),
         epoch_callback=curve,
     )
-    result = run_request(request)
+    result = choose_sparsity(request, run_request) if searched else run_request(request)
     seed = first_episode(cell.seed, 0, cell.episodes)
     rolled_out = evaluate(result.algo, data.metadata, cell.episodes, seed=seed, **limits)
     evaluation = dataclasses.replace(rolled_out, off_policy=result.evaluation.off_policy)
@@ -202,6 +205,7 @@ def _numbers(cell: Cell, result: PruneResult, curve: LearningCurve) -> dict[str,
         "evaluation_seeds",
         "not_evaluated",
         "off_policy",
+        "search",
         "networks",
     )
     return {**{name: found[name] for name in kept}, **window, "curve": points}

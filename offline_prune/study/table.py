@@ -61,10 +61,10 @@ COLUMNS: Mapping[str, type] = {
     "algo_params": str,
 }
 """Column → type of the table. ``sparsity`` is what was asked for, of all networks (empty
-where networks differ, see ``sparsity_by_network``), ``removed`` what the nominal mask
-removes; ``fitted_q`` and ``behaviour`` are discounted values of an off-policy evaluation, the
-policy's and the data's; success rates are empty where the environment tells of no goal; columns
-by network, and ``algo_params``, are JSON."""
+where networks differ or ``"auto"`` chose, see ``sparsity_by_network``), ``removed`` what the
+nominal mask removes; ``fitted_q`` and ``behaviour`` are discounted values of an off-policy
+evaluation, the policy's and the data's; success rates are empty where the environment tells of no
+goal; columns by network, and ``algo_params``, are JSON."""
 
 TIMING_COLUMNS = ("id", "seconds", "scoring_seconds", "training_seconds", "curve_seconds")
 """Columns of the timings: the whole cell, scoring and masking, training, and the
@@ -118,7 +118,7 @@ def parquet_available() -> bool:
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     cell, result = record["cell"], record["result"] or {}
     sparsity = cell["sparsity"]
-    by_network = isinstance(sparsity, dict)
+    is_number = isinstance(sparsity, int | float)
     networks = {role: n["weights_kept"] for role, n in result.get("networks", {}).items()}
     off_policy = result.get("off_policy") or {}
     found = {
@@ -127,8 +127,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "id": record["id"],
         "status": record["status"],
         "error": record["error"],
-        "sparsity": None if by_network else float(sparsity),
-        "sparsity_by_network": _json(sparsity) if by_network else None,
+        "sparsity": float(sparsity) if is_number else None,
+        "sparsity_by_network": None if is_number else _json(sparsity),
         "removed": result.get("sparsity"),
         "episodes": planned(cell["evaluate"]).episodes,
         **{name: off_policy.get(name) for name in ("fitted_q", "behaviour")},

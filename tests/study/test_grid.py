@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offline_prune.errors import DatasetError, InputError, OfflinePruneError, UnknownNameError
+from offline_prune.run.automatic import SEARCH_OPTIONS
 from offline_prune.study import Cell, plan, read_grid, run_cells, sweep
 from offline_prune.study.checks import check_cells
 
@@ -137,12 +138,21 @@ def test_a_name_says_everything_and_never_changes():
         "held_out": 0.5,
         "ope_steps": 2,
         "ope_fits": 2,
+        "retain": 0.5,
+        "max_sparsity": 0.9,
+        "search_seeds": 2,
         "evaluations": 2,
         "window": 1,
     }
     assert set(changed) == {field.name for field in dataclasses.fields(Cell)}
-    names = {dataclasses.replace(cell, **{name: value}).id for name, value in changed.items()}
-    assert len(names | {cell.id}) == len(changed) + 1
+    search = dataclasses.replace(cell, sparsity="auto")
+    names = {
+        dataclasses.replace(search if name in SEARCH_OPTIONS else cell, **{name: value}).id
+        for name, value in changed.items()
+    }
+    assert len(names | {cell.id, search.id}) == len(changed) + 2
+    # What is said of searches is nothing to a cell whose sparsity is given.
+    assert dataclasses.replace(cell, retain=0.5).id == cell.id
 
 
 @pytest.mark.slow
