@@ -57,7 +57,7 @@ class Task:
 
 TASKS = {
     "cartpole": Task("cartpole/mixture-v0", "cql", 3000, 3000),
-    "pendulum": Task("pendulum/mixture-v0", "iql", 4000, 4000),
+    "pendulum": Task("pendulum/mixture-v0", "iql", 3000, 10_000),
     "halfcheetah": Task("halfcheetah/medium-small-v0", "iql", 10_000, 5000, seeds=2),
     "hopper": Task("prune/hopper/medium-v0", "iql", 10_000, 5000, seeds=2),
 }

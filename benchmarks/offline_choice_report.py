@@ -134,7 +134,7 @@ def rule_row(
 def correlations(cells: Sequence[Cell], found: Sequence[Judgement]) -> list[str]:
     """Spearman's ρ of what the data say with the score, over pruned agents."""
     scores = [j.cell["score"] for j in found]
-    columns = [
+    columns: list[list[float | None]] = [
         [fmean(map(fmean, j.cell["fits"])) for j in found],
         [-j.apart for j in found],
         [None if j.cell["td_error"] is None else -j.cell["td_error"] for j in found],
@@ -148,7 +148,8 @@ def _spearman(column: Sequence[float | None], scores: Sequence[float]) -> str:
     rho = stats.spearmanr(column, scores).statistic
     # Fisher's transformation, its variance for ranks by Bonett and Wright 2000.
     half = 1.96 * np.sqrt((1 + rho**2 / 2) / (len(scores) - 3))
-    low, high = np.tanh(np.arctanh(np.clip(rho, -0.999, 0.999)) + [-half, half])
+    centre = np.arctanh(np.clip(rho, -0.999, 0.999))
+    low, high = np.tanh([centre - half, centre + half])
     return f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
@@ -162,8 +163,8 @@ def page(cells: Sequence[Cell]) -> str:
         "Spearman's rank correlation over pruned agents, with 95 % intervals; −1 is as telling",
         "as 1 is, 0 says nothing.",
         "",
-        "| task | agents | dense score | sparser agents that keep 97 % | fitted value | agreement with"
-        " dense | −TD error | diverged fits |",
+        "| task | agents | dense score | sparser agents that keep 97 % | fitted value"
+        " | agreement with dense | −TD error | diverged fits |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for task in tasks:
