@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WHOLE = os.environ.get("NOTEBOOKS") == "whole"
 NUMBERS = re.compile(
-    r"\b(STEPS|(?:n|feature)_steps(?:_per_epoch)?|gate_interval|(?:gate_)?episodes|evaluate|rounds)"
+    r"\b(STEPS|(?:n|feature|ope)_steps(?:_per_epoch)?|gate_interval|(?:gate_)?episodes|evaluate|rounds)"
     r"( ?= ?)(\d+)"
 )
 
