@@ -5,7 +5,7 @@ by held-out episodes as ``sparsity="auto"`` judges them without an environment. 
 follows what the rule chooses, and what rollouts say of it.
 
     python benchmarks/offline_choice.py pendulum cartpole …   # trains; goes on where it was
-    python benchmarks/offline_choice.py --report              # writes the table and the figure
+    python benchmarks/offline_choice_report.py                # writes the table and the figure
 
 One thread a process; an hour a task. Agents lie in ``runs/offline_choice`` (``--state``), what
 is known of them in ``results/offline_choice.json``. Hopper needs its dataset in
@@ -144,12 +144,11 @@ def cell(
 
 
 def main() -> None:
-    """Train, or report."""
+    """Train, and write down what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", choices=[*TASKS, []])
     parser.add_argument("--state", type=Path, default=Path("runs/offline_choice"))
     parser.add_argument("--collect", action="store_true", help="Only write the cells down.")
-    parser.add_argument("--report", action="store_true", help="Only write table and figure.")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for name in asked.tasks:

@@ -207,7 +207,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
     for column, task in enumerate(tasks):
         found = judged([cell for cell in cells if cell["task"] == task])
         methods = dict.fromkeys(j.cell["method"] for j in found)
-        for method, colour in zip(methods, ("C0", "C3"), strict=True):
+        for method, colour in zip(methods, ("C0", "C3"), strict=False):
             own = [j for j in found if j.cell["method"] == method]
             ratios = [j.ratio for j in own]
             values = [np.nan if j.value is None else j.value for j in own]

@@ -55,6 +55,21 @@ class AgentOptions(DeviceOptions):
         None,
         option=Option("--param", list[str], "Hyperparameter name=value; repeatable."),
     )
+    frame_stack: int | None = setting(
+        "Frames that an observation is stacked of, newest last"
+        " (:meth:`~offline_prune.Dataset.with_frame_stack`); None: as the dataset has them.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--frame-stack", int, "Frames that an observation is stacked of."),
+    )
+    transition_steps: int | None = setting(
+        "Steps from an observation to the next of a transition, its rewards discounted by the"
+        " algorithm's gamma (:meth:`~offline_prune.Dataset.with_n_steps`); None: as the dataset"
+        " has them.",
+        None,
+        check=maybe(at_least(1)),
+        option=Option("--transition-steps", int, "Steps of a transition (n-step returns)."),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import build_agent
+from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.base.as_json import as_json
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset, load_dataset
+from offline_prune.errors import InputError
 from offline_prune.evaluation.actors import chosen_target_return
 from offline_prune.evaluation.off_policy.evaluation import DEFAULT_FITS
 from offline_prune.evaluation.off_policy.policy import check_single_steps
@@ -33,7 +36,7 @@ from offline_prune.run.choices import (
 )
 from offline_prune.run.fit_checks import check_for_sequences
 
-__all__ = ["Prepared", "held_out_fraction", "prepare", "without_held_out"]
+__all__ = ["Prepared", "held_out_fraction", "prepare", "with_frames", "without_held_out"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def prepare(request: ScoringRequest) -> Prepared:
     """
     request = check_alone(TrainingRequest(**values(request)))
     trained = getattr(request.algo, "impl", None) is not None  # with weights of its own
-    data, held_out = without_held_out(request, load_dataset(request.dataset))
+    data = with_frames(load_dataset(request.dataset), request.frame_stack)
+    data, held_out = without_held_out(request, data)
     agent, n_steps = build_agent(
         data,
         request.algo,
@@ -81,6 +85,7 @@ def prepare(request: ScoringRequest) -> Prepared:
         seed=request.seed,
         device=request.device,
     )
+    data = _with_steps(data, request.transition_steps, agent.algo)
     target_return = chosen_target_return(agent.algo, data.metadata, request.target_return)
     check_for_sequences(agent.algo, fit_options(request), diagnostics=request.diagnostics)
     off_policy = planned(request.evaluate).off_policy
@@ -111,6 +116,8 @@ def prepare(request: ScoringRequest) -> Prepared:
             "parameterization": parameterization,
             "averaging": averaging,
             "target_return": target_return,
+            "frame_stack": data.picking.frames,
+            "transition_steps": data.picking.steps,
             "held_out": None if held_out is None else held_out_fraction(request),
             "ope_steps": (request.ope_steps or n_steps) if off_policy else None,
             "ope_fits": (request.ope_fits or DEFAULT_FITS) if off_policy else None,
@@ -123,11 +130,51 @@ def prepare(request: ScoringRequest) -> Prepared:
         method=in_words(method),
         seed=request.seed,
         versions=versions("offline-prune", "d3rlpy", "minari", "torch", "gymnasium"),
-        frame_stack=data.picking.frames,
-        transition_steps=data.picking.steps,
         **own,
     )
     return Prepared(request, data, held_out, agent, chosen, came_to)
+
+
+def with_frames(data: Dataset, frames: int | None) -> Dataset:
+    """Stack frames as it is asked for.
+
+    Args:
+        data: A dataset.
+        frames: Frames an observation; None leaves it as it is.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        InputError: If its observations are stacks of another number already, or cannot
+            be stacked.
+    """
+    if frames is None or frames == data.picking.frames:
+        return data
+    if data.picking.frames > 1:
+        raise InputError(
+            f"frame_stack={frames} is asked for, and this dataset's observations are stacks of"
+            f" {data.picking.frames} frames already. Leave it out, or give the dataset of single"
+            " frames."
+        )
+    return data.with_frame_stack(frames)
+
+
+def _with_steps(data: Dataset, steps: int | None, algo: Any) -> Dataset:
+    if steps is None or steps == data.picking.steps:
+        return data
+    if data.picking.steps > 1:
+        raise InputError(
+            f"transition_steps={steps} is asked for, and this dataset's transitions have"
+            f" {data.picking.steps} steps already. Leave it out, or give the dataset of single"
+            " steps."
+        )
+    if is_sequence_model(algo):
+        raise InputError(
+            f"transition_steps={steps} makes transitions of several steps, and"
+            f" {type(algo).__name__} learns from whole stretches of episodes. Leave it out."
+        )
+    return data.with_n_steps(steps, algo.gamma)
 
 
 def held_out_fraction(request: TrainingRequest) -> float | None:

@@ -21,6 +21,7 @@ from offline_prune.run.choices import (
     chosen_n_batches,
     pruning_settings,
 )
+from offline_prune.run.preparation import with_frames
 from offline_prune.run.pruned_agent import check_feature_steps
 from offline_prune.study.cell import Cell
 
@@ -68,10 +69,10 @@ def _check_on_data(
         datasets.clear()  # cells come dataset by dataset; one at a time is in memory
         datasets[cell.dataset] = load_dataset(cell.dataset)
     key = repr((cell.dataset, cell.algo, cell.n_steps, cell.batch_size, cell.algo_params,
-                cell.device))  # fmt: skip
+                cell.device, cell.frame_stack))  # fmt: skip
     if key not in agents:
         agents[key] = build_agent(
-            datasets[cell.dataset],
+            with_frames(datasets[cell.dataset], cell.frame_stack),
             cell.algo,
             algo_params=cell.algo_params,
             batch_size=cell.batch_size,

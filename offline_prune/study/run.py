@@ -26,6 +26,7 @@ from offline_prune.recipes.algorithms import find_recipe
 from offline_prune.run.automatic import choose_sparsity
 from offline_prune.run.fit_checks import epoch_length
 from offline_prune.run.pipeline import run_request
+from offline_prune.run.preparation import with_frames
 from offline_prune.run.result import PruneResult
 from offline_prune.study.cell import Cell
 from offline_prune.study.curve import LearningCurve, first_episode, point
@@ -125,7 +126,8 @@ def _ending(error: Exception) -> dict[str, str]:
 def _run(
     cell: Cell, checkpoints: Path | None, each_epoch: Callable[[], None]
 ) -> tuple[PruneResult, LearningCurve]:
-    data = _dataset(cell.dataset, os.environ.get("MINARI_DATASETS_PATH"))
+    stored = _dataset(cell.dataset, os.environ.get("MINARI_DATASETS_PATH"))
+    data = with_frames(stored, cell.frame_stack)
     n_steps = cell.n_steps or _recipe_steps(cell, data.metadata)
     interval = cell.interval(n_steps)
     limits: dict[str, Any] = {

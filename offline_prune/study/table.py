@@ -56,6 +56,8 @@ COLUMNS: Mapping[str, type] = {
     "averaging": str,
     "share_critics": bool,
     "feature_steps": int,
+    "frame_stack": int,
+    "transition_steps": int,
     "engine": str,
     "device": str,
     "algo_params": str,

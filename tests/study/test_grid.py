@@ -121,6 +121,8 @@ def test_a_name_says_everything_and_never_changes():
         "batch_size": 3,
         "algo_params": {},
         "feature_steps": 1,
+        "frame_stack": 2,
+        "transition_steps": 3,
         "max_episode_steps": 5,
         "target_return": 3.0,
         "allocation": "erk",
