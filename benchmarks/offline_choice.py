@@ -50,7 +50,7 @@ class Task:
     algo: str
     n_steps: int
     ope_steps: int
-    seeds: int = 3
+    seeds: int = 2
     algo_params: dict[str, Any] = field(default_factory=dict)
     methods: tuple[str, ...] = ("snip_flow", "random")
 
@@ -58,8 +58,8 @@ class Task:
 TASKS = {
     "cartpole": Task("cartpole/mixture-v0", "cql", 3000, 3000),
     "pendulum": Task("pendulum/mixture-v0", "iql", 3000, 10_000),
-    "halfcheetah": Task("halfcheetah/medium-small-v0", "iql", 10_000, 5000, seeds=2),
-    "hopper": Task("prune/hopper/medium-v0", "iql", 10_000, 5000, seeds=2),
+    "halfcheetah": Task("halfcheetah/medium-small-v0", "iql", 10_000, 5000),
+    "hopper": Task("prune/hopper/medium-v0", "iql", 10_000, 5000),
 }
 
 
