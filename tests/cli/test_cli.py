@@ -202,3 +202,20 @@ def test_an_unreadable_method_is_refused(run):
     )  # fmt: skip
     assert code == 2
     assert "pruning method" in complaint
+
+
+def test_held_out_episodes_judge_where_it_is_asked_for(run):
+    code, out, _ = run(
+        "run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", "actor=auto", "--steps", 4,
+        "--evaluate", "ope", "--held-out", 0.1, "--ope-steps", 2, "--ope-fits", 2, "--json",
+        "--max-sparsity", 0.8, "--search-seeds", 2, "--param", "hidden_units=[8]",
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out)
+    assert found["off_policy"]["held_out_episodes"] == 15
+    assert [c["sparsity"] for c in found["search"]["candidates"]] == [{"actor": 0.8}]
+    code, _, error = run(
+        "run", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", 0.5, "--evaluate", "opus"
+    )
+    assert code == 2
+    assert "opus" in error
