@@ -75,3 +75,16 @@ def test_what_a_search_cannot_be_is_told_before_any_cell_runs():
     ):
         with pytest.raises(InputError, match=message):
             check_cells(plan(**{**GRID, **options}))
+
+
+@pytest.mark.slow
+def test_the_curve_of_a_search_is_the_point_of_what_was_chosen():
+    (cell,) = plan(
+        "cartpole/mixture-v0", "bc", "auto", "snip_flow", 1, n_steps=250, evaluations=5,
+        evaluate=1, retain=0.05, max_sparsity=0.8, search_seeds=3,
+        algo_params={"*": {"hidden_units": [32, 32]}},
+    )  # fmt: skip
+    record = perform(cell, None, {})
+    assert record["status"] == "ok", record["traceback"]
+    (point,) = record["result"]["curve"]
+    assert point["mean_return"] == record["result"]["mean_return"]
