@@ -8,8 +8,7 @@ follows what the rule chooses, and what rollouts say of it.
     python benchmarks/offline_choice_report.py                # writes the table and the figure
 
 One thread a process; an hour a task. Agents lie in ``runs/offline_choice`` (``--state``), what
-is known of them in ``results/offline_choice.json``. Hopper needs its dataset in
-``MINARI_DATASETS_PATH``.
+is known of them in ``results/offline_choice.json``.
 """
 
 from __future__ import annotations
@@ -59,7 +58,6 @@ TASKS = {
     "cartpole": Task("cartpole/mixture-v0", "cql", 3000, 3000),
     "pendulum": Task("pendulum/mixture-v0", "iql", 3000, 10_000),
     "halfcheetah": Task("halfcheetah/medium-small-v0", "iql", 10_000, 5000),
-    "hopper": Task("prune/hopper/medium-v0", "iql", 10_000, 5000),
 }
 
 

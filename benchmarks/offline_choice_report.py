@@ -61,6 +61,7 @@ RULES: dict[str, Callable[[Judgement], bool]] = {
     "disagreement alone": lambda j: j.apart <= j.noise,
     "fitted values alone, lower end": lambda j: j.low >= LEAST,
     "fitted values alone, their mean": lambda j: j.value is not None and j.value >= LEAST,
+    "rollouts, as if they had been seen": lambda j: j.ratio >= KEPT,
     "always dense": lambda j: False,
     "always 95 %": lambda j: j.cell["sparsity"] <= 0.95,
     "always 99 %": lambda j: True,

@@ -62,7 +62,7 @@ class SparsitySearch(Diagram):
         if self.no_rollouts is not None:
             rule = (
                 f"as close to the dense agent as another seed of it (of {len(self.seeds)}), with"
-                f" fitted values not shown to be lower by {1 - self.retain:.0%} of {self.unit}"
+                f" fitted values shown to be lower by at most {1 - self.retain:.0%} of {self.unit}"
             )
             said = f"No sparsity was found to be {rule}: {last}. {result}"
             if accepted:
