@@ -45,7 +45,7 @@ class ByData:
 
     The noise is that of dense agents of several seeds. What is accepted is a policy that acts
     no farther from the dense one than they do from one another, and whose fitted values
-    are not shown to be lower by more than what may be lost.
+    are shown to be lower by no more than what may be lost.
     """
 
     def __init__(
