@@ -78,10 +78,11 @@ class SparsitySearch(Diagram):
                 f" {len(self.seeds)} seeds; {last}. {result} It took {cost}."
             )
         again = self.confirmed
+        doubt = "" if again.accepted else ", which does not show it again"
         return (
             f"{in_percent(self.chosen)} is the sparsest that was shown to keep {self.retain:.0%} of"
             f" the dense agent's score.{stopped} On {len(again.scores)} further seeds it has"
-            f" {again.ratio:.3f} [{again.low:.3f}, {again.high:.3f}] of it. It took {cost}."
+            f" {again.ratio:.3f} [{again.low:.3f}, {again.high:.3f}] of it{doubt}. It took {cost}."
         )
 
     @property
@@ -167,7 +168,7 @@ class SparsitySearch(Diagram):
         axes.axhline(least, color="black", linewidth=0.8)
         axes.annotate(
             f"at least {least:.0%}", (0, least), xycoords=("axes fraction", "data"),
-            xytext=(4, 3), textcoords="offset points", fontsize="small",
+            xytext=(4, -11), textcoords="offset points", fontsize="small",
         )  # fmt: skip
         axes.set_xticks(range(len(shown)), names)
         axes.set_xlim(-0.5, len(shown) - 0.5)

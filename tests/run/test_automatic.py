@@ -139,6 +139,15 @@ def test_a_ratio_above_what_must_be_kept_is_not_enough_if_seeds_disagree():
     assert search.chosen == 0.0
 
 
+def test_further_seeds_that_do_not_show_it_again_are_not_passed_over():
+    def score(sparsity, seed):
+        return 1.0 + noise([seed, int(100 * sparsity)]) - (0.5 if sparsity and seed >= 3 else 0.0)
+
+    search = choose_sparsity(asked(retain=0.97), told(score)).search
+    assert (search.chosen, search.confirmed.accepted) == (0.8, False)
+    assert "does not show it again" in str(search)
+
+
 def test_where_nothing_is_accepted_the_dense_agent_comes_back():
     def score(sparsity, seed):
         return 1.0 + noise(seed) if sparsity == 0 else 0.5
