@@ -49,5 +49,5 @@ def test_one_episode_cannot_be_split():
 
 @pytest.mark.parametrize("fraction", [0, 1, 1.0, -0.1, float("nan"), "half", True])
 def test_the_fraction_leaves_something_on_both_sides(fraction):
-    with pytest.raises(InputError, match="fraction"):
+    with pytest.raises(InputError, match=r"fraction|held_out"):
         split_episodes(chain(3), fraction, seed=0)
