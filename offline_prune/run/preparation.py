@@ -36,7 +36,7 @@ from offline_prune.run.choices import (
 )
 from offline_prune.run.fit_checks import check_for_sequences
 
-__all__ = ["Prepared", "held_out_fraction", "prepare", "with_frames", "without_held_out"]
+__all__ = ["Prepared", "prepare", "with_frames"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def prepare(request: ScoringRequest) -> Prepared:
     request = check_alone(TrainingRequest(**values(request)))
     trained = getattr(request.algo, "impl", None) is not None  # with weights of its own
     data = with_frames(load_dataset(request.dataset), request.frame_stack)
-    data, held_out = without_held_out(request, data)
+    data, held_out = _without_held_out(request, data)
     agent, n_steps = build_agent(
         data,
         request.algo,
@@ -118,7 +118,7 @@ def prepare(request: ScoringRequest) -> Prepared:
             "target_return": target_return,
             "frame_stack": data.picking.frames,
             "transition_steps": data.picking.steps,
-            "held_out": None if held_out is None else held_out_fraction(request),
+            "held_out": None if held_out is None else _held_out_fraction(request),
             "ope_steps": (request.ope_steps or n_steps) if off_policy else None,
             "ope_fits": (request.ope_fits or DEFAULT_FITS) if off_policy else None,
         }
@@ -177,14 +177,14 @@ def _with_steps(data: Dataset, steps: int | None, algo: Any) -> Dataset:
     return data.with_n_steps(steps, algo.gamma)
 
 
-def held_out_fraction(request: TrainingRequest) -> float | None:
+def _held_out_fraction(request: TrainingRequest) -> float | None:
     """Fraction of the episodes that a request holds out; None for none."""
     if request.held_out is None and planned(request.evaluate).off_policy:
         return DEFAULT_HELD_OUT
     return request.held_out
 
 
-def without_held_out(request: TrainingRequest, data: Dataset) -> tuple[Dataset, Dataset | None]:
+def _without_held_out(request: TrainingRequest, data: Dataset) -> tuple[Dataset, Dataset | None]:
     """Hold out what a request asks for: the same episodes whatever its seed.
 
     Args:
@@ -197,7 +197,7 @@ def without_held_out(request: TrainingRequest, data: Dataset) -> tuple[Dataset, 
     Raises:
         DatasetError: If there is only one episode.
     """
-    fraction = held_out_fraction(request)
+    fraction = _held_out_fraction(request)
     return (data, None) if fraction is None else split_episodes(data, fraction, seed=0)
 
 

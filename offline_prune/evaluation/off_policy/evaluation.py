@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -177,10 +178,8 @@ def evaluate_off_policy(
         importance = weighted_importance_sampling(
             algo, held_out, propensities, gamma=gamma, epsilon=EPSILON
         )
-    try:
+    with contextlib.suppress(AlgorithmError):  # no critics
         td_error = mean_td_error(algo, held_out)
-    except AlgorithmError:  # no critics
-        td_error = None
     return OffPolicyEvaluation(
         fits=tuple(fitted),
         behaviour=behaviour_value(held_out, gamma),
