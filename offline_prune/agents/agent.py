@@ -11,6 +11,7 @@ from torch import nn
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import find_networks, top_modules
 from offline_prune.agents.reparameterised import refuse_reparameterised
+from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
 from offline_prune.errors import UnknownNameError
@@ -30,6 +31,8 @@ class Agent:
         target_chains: The same for the target networks.
         paths: The chains, and the stacks with layer normalisation: along which weights
             inputs flow to outputs.
+        separable: The online networks whose units may leave one by one.
+        target_separable: The same of the target networks.
         stacks: The online networks that the sparse kernels can compute.
         target_stacks: The same of the target networks.
     """
@@ -40,6 +43,8 @@ class Agent:
     chains: tuple[Chain, ...]
     target_chains: tuple[Chain, ...]
     paths: tuple[Chain, ...]
+    separable: tuple[Separable, ...]
+    target_separable: tuple[Separable, ...]
     stacks: tuple[Stack, ...]
     target_stacks: tuple[Stack, ...]
 
@@ -64,13 +69,16 @@ class Agent:
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
         tops = top_modules(algo)
+        chains, target_chains = (find_chains(tops.values(), names) for names in (online, target))
         return cls(
             algo=algo,
             name=name or algo.config.get_type(),
             networks=networks,
-            chains=find_chains(tops.values(), online),
-            target_chains=find_chains(tops.values(), target),
+            chains=chains,
+            target_chains=target_chains,
             paths=find_chains(tops.values(), online, normalised=True),
+            separable=find_separable(chains),
+            target_separable=find_separable(target_chains),
             stacks=find_stacks(tops.values(), online),
             target_stacks=find_stacks(tops.values(), target),
         )
