@@ -68,19 +68,19 @@ class Agent:
         networks = find_networks(algo)
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
-        tops = top_modules(algo)
-        chains, target_chains = (find_chains(tops.values(), names) for names in (online, target))
+        tops = top_modules(algo).values()
+        chains, target_chains = find_chains(tops, online), find_chains(tops, target)
         return cls(
             algo=algo,
             name=name or algo.config.get_type(),
             networks=networks,
             chains=chains,
             target_chains=target_chains,
-            paths=find_chains(tops.values(), online, normalised=True),
-            separable=find_separable(chains),
-            target_separable=find_separable(target_chains),
-            stacks=find_stacks(tops.values(), online),
-            target_stacks=find_stacks(tops.values(), target),
+            paths=find_chains(tops, online, normalised=True),
+            separable=find_separable(tops, online, chains),
+            target_separable=find_separable(tops, target, target_chains),
+            stacks=find_stacks(tops, online),
+            target_stacks=find_stacks(tops, target),
         )
 
     @property

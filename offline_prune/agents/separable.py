@@ -2,7 +2,8 @@
 
 What no weight reads has no effect and no gradient, whatever its own weights, padding or batch
 normalisation make of it. So much is true wherever everything between two layers treats every
-unit on its own; dropout does too, but draws as many numbers as there are units.
+unit on its own; dropout does too, but draws as many numbers as there are units. Channels that
+identity connections tie together are one unit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from offline_prune.agents.topology import Chain, Layer, Stage
+from offline_prune.agents.residual_units import residual_units
+from offline_prune.agents.topology import Chain, Layer, Stage, headed
 from offline_prune.agents.units import UnitGraph, chain_units, without_layers
 
 __all__ = ["BatchNorm", "Separable", "UnitNorm", "find_separable", "separable_chain"]
@@ -65,16 +67,26 @@ class Separable:
         return [live[layer.name] for layer in self.graph.layers]
 
 
-def find_separable(chains: Iterable[Chain]) -> tuple[Separable, ...]:
+def find_separable(
+    modules: Iterable[nn.Module], names: Mapping[int, str], chains: Iterable[Chain]
+) -> tuple[Separable, ...]:
     """Networks of an agent whose units may leave one by one.
 
     Args:
-        chains: Its stacks of layers.
+        modules: Top modules: a policy, one Q function, ….
+        names: ``id`` of a weight → the name its mask has; modules without a named one are left
+            out.
+        chains: The stacks of layers among them.
 
     Returns:
-        One a chain.
+        One for every chain, and for every IMPALA encoder (or Impoola) with its heads.
     """
-    return tuple(separable_chain(chain) for chain in chains)
+    found = [separable_chain(chain) for chain in chains]
+    for encoder, heads, owners in headed(modules, names):
+        if (residual := residual_units(encoder, heads, names)) is not None:
+            graph, layers = residual
+            found.append(Separable(graph, layers, owners=tuple(owners)))
+    return tuple(found)
 
 
 def separable_chain(chain: Chain) -> Separable:

@@ -35,7 +35,7 @@ class UnitGroup:
         graph: The units.
         roles: The networks whose weights they own.
         chains: Online and target chains, each with the number of its first unit layer;
-            none where the wiring was found by tracing.
+            none where the wiring is no stack of layers.
         ofenet: The OFENet whose units these are.
         readers: Weights of other networks that read the units.
     """
@@ -75,8 +75,8 @@ class UnitGroup:
 def unit_groups(agent: Agent) -> list[UnitGroup]:
     """Find the units of every network of an agent.
 
-    Units of stacks of layers and of an OFENet are known; those of other encoders are
-    found by tracing (:func:`~offline_prune.agents.traced_units.traced_units`).
+    Units of stacks of layers, of IMPALA encoders and of an OFENet are known; those of other
+    encoders are found by tracing (:func:`~offline_prune.agents.traced_units.traced_units`).
 
     Args:
         agent: The agent.
@@ -97,6 +97,8 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
     role_of = {n: net.role for net in agent.networks for n in net.weights}
     targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
     parts: list[_Part] = [(chain_units(c), c) for c in agent.chains]
+    stacked = {name for chain in agent.chains for name in chain.weight_names}
+    parts += [(s.graph, None) for s in agent.separable if s.layers[0].name not in stacked]
     covered = {weight.name for graph, _ in parts for weight in graph.weights}
     names = {id(w): n for n, w in agent.weights.items()}
     for module in top_modules(agent.algo).values():
