@@ -10,6 +10,7 @@ from torch import nn
 
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import find_networks, top_modules
+from offline_prune.agents.own_encoders import check_layers
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
@@ -61,22 +62,26 @@ class Agent:
 
         Raises:
             AlgorithmError: If the algorithm is not built, its networks are unknown, or the
-                weight of a layer is computed from other parameters.
+                weight of a layer is computed from other parameters, or the layers that were
+                registered for an encoder are not what it computes.
         """
         if getattr(algo, "impl", None) is not None:
             refuse_reparameterised(algo.impl.modules.get_torch_modules().items())
         networks = find_networks(algo)
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
-        tops = top_modules(algo).values()
-        chains, target_chains = find_chains(tops, online), find_chains(tops, target)
+        tops, shape = top_modules(algo).values(), tuple(algo.impl.observation_shape)
+        for module in tops:
+            if isinstance(encoder := getattr(module, "_encoder", None), nn.Module):
+                check_layers(encoder, shape)
+        chains, target_chains = (find_chains(tops, names, shape) for names in (online, target))
         return cls(
             algo=algo,
             name=name or algo.config.get_type(),
             networks=networks,
             chains=chains,
             target_chains=target_chains,
-            paths=find_chains(tops, online, normalised=True),
+            paths=find_chains(tops, online, shape, normalised=True),
             separable=find_separable(tops, online, chains),
             target_separable=find_separable(tops, target, target_chains),
             stacks=find_stacks(tops, online),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.residual_units import residual_units
-from offline_prune.agents.topology import Chain, Layer, Stage, headed
+from offline_prune.agents.topology import POOLING, Chain, Layer, Stage, headed
 from offline_prune.agents.units import UnitGraph, chain_units, without_layers
 
 __all__ = ["BatchNorm", "Separable", "UnitNorm", "find_separable", "separable_chain"]
@@ -99,32 +99,28 @@ def separable_chain(chain: Chain) -> Separable:
         All units of its hidden layers, but those that dropout follows: with fewer of them it
         would draw other numbers.
     """
-    hidden = chain.stages[:-1]
-    leaving = [all(_is_apart(module) for module in stage.after) for stage in hidden]
-    staying = [number for number, leaves in enumerate(leaving) if not leaves]
-    norms: list[UnitNorm] = []
-    for stage, leaves in zip(hidden, leaving, strict=True):
-        norms += _norms(stage) if leaves else []
+    norms = [_norms(stage) for stage in chain.stages[:-1]]
+    staying = [number for number, found in enumerate(norms) if found is None]
     graph = without_layers(chain_units(chain), staying)
-    return Separable(graph, chain.layers, tuple(norms), chain.owners)
-
-
-def _is_apart(module: nn.Module) -> bool:
-    """Whether a module does with every unit what it would do without the others."""
-    if isinstance(module, BatchNorm):
-        return module.eps > 0.0  # else a unit that never changes is a division by zero
-    return not isinstance(module, nn.Dropout | nn.Dropout2d)
+    own = tuple(norm for found in norms for norm in found or ())
+    return Separable(graph, chain.layers, own, chain.owners)
 
 
 @torch.no_grad()
-def _norms(stage: Stage) -> list[UnitNorm]:
-    """The batch normalisation of a stage's units."""
+def _norms(stage: Stage) -> list[UnitNorm] | None:
+    """The batch normalisation of a stage's units; None where these do not leave one by one."""
     found = []
     silent = torch.zeros(1)
     for module in stage.after:
         if isinstance(module, BatchNorm):
+            if not module.eps > 0.0:
+                return None  # a unit that never changes would be a division by zero
             found.append(UnitNorm(stage.layers[0].name, module, float(silent)))
             silent = torch.zeros(1)  # scale and shift are zero
-        else:
+        elif isinstance(module, nn.Dropout | nn.Dropout2d):
+            return None
+        elif not isinstance(module, POOLING):
             silent = module(silent)
+        elif silent.any():
+            return None  # padding of zeros: what is pooled is not the same everywhere
     return found

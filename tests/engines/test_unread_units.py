@@ -3,6 +3,7 @@
 import dataclasses
 
 import d3rlpy
+import numpy as np
 import pytest
 import torch
 from d3rlpy.models import PixelEncoderFactory, VectorEncoderFactory
@@ -14,6 +15,7 @@ from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.engines import make_engine
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.reading import read_units
+from offline_prune.masks.unit_choice import choose_units
 from tests.worlds import dataset, in_double_precision, state, take_double_steps
 
 
@@ -130,6 +132,58 @@ def test_both_engines_follow_one_trajectory(name, whole, double_precision):
 
     expected, found = run("masked"), run("compact")
     assert expected.keys() == found.keys()
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, atol=1e-10, rtol=1e-8, check_dtype=False)
+
+
+def test_the_sparse_kernels_leave_unread_units_out_too():
+    def run(engine):
+        kind, subject = subject_of("no bias")
+        holding = make_engine(engine, subject)
+        holding.attach(unread(subject))
+        assert {choice.form for choice in holding.forms.values()} == {engine}
+        for i in range(10):
+            torch.manual_seed(i)
+            subject.algo.update(dataset(kind).buffer.batch_at(np.arange(i, i + 8)))
+        holding.detach()
+        return subject.algo.impl.modules.q_funcs.state_dict()
+
+    expected, found = run("masked"), run("sparse")
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, atol=1e-5, rtol=1e-4)
+
+
+def structured(subject, sparsity):
+    """Whole units chosen at random, as many as there are weights for."""
+    kept = {}
+    generator = torch.Generator().manual_seed(3)
+    for network in subject.separable:
+        graph = network.graph
+        scores = [torch.rand(layer.size, generator=generator) for layer in graph.layers]
+        alive = [torch.ones(layer.size, dtype=torch.bool) for layer in graph.layers]
+        budget = graph.n_weights * (1.0 - sparsity)
+        kept |= graph.kept_weights(choose_units(graph, scores, alive, budget))
+    return mask_from_kept(subject, kept)
+
+
+@pytest.mark.parametrize("name", ["IMPALA", "Impoola"])
+@pytest.mark.parametrize("sparsity", [0.8, 0.95])
+@pytest.mark.parametrize("chosen", ["whole units", "weights"])
+def test_both_engines_train_the_same_residual_encoder(name, sparsity, chosen, double_precision):
+    def run(engine):
+        kind, subject = subject_of(name)
+        holding = make_engine(engine, in_double_precision(subject))
+        by_unit = structured(subject, sparsity)
+        by_weight = unread(subject, density=1.0 - sparsity, whole=0.0)
+        holding.attach(by_unit if chosen == "whole units" else by_weight)
+        forms = {choice.form for choice in holding.forms.values()}
+        assert forms == {"dense" if engine == "auto" else "masked"}
+        torch.manual_seed(0)
+        take_double_steps(subject.algo, kind, 5)
+        holding.detach()
+        return state(subject.algo)
+
+    expected, found = run("masked"), run("auto")
     for key, tensor in expected.items():
         torch.testing.assert_close(found[key], tensor, atol=1e-10, rtol=1e-8, check_dtype=False)
 
