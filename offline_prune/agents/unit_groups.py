@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import torch
-from d3rlpy.models.torch import VAEDecoder
-from d3rlpy.models.torch.encoders import EncoderWithAction
-from torch import Tensor, nn
+from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.feature_units import feature_readers, feature_units
 from offline_prune.agents.network import Network
-from offline_prune.agents.networks import top_modules
 from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.agents.topology import Chain
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
 from offline_prune.errors import AlgorithmError
-from offline_prune.ofenet import OFENet, find_ofenet
+from offline_prune.ofenet import OFENet
 
 __all__ = ["UnitGroup", "unit_groups"]
 
@@ -99,10 +95,11 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
     parts: list[_Part] = [(chain_units(c), c) for c in agent.chains]
     covered = {weight.name for graph, _ in parts for weight in graph.weights}
     names = {id(w): n for n, w in agent.weights.items()}
-    for module in top_modules(agent.algo).values():
+    for module in agent.host.modules.values():
         own = {names[id(p)] for p in module.parameters() if id(p) in names}
         if own and not own & covered:
-            parts.append((_trace(module, agent, names), None))
+            wiring = agent.host.wiring(module)
+            parts.append((traced_units(module, wiring.inputs, wiring.heads, names), None))
             covered |= own
     groups = []
     for members in _sharing_roles(parts, role_of):
@@ -115,22 +112,11 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
         graph = merge_units(graph for graph, _ in members)
         roles = dict.fromkeys(role_of[weight.name] for weight in graph.weights)
         groups.append(UnitGroup(graph, tuple(roles), tuple(placed)))
-    ofenet = find_ofenet(agent.algo)
+    ofenet = agent.host.ofenet
     if ofenet is not None:
         graph, readers = feature_units(ofenet), feature_readers(agent, ofenet)
         groups.append(UnitGroup(graph, ("features",), ofenet=ofenet, readers=readers))
     return groups
-
-
-def _trace(module: nn.Module, agent: Agent, names: Mapping[int, str]) -> UnitGraph:
-    encoder: Any = module._encoder
-    impl = agent.algo.impl
-    inputs: list[Tensor] = [torch.zeros(2, *impl.observation_shape, device=impl.device)]
-    if isinstance(encoder, EncoderWithAction):
-        size = impl.action_size * (2 if isinstance(module, VAEDecoder) else 1)
-        inputs.append(torch.zeros(2, size, device=impl.device))
-    heads = [child for child in module.children() if child is not encoder]
-    return traced_units(module, inputs, heads, names)
 
 
 def _sharing_roles(parts: list[_Part], role_of: Mapping[str, str]) -> list[list[_Part]]:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change
+from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
 from offline_prune.engines.forms import Kernels, by_role, choices
-from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
+from offline_prune.engines.optimizers import SwappedOptimizer
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
@@ -112,7 +112,7 @@ class CompactEngine(Engine):
             for owner, names, keys in owners.values():
                 hooked = OriginalStateDict(owner, names, keys, replacements)
                 self._handles.extend(hooked.handles)
-            wrappers = find_optimizers(agent.algo)
+            wrappers = agent.host.optimizers()
             optimizers = [SwappedOptimizer(wrapper, replacements) for wrapper in wrappers]
         self._keep_small(pruned)
         self._lengthen_steps(mask, kept, replacements)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.networks import top_modules
+from offline_prune.agents.host import Host
 from offline_prune.agents.stacks import Stack, why_no_stack
 from offline_prune.agents.topology import Chain, Layer
-from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.engines.sparse_mlp import kernels_available
 
 __all__ = [
@@ -141,7 +140,7 @@ def choose_form(
     """
     if all(bool(kept[layer.name].all()) for layer in network.layers):
         return Choice("masked", "nothing of it is pruned")
-    if agent.algo.compiled:
+    if agent.host.is_captured:
         return Choice("masked", "CUDA graphs hold on to the tensors they were captured with")
     reason = "dense layers were asked for" if kernels == "dense" else _misfit(network, agent)
     if not reason:
@@ -203,7 +202,7 @@ def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Ch
 
 def _why_no_stack(agent: Agent, weight: str) -> str:
     names = {id(parameter): name for name, parameter in agent.weights.items()}
-    return why_no_stack(top_modules(agent.algo).values(), names, weight)
+    return why_no_stack(agent.host.modules.values(), names, weight)
 
 
 def _misfit(network: Wired, agent: Agent) -> str:
@@ -224,18 +223,18 @@ def _misfit(network: Wired, agent: Agent) -> str:
                 )
                 + f" on {parameter.device.type}"
             )
-    if not _one_group(network, agent.algo):
+    if not _one_group(network, agent.host):
         return "its optimizer steps some of its parameters otherwise than others"
     return ""
 
 
-def _one_group(network: Wired, algo: Any) -> bool:
+def _one_group(network: Wired, host: Host) -> bool:
     """Whether one optimizer steps all parameters with one learning rate and decay."""
     assert network.stack is not None
     parameters = {id(p) for p in network.stack.parameters}
     groups = (
         {id(p) for p in group["params"]}
-        for wrapper in find_optimizers(algo)
+        for wrapper in host.optimizers()
         for group in wrapper.optim.param_groups
     )
     return all(parameters <= group or not parameters & group for group in groups)

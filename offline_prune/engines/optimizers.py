@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,38 +10,12 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from offline_prune.ofenet.sharing import find_ofenet
+from offline_prune.agents.host import SteppedBy
 
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
 
-__all__ = ["SwappedOptimizer", "find_optimizers", "is_moment"]
-
-
-@dataclass
-class _FeatureOptimizer:
-    """An OFENet's optimizer, in the form of d3rlpy's wrappers."""
-
-    optim: Optimizer
-    _params: list[nn.Parameter]
-
-
-def find_optimizers(algo: Any) -> list[Any]:
-    """d3rlpy's wrappers of the torch optimizers of a built algorithm.
-
-    Args:
-        algo: The algorithm; its ``impl`` is built.
-
-    Returns:
-        The wrappers; each has the torch optimizer as ``optim``. The last one is that of
-        a trained OFENet, if there is one.
-    """
-    fields = vars(algo.impl.modules).values()
-    found = [value for value in fields if isinstance(getattr(value, "optim", None), Optimizer)]
-    ofenet = find_ofenet(algo)
-    if ofenet is not None and ofenet.optimizer is not None:
-        found.append(_FeatureOptimizer(ofenet.optimizer, list(ofenet.parameters())))
-    return found
+__all__ = ["SwappedOptimizer", "is_moment"]
 
 
 def is_moment(value: object, parameter: Tensor) -> bool:
@@ -58,11 +31,11 @@ class SwappedOptimizer:
     d3rlpy saves opens anywhere.
     """
 
-    def __init__(self, wrapper: Any, replacements: Iterable[Replacement]) -> None:
+    def __init__(self, wrapper: SteppedBy, replacements: Iterable[Replacement]) -> None:
         """Swap the parameters.
 
         Args:
-            wrapper: d3rlpy's optimizer wrapper.
+            wrapper: Of the host.
             replacements: The replacements; those that this optimizer does not step are
                 ignored. The originals of one replacement are in one parameter group.
         """

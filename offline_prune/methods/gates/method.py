@@ -16,7 +16,7 @@ from offline_prune.agents.unit_groups import UnitGroup
 from offline_prune.agents.units import UnitGraph
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.engines.optimizers import find_optimizers, is_moment
+from offline_prune.engines.optimizers import is_moment
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.schedules import update_interval
@@ -181,7 +181,7 @@ class BernoulliGates(GradualUnitPruning):
             group.put_gates()
         stepped = {
             id(parameter): wrapper.optim
-            for wrapper in find_optimizers(agent.algo)
+            for wrapper in agent.host.optimizers()
             for param_group in wrapper.optim.param_groups
             for parameter in param_group["params"]
         }
@@ -315,7 +315,7 @@ class BernoulliGates(GradualUnitPruning):
         return self._masked(agent, chosen)
 
     def _masked(self, agent: Agent, units: Iterable[list[Tensor]]) -> Mask:
-        optimizers = find_optimizers(agent.algo)
+        optimizers = agent.host.optimizers()
         found = list(zip(self._groups, units, strict=True))
         for group, there in found:
             group.silence(there, optimizers)
