@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from offline_prune.agents.actor_step import ActorStep
-from offline_prune.agents.host import Change, SteppedBy, Wiring
+from offline_prune.agents.host import Change, Stepped, SteppedBy, Wiring
 from offline_prune.agents.mini_batches import draw_batches
 from offline_prune.agents.network import Batch
 from offline_prune.agents.networks import top_modules
@@ -78,14 +78,6 @@ class D3rlpyHost:
         return Wiring(inputs, [child for child in module.children() if child is not encoder])
 
 
-@dataclass
-class _FeatureOptimizer:
-    """An OFENet's optimizer, in the form of d3rlpy's wrappers."""
-
-    optim: Optimizer
-    _params: list[nn.Parameter]
-
-
 def find_optimizers(algo: Any) -> list[SteppedBy]:
     """d3rlpy's wrappers of the torch optimizers of a built algorithm.
 
@@ -99,5 +91,5 @@ def find_optimizers(algo: Any) -> list[SteppedBy]:
     found: list[Any] = [v for v in fields if isinstance(getattr(v, "optim", None), Optimizer)]
     ofenet = find_ofenet(algo)
     if ofenet is not None and ofenet.optimizer is not None:
-        found.append(_FeatureOptimizer(ofenet.optimizer, list(ofenet.parameters())))
+        found.append(Stepped(ofenet.optimizer, list(ofenet.parameters())))
     return found

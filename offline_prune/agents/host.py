@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from offline_prune.ofenet import OFENet
 
-__all__ = ["Change", "Host", "SteppedBy", "Wiring"]
+__all__ = ["Change", "Host", "Stepped", "SteppedBy", "Wiring"]
 
 
 class Change(Protocol):
@@ -31,6 +31,23 @@ class SteppedBy(Protocol):
 
     optim: Optimizer
     _params: list[nn.Parameter]
+
+
+@dataclass
+class Stepped:
+    """An optimizer of a host that is torch's own."""
+
+    optim: Optimizer
+    _params: list[nn.Parameter]
+
+    @classmethod
+    def by(cls, optimizer: Optimizer) -> Stepped:
+        """With all parameters that it steps.
+
+        Args:
+            optimizer: The torch optimizer.
+        """
+        return cls(optimizer, [p for group in optimizer.param_groups for p in group["params"]])
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from offline_prune.agents.own_encoders import registered_layers
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains", "headed"]
+__all__ = ["Chain", "Layer", "Stage", "chain_of", "constants_fold", "find_chains", "headed"]
 
 _HEADED = (
     d3.CategoricalPolicy,
@@ -144,19 +144,30 @@ def _folds(module: nn.Module) -> bool:
     return isinstance(module, _UNITWISE)
 
 
-def _build_chain(
-    encoder: nn.Module,
+def chain_of(
+    modules: Iterable[nn.Module],
     heads: Sequence[nn.Linear],
     owners: Sequence[nn.Module],
     names: Mapping[int, str],
-    behind: tuple[type[nn.Module], ...],
+    *,
+    appended: int = 0,
+    normalised: bool = False,
 ) -> Chain | None:
-    """The chain of an encoder and its heads; None where other modules than these follow."""
-    modules = _layers_of(encoder)
-    if modules is None:
-        return None
-    # A pixel encoder appends the action to the flattened channels.
-    appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
+    """The chain of modules that follow one another.
+
+    Args:
+        modules: From the inputs on, the last one before the heads.
+        heads: What reads it.
+        owners: The modules that hold them.
+        names: ``id`` of a weight → the name its mask has.
+        appended: Inputs that join the flattened channels of a convolution.
+        normalised: As :func:`find_chains` takes it.
+
+    Returns:
+        The chain; None where one of the modules is no layer and nothing that is applied to
+        every unit on its own.
+    """
+    behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
     stages: list[Stage] = []
 
     def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> None:
@@ -199,12 +210,17 @@ def find_chains(
         layer normalisation unless asked for, distributional heads) has none: all its kept
         weights count as connected.
     """
-    behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
-    chains = (
-        _build_chain(encoder, heads, owners, names, behind)
-        for encoder, heads, owners in headed(modules, names)
-    )
-    return tuple(chain for chain in chains if chain is not None)
+    found = []
+    for encoder, heads, owners in headed(modules, names):
+        layers = _layers_of(encoder)
+        if layers is None:
+            continue
+        # A pixel encoder appends the action to the flattened channels.
+        appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
+        found.append(
+            chain_of(layers, heads, owners, names, appended=appended, normalised=normalised)
+        )
+    return tuple(chain for chain in found if chain is not None)
 
 
 def headed(

@@ -230,7 +230,7 @@ class BernoulliGates(GradualUnitPruning):
             if not found.chains and found.ofenet is None:
                 raise AlgorithmError(
                     f"It is not known where the units of {', '.join(found.roles)} are read:"
-                    " gates take d3rlpy's vector and pixel encoders and OFENet. Use"
+                    " gates take stacks of layers (vectors, Nature's convolutions) and OFENet. Use"
                     " 'structured', or 'gmp'."
                 )
             device = agent.weights[found.graph.layers[0].name].device
