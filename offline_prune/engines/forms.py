@@ -37,6 +37,9 @@ _SPARSE_BELOW = 0.5
 At every width from 64 to 1024; see ``benchmarks/results/kernels.md``.
 """
 
+_SMALL, _SPARSE_BELOW_IF_SMALL = 2**15, 0.75
+"""Live weights up to which they are so at a higher density: at widths up to 128 there."""
+
 
 @dataclass(frozen=True)
 class Wired:
@@ -145,9 +148,11 @@ def choose_form(
     reason = "dense layers were asked for" if kernels == "dense" else _misfit(network, agent)
     if not reason:
         n_kept = sum(int(kept[layer.name].sum()) for layer in network.layers)
-        if kernels == "sparse" or n_kept < _SPARSE_BELOW * _live_size(network, live):
+        size = _live_size(network, live)
+        bound = _SPARSE_BELOW_IF_SMALL if size <= _SMALL else _SPARSE_BELOW
+        if kernels == "sparse" or n_kept < bound * size:
             return Choice("sparse")
-        reason = f"{_SPARSE_BELOW:.0%} of what is alive or more is kept"
+        reason = f"{bound:.0%} of what is alive or more is kept"
     layers = [layer for layer in network.layers if layer.name in live]
     if any(not bool(live[layer.name].all()) for layer in layers):
         return Choice("dense", reason)

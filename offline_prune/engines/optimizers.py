@@ -11,6 +11,7 @@ from torch.optim import Adam, Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.host import SteppedBy
+from offline_prune.engines.fused_adam import FusedAdam
 
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
@@ -27,8 +28,8 @@ class SwappedOptimizer:
     """An optimizer whose originals have been replaced by small parameters.
 
     Its state moves along. Adam uses its fused kernel meanwhile, on float tensors of one
-    device. ``state_dict`` and ``load_state_dict`` speak of the originals, so that what
-    d3rlpy saves opens anywhere.
+    device; on the CPU by :class:`~offline_prune.engines.fused_adam.FusedAdam`. ``state_dict``
+    and ``load_state_dict`` speak of the originals, so that what d3rlpy saves opens anywhere.
     """
 
     def __init__(self, wrapper: SteppedBy, replacements: Iterable[Replacement]) -> None:
@@ -62,9 +63,12 @@ class SwappedOptimizer:
             self._optimizer.register_state_dict_post_hook(self._expand),
             self._optimizer.register_load_state_dict_pre_hook(self._shrink),
         ]
+        self._steps = FusedAdam.of(self._optimizer) if self._replacements else None
 
     def undo(self) -> None:
         """Put the originals back, with the state that belongs to them now."""
+        if self._steps is not None:
+            self._steps.undo()
         for hook in self._hooks:
             hook.remove()
         state = self._optimizer.state
