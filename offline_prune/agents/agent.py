@@ -13,6 +13,7 @@ from offline_prune.agents.host import Host
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import find_networks
 from offline_prune.agents.reparameterised import refuse_reparameterised
+from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
 from offline_prune.errors import UnknownNameError
@@ -32,6 +33,8 @@ class Agent:
         target_chains: The same for the target networks.
         paths: The chains, and the stacks with layer normalisation: along which weights
             inputs flow to outputs.
+        separable: The online networks whose units may leave one by one.
+        target_separable: The same of the target networks.
         stacks: The online networks that the sparse kernels can compute.
         target_stacks: The same of the target networks.
     """
@@ -42,6 +45,8 @@ class Agent:
     chains: tuple[Chain, ...]
     target_chains: tuple[Chain, ...]
     paths: tuple[Chain, ...]
+    separable: tuple[Separable, ...]
+    target_separable: tuple[Separable, ...]
     stacks: tuple[Stack, ...]
     target_stacks: tuple[Stack, ...]
 
@@ -67,13 +72,16 @@ class Agent:
         target = {id(w): n for net in networks for n, w in net.targets.items()}
         host = D3rlpyHost(algo)
         tops = host.modules
+        chains, target_chains = (find_chains(tops.values(), names) for names in (online, target))
         return cls(
             host=host,
             name=name or algo.config.get_type(),
             networks=networks,
-            chains=find_chains(tops.values(), online),
-            target_chains=find_chains(tops.values(), target),
+            chains=chains,
+            target_chains=target_chains,
             paths=find_chains(tops.values(), online, normalised=True),
+            separable=find_separable(chains),
+            target_separable=find_separable(target_chains),
             stacks=find_stacks(tops.values(), online),
             target_stacks=find_stacks(tops.values(), target),
         )

@@ -30,7 +30,7 @@ class SteppedBy(Protocol):
     """
 
     optim: Optimizer
-    _params: list[nn.Parameter]
+    _params: list[Any]
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Stepped:
     """An optimizer of a host that is torch's own."""
 
     optim: Optimizer
-    _params: list[nn.Parameter]
+    _params: list[Any]
 
     @classmethod
     def by(cls, optimizer: Optimizer) -> Stepped:

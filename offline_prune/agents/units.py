@@ -8,7 +8,7 @@ networks, whatever their wiring: stacks of layers, or layers that read all earli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,15 @@ from torch import Tensor
 
 from offline_prune.agents.topology import Chain
 
-__all__ = ["Segment", "UnitGraph", "UnitLayer", "WeightOfUnits", "chain_units", "merge_units"]
+__all__ = [
+    "Segment",
+    "UnitGraph",
+    "UnitLayer",
+    "WeightOfUnits",
+    "chain_units",
+    "merge_units",
+    "without_layers",
+]
 
 
 @dataclass(frozen=True)
@@ -262,3 +270,28 @@ def merge_units(graphs: Iterable[UnitGraph]) -> UnitGraph:
             rows = None if weight.rows is None else weight.rows + first
             weights.append(WeightOfUnits(weight.name, weight.shape, rows, segments))
     return UnitGraph(tuple(layers), tuple(weights))
+
+
+def without_layers(graph: UnitGraph, staying: Collection[int]) -> UnitGraph:
+    """The same weights, some layers of whose units none may leave.
+
+    Args:
+        graph: The units.
+        staying: Numbers of these layers.
+
+    Returns:
+        A graph of the other layers, numbered anew: rows of the former are nobody's, and
+        columns that read them count as inputs.
+    """
+    left = [number for number in range(len(graph.layers)) if number not in staying]
+    new: dict[int | None, int] = {number: i for i, number in enumerate(left)}
+    weights = [
+        WeightOfUnits(
+            weight.name,
+            weight.shape,
+            new.get(weight.rows),
+            tuple(Segment(new.get(s.layer), s.columns) for s in weight.segments),
+        )
+        for weight in graph.weights
+    ]
+    return UnitGraph(tuple(graph.layers[number] for number in left), tuple(weights))

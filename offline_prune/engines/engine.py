@@ -124,10 +124,14 @@ class Engine(ABC):
         if self._mask is None:
             raise MaskError("No mask is attached: call attach(mask) first.")
         host = self._agent.host
-        present = {id(p) for module in host.modules.values() for p in module.parameters()}
+        present = {
+            id(tensor)
+            for module in host.modules.values()
+            for tensor in (*module.parameters(), *module.buffers())
+        }
         if (ofenet := host.ofenet) is not None:
             present |= {id(p) for p in ofenet.parameters()}
-        if any(id(parameter) not in present for parameter in self._in_place()):
+        if any(id(tensor) not in present for tensor in self._in_place()):
             raise MaskError(
                 "The networks were built anew or replaced after the mask was attached."
                 " Make a new Agent and attach its mask again."
@@ -186,8 +190,8 @@ class Engine(ABC):
             agent.host.optimizers(), agent.weights, factors, replacements
         )
 
-    def _in_place(self) -> Iterable[nn.Parameter]:
-        """The parameters that the algorithm's modules must still have."""
+    def _in_place(self) -> Iterable[Tensor]:
+        """The parameters and buffers that the algorithm's modules must still have."""
         return (held.parameter for held in self._held)
 
     def _current(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.host import Host
+from offline_prune.agents.separable import Separable
 from offline_prune.agents.stacks import Stack, why_no_stack
-from offline_prune.agents.topology import Chain, Layer
+from offline_prune.agents.topology import Layer
 from offline_prune.engines.sparse_mlp import kernels_available
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 Kernels = Literal["auto", "dense", "sparse"]
 Form = Literal["masked", "dense", "sparse"]
 
-Part = TypeVar("Part", Chain, Stack)
+Part = TypeVar("Part", Separable, Stack)
 
 _SPARSE_BELOW = 0.5
 """Density of the live network under which the sparse kernels are the faster ones.
@@ -46,15 +47,15 @@ class Wired:
     """A network whose wiring is known, and its target.
 
     Attributes:
-        chain: Its units; None where it is not known which are dead.
-        target_chain: The same of the target; None without.
+        separable: Its units; None where none of them may leave, one reading all others.
+        target_separable: The same of the target; None without.
         stack: Its steps; None where the sparse kernels do not know them.
         target_stack: The same of the target; None without.
         has_target: Whether there is a target.
     """
 
-    chain: Chain | None
-    target_chain: Chain | None
+    separable: Separable | None
+    target_separable: Separable | None
     stack: Stack | None
     target_stack: Stack | None
     has_target: bool
@@ -62,15 +63,15 @@ class Wired:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Its linear layers and convolutions."""
-        found = self.stack or self.chain
+        found = self.stack or self.separable
         assert found is not None
         return found.layers
 
     @property
     def owners(self) -> Iterator[nn.Module]:
         """The modules that hold it and its target."""
-        for chain in (self.chain, self.target_chain):
-            yield from () if chain is None else chain.owners
+        for separable in (self.separable, self.target_separable):
+            yield from () if separable is None else separable.owners
         yield from (stack.owner for stack in (self.stack, self.target_stack) if stack is not None)
 
 
@@ -83,17 +84,17 @@ def wired_networks(agent: Agent) -> list[Wired]:
     Returns:
         One for every encoder with its heads.
     """
-    chains, target_chains = _by_first_layer(agent.chains), _by_first_layer(agent.target_chains)
+    online, targets = _by_first_layer(agent.separable), _by_first_layer(agent.target_separable)
     stacks, target_stacks = _by_first_layer(agent.stacks), _by_first_layer(agent.target_stacks)
     return [
         Wired(
-            chain=chains.get(name),
-            target_chain=target_chains.get(name),
+            separable=online.get(name),
+            target_separable=targets.get(name),
             stack=stacks.get(name),
             target_stack=target_stacks.get(name),
             has_target=name in agent.targets,
         )
-        for name in dict.fromkeys((*chains, *stacks))
+        for name in dict.fromkeys((*online, *stacks))
     ]
 
 
@@ -153,11 +154,13 @@ def choose_form(
         if kernels == "sparse" or n_kept < bound * size:
             return Choice("sparse")
         reason = f"{bound:.0%} of what is alive or more is kept"
-    layers = [layer for layer in network.layers if layer.name in live]
-    if any(not bool(live[layer.name].all()) for layer in layers):
+    if network.separable is None:
+        return Choice("masked", f"{reason}, and each of its units changes all others")
+    if not network.separable.graph.layers:
+        return Choice("masked", f"{reason}, and dropout draws numbers for all of its units")
+    if any(not bool(units.all()) for units in network.separable.units(live)):
         return Choice("dense", reason)
-    dead = "none of its units is dead" if layers else "its units without inputs are no constants"
-    return Choice("masked", f"{reason}, and {dead}")
+    return Choice("masked", f"{reason}, and none of its units is dead")
 
 
 def choices(
@@ -247,11 +250,8 @@ def _one_group(network: Wired, host: Host) -> bool:
 
 def _live_size(network: Wired, live: Mapping[str, Tensor]) -> int:
     """Weights of the dense layers that are left when dead units are out."""
-    if network.chain is None or not network.chain.constant_units_fold:
+    if network.separable is None:
         return sum(layer.module.weight.numel() for layer in network.layers)
-    size, columns = 0, network.layers[0].module.weight.shape[1]
-    for stage in network.chain.stages:
-        units = sum(int(live[layer.name].sum()) for layer in stage.layers)
-        size += units * columns
-        columns = units
-    return size
+    graph = network.separable.graph
+    units = [there.double() for there in network.separable.units(live)]
+    return round(float(graph.expected_weights(units)))

@@ -98,7 +98,7 @@ class SwappedOptimizer:
                 if isinstance(step := state.get("step"), Tensor):
                     state["step"] = step.to(parameter.device if beside else "cpu")
 
-    def _swapped(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    def _swapped(self, parameters: Iterable[Tensor]) -> list[Tensor]:
         """Each replacement in the place of its first original."""
         owner = {id(o): r.small for r in self._replacements for o in r.packing.originals}
         return list(dict.fromkeys(owner.get(id(p), p) for p in parameters))

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.host import Change, Stepped, SteppedBy, Wiring
 from offline_prune.agents.network import Loss, Network
+from offline_prune.agents.separable import find_separable
 from offline_prune.base.random_state import seeded_random_state
 from offline_prune.errors import AlgorithmError
 from offline_prune.hosts.sb3.losses import loss_of
@@ -141,13 +142,17 @@ def agent_of(model: Any) -> Agent:
         networks.append(Network(part.online.role, own, twins, loss))
     online = [part.online for part in parts]
     targets = [part.target for part in parts if part.target is not None]
+    chains = chains_of(online, names, model.policy, layers_of)
+    target_chains = chains_of(targets, target_names, model.policy, layers_of)
     return Agent(
         host=Sb3Host(model),
         name=type(model).__name__.lower(),
         networks=tuple(networks),
-        chains=chains_of(online, names, model.policy, layers_of),
-        target_chains=chains_of(targets, target_names, model.policy, layers_of),
+        chains=chains,
+        target_chains=target_chains,
         paths=chains_of(online, names, model.policy, layers_of, normalised=True),
+        separable=find_separable(chains),
+        target_separable=find_separable(target_chains),
         stacks=(),
         target_stacks=(),
     )
