@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from offline_prune.agents.own_encoders import registered_layers
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["Chain", "Layer", "Stage", "constants_fold", "find_chains", "headed"]
+__all__ = ["Chain", "Layer", "Stage", "chain_of", "constants_fold", "find_chains", "headed"]
 
 _HEADED = (
     d3.CategoricalPolicy,
@@ -157,6 +157,31 @@ def _build_chain(
         return None
     # A pixel encoder appends the action to the flattened channels.
     appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
+    chain = chain_of(modules, heads, names, appended=appended, behind=behind)
+    return None if chain is None else replace(chain, owners=tuple(owners))
+
+
+def chain_of(
+    modules: Iterable[nn.Module],
+    heads: Sequence[nn.Linear],
+    names: Mapping[int, str],
+    *,
+    appended: int = 0,
+    behind: tuple[type[nn.Module], ...] = _UNITWISE + _UNITWISE_IN_EVALUATION,
+) -> Chain | None:
+    """The chain of modules of which each reads what the one before puts out.
+
+    Args:
+        modules: Linear layers, convolutions and what is behind them, in order; what a
+            convolution puts out is flattened in front of a linear layer.
+        heads: Linear layers that read the last of them.
+        names: ``id`` of a weight → its name, of every layer here.
+        appended: Columns of a linear layer behind convolutions that read no channel.
+        behind: Kinds of modules that may follow a layer.
+
+    Returns:
+        The chain, without owners; None where there are other modules than these.
+    """
     stages: list[Stage] = []
 
     def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> None:
@@ -177,7 +202,7 @@ def _build_chain(
         else:
             return None
     add(heads)
-    return Chain(tuple(stages), constants_fold(stages), tuple(owners))
+    return Chain(tuple(stages), constants_fold(stages))
 
 
 def find_chains(
