@@ -1,0 +1,1 @@
+"""Other libraries whose agents are pruned and exported here: a folder each."""
