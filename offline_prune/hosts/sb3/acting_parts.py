@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import Tensor, nn
 
 from offline_prune.errors import AlgorithmError, UnsupportedExportError
@@ -73,7 +74,7 @@ class _Forward(nn.Module):
 
 def _actor_critic(policy: Any) -> ActingParts:
     extractor = policy.mlp_extractor
-    plain = type(extractor).__module__ == "stable_baselines3.common.torch_layers"
+    plain = type(extractor) is MlpExtractor
     hidden = tuple(extractor.policy_net) if plain else (_Forward(extractor),)
     tanh = policy.squash_output
     return ActingParts(policy.pi_features_extractor, hidden, policy.action_net, tanh)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
 
+from offline_prune.base.module_modes import preserved_modes
+from offline_prune.errors import AlgorithmError
 from offline_prune.export.source import Source
 from offline_prune.hosts.sb3.policy import sb3_policy
 from offline_prune.hosts.sb3.reading import reading_of
@@ -36,6 +39,11 @@ def source(
             :func:`~offline_prune.hosts.sb3.policy.sb3_policy`.
     """
     asked = getattr(model, "policy", model)
+    if not isinstance(asked, BasePolicy):
+        raise AlgorithmError(
+            f"{type(model).__name__} is no model of Stable-Baselines3 and no policy. Expected one"
+            " of those, as PPO(…) or model.policy."
+        )
     reading = reading_of(asked.observation_space, observations)
     statistics = find_normalization(model, normalization, trust=trust)
     policy = sb3_policy(asked, reading, statistics)
@@ -53,7 +61,9 @@ def source(
         found = reading.as_asked(observed)
         if statistics is not None:
             found = statistics.normalize_obs(found)
-        actions: NDArray[Any] = asked.predict(found, deterministic=True)[0]
+        actions: NDArray[Any]
+        with preserved_modes(asked):
+            actions, _ = asked.predict(found, deterministic=True)
         return actions if policy.discrete else actions.reshape(len(actions), -1)
 
     about = {

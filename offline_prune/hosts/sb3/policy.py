@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from offline_prune.acting.rules import ArgmaxRule, MeanRule, Rescale, Rule, Tanh
 from offline_prune.acting.stacks import compact_layers, frozen
 from offline_prune.agents.network import is_prunable
 from offline_prune.agents.reparameterised import refuse_reparameterised
+from offline_prune.compaction.layers import fill_layer
 from offline_prune.errors import InputError, UnsupportedExportError
 from offline_prune.hosts.sb3.acting_parts import ActingParts, acting_parts
 from offline_prune.hosts.sb3.reading import Reading
@@ -101,14 +103,11 @@ def _extractor(policy: Any, parts: ActingParts) -> nn.Module:
     """The features extractor; of a Dict's parts that already stand side by side, none."""
     if not isinstance(policy.observation_space, spaces.Dict):
         return parts.extractor
-    own: Any = parts.extractor
-    kinds = [type(own).__name__, *(type(m).__name__ for m in own.children())]
-    flat = [type(m) is nn.Flatten for m in getattr(own, "extractors", {}).values()]
-    if type(own).__module__ != "stable_baselines3.common.torch_layers" or not all(flat):
+    if type(parts.extractor) is not CombinedExtractor:
         raise UnsupportedExportError(
-            f"The features extractor {kinds[0]} reads the parts of a Dict, and the files written"
-            " here read one array. Expected CombinedExtractor of vectors, which puts them side by"
-            " side."
+            f"The features extractor {type(parts.extractor).__name__} reads the parts of a Dict,"
+            " and the files written here read one array. Expected CombinedExtractor, which puts"
+            " what it makes of them side by side."
         )
     return nn.Identity()
 
@@ -149,7 +148,10 @@ def _compacted(whole: nn.Sequential, quantiles: int, shape: tuple[int, ...]) -> 
 @torch.no_grad()
 def _mean_of_quantiles(head: Any, quantiles: int) -> nn.Linear:
     """A layer that puts out the mean of what each action's quantiles are."""
-    mean = nn.Linear(head.in_features, head.out_features // quantiles)
-    mean.weight.copy_(head.weight.double().unflatten(0, (quantiles, -1)).mean(dim=0))
-    mean.bias.copy_(head.bias.double().unflatten(0, (quantiles, -1)).mean(dim=0))
-    return mean.requires_grad_(False)
+    weight, bias = (
+        values.double().unflatten(0, (quantiles, -1)).mean(dim=0).float()
+        for values in (head.weight, head.bias)
+    )
+    mean = nn.Linear(1, 1, device="meta")
+    fill_layer(mean, weight, bias)
+    return mean

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from offline_prune.errors import InputError, UnsupportedExportError
+from offline_prune.errors import AlgorithmError, InputError, UnsupportedExportError
 from offline_prune.export import FORMATS, export_policy
 from tests.hosts.sb3.models import GOAL, IMAGE, MODELS, VECTOR, model, seen
 from tests.hosts.sb3.test_statistics import normalizing
@@ -57,7 +57,9 @@ def test_the_comment_says_what_it_is(tmp_path):
 
 
 def test_a_policy_without_its_algorithm(tmp_path):
-    assert export_policy(model("PPO").policy, tmp_path / "policy.pt").n_checked == 256
+    policy = model("PPO").policy.train()
+    assert export_policy(policy, tmp_path / "policy.pt").n_checked == 256
+    assert policy.training
 
 
 def test_other_networks_than_stacks(tmp_path):
@@ -65,6 +67,11 @@ def test_other_networks_than_stacks(tmp_path):
     assert export_policy(built, tmp_path / "policy.pt", seen()).n_checked == 64
     with pytest.raises(UnsupportedExportError, match="C has no form of BatchRenorm"):
         export_policy(built, tmp_path / "policy.c", seen())
+
+
+def test_what_is_no_policy(tmp_path):
+    with pytest.raises(AlgorithmError, match="VecNormalize is no model"):
+        export_policy(normalizing(), tmp_path / "policy.pt")
 
 
 @pytest.mark.parametrize("arguments", [{"dataset": "a/b-v0"}, {"frame_stack": 4}])
