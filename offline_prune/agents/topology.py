@@ -147,19 +147,20 @@ def _folds(module: nn.Module) -> bool:
 def chain_of(
     modules: Iterable[nn.Module],
     heads: Sequence[nn.Linear],
-    owners: Sequence[nn.Module],
     names: Mapping[int, str],
     *,
+    owners: Sequence[nn.Module] = (),
     appended: int = 0,
     normalised: bool = False,
 ) -> Chain | None:
     """The chain of modules that follow one another.
 
     Args:
-        modules: From the inputs on, the last one before the heads.
+        modules: From the inputs on, the last one before the heads; what a convolution puts
+            out is flattened in front of a linear layer.
         heads: What reads it.
-        owners: The modules that hold them.
         names: ``id`` of a weight → the name its mask has.
+        owners: The modules that hold them.
         appended: Inputs that join the flattened channels of a convolution.
         normalised: As :func:`find_chains` takes it.
 
@@ -218,7 +219,7 @@ def find_chains(
         # A pixel encoder appends the action to the flattened channels.
         appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
         found.append(
-            chain_of(layers, heads, owners, names, appended=appended, normalised=normalised)
+            chain_of(layers, heads, names, owners=owners, appended=appended, normalised=normalised)
         )
     return tuple(chain for chain in found if chain is not None)
 

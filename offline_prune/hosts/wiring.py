@@ -151,5 +151,5 @@ def chains_of(
         if group[0].reads_actions and any(isinstance(m, nn.Conv2d) for m in modules):
             continue
         heads = [head for part in group for head in part.heads]
-        found.append(chain_of(modules, heads, [owner], names, normalised=normalised))
+        found.append(chain_of(modules, heads, names, owners=[owner], normalised=normalised))
     return tuple(chain for chain in found if chain is not None)

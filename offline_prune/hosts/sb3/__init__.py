@@ -1,4 +1,4 @@
-"""Stable-Baselines3: prune its agents while they train."""
+"""Stable-Baselines3 and sb3-contrib: their agents pruned while they train, and exported."""
 
 from offline_prune.hosts.sb3.callback import PruningCallback
 

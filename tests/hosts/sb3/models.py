@@ -1,72 +1,100 @@
-"""Small models of Stable-Baselines3, and what they hold."""
+"""Models of Stable-Baselines3 on spaces of this size, pruned at random, with biases that matter."""
 
 import copy
+import functools
 
+import gymnasium
+import numpy as np
+import sb3_contrib as contrib
+import stable_baselines3 as sb3
 import torch
-from sb3_contrib import QRDQN, TQC
-from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
-from stable_baselines3.common.envs import FakeImageEnv
+from gymnasium import spaces
+from torch import nn
 
-from offline_prune.hosts.sb3.impala import ImpalaFeatures
+from offline_prune.hosts.sb3.acting_parts import acting_parts
 
-_WIDTHS = {"net_arch": [24, 16]}
-_OFF_POLICY = {
-    "learning_starts": 40,
-    "batch_size": 16,
-    "buffer_size": 500,
-    "policy_kwargs": _WIDTHS,
-}
-_PPO = {"n_steps": 32, "batch_size": 16, "n_epochs": 2}
+VECTOR = spaces.Box(-2.0, 3.0, (5,))
+IMAGE = spaces.Box(0, 255, (36, 40, 3), np.uint8)
+GOAL = spaces.Dict({"observation": VECTOR, "achieved": spaces.Box(-1, 1, (2, 2)),
+                    "wanted": spaces.Box(-np.inf, np.inf, (2,))})  # fmt: skip
+NUMBER = spaces.Discrete(3)
+VALUES = spaces.Box(np.array([-1, -3], np.float32), np.array([2, 5], np.float32))
+
+SMALL = {"policy_kwargs": {"net_arch": [24, 24]}}
+STORING = {**SMALL, "buffer_size": 4, "learning_starts": 2}
+QUANTILES = {**STORING, "policy_kwargs": {"net_arch": [24, 24], "n_quantiles": 7}}
+GSDE = {**SMALL, "use_sde": True}
+SQUASHED = {**GSDE, "policy_kwargs": {"net_arch": [24, 24], "squash_output": True}}
 
 MODELS = {
-    "ppo": (PPO, "CartPole-v1", _PPO),
-    "ppo_box": (PPO, "Pendulum-v1", _PPO),
-    "a2c": (A2C, "CartPole-v1", {}),
-    "dqn": (DQN, "CartPole-v1", _OFF_POLICY | {"train_freq": 1, "target_update_interval": 20}),
-    "sac": (SAC, "Pendulum-v1", _OFF_POLICY),
-    "td3": (TD3, "Pendulum-v1", _OFF_POLICY),
-    "ddpg": (DDPG, "Pendulum-v1", _OFF_POLICY),
-    "qrdqn": (
-        QRDQN,
-        "CartPole-v1",
-        _OFF_POLICY | {"train_freq": 1, "policy_kwargs": _WIDTHS | {"n_quantiles": 5}},
-    ),
-    "tqc": (TQC, "Pendulum-v1", _OFF_POLICY | {"policy_kwargs": _WIDTHS | {"n_quantiles": 5}}),
-}
-"""Name → class, environment, arguments."""
-
-ALGORITHMS = tuple(name for name in MODELS if name != "ppo_box")
-
-IMPALA = {
-    "features_extractor_class": ImpalaFeatures,
-    "features_extractor_kwargs": {"filters": (4, 8), "features_dim": 16},
+    "PPO": (sb3.PPO, NUMBER, SMALL),
+    "A2C": (sb3.A2C, VALUES, SMALL),
+    "PPO, gSDE": (sb3.PPO, VALUES, GSDE),
+    "PPO, squashed": (sb3.PPO, VALUES, SQUASHED),
+    "DQN": (sb3.DQN, NUMBER, STORING),
+    "SAC": (sb3.SAC, VALUES, STORING),
+    "SAC, gSDE": (sb3.SAC, VALUES, {**STORING, "use_sde": True}),
+    "TD3": (sb3.TD3, VALUES, STORING),
+    "DDPG": (sb3.DDPG, VALUES, STORING),
+    "QRDQN": (contrib.QRDQN, NUMBER, QUANTILES),
+    "TQC": (contrib.TQC, VALUES, STORING),
+    "TRPO": (contrib.TRPO, NUMBER, SMALL),
+    "ARS": (contrib.ARS, VALUES, SMALL),
+    "CrossQ": (contrib.CrossQ, VALUES, STORING),
 }
 
 
-def model_of(name, seed=0, **more):
-    kind, environment, arguments = MODELS[name]
-    # They change what they are given.
-    arguments = copy.deepcopy(arguments | more)
-    return kind("MlpPolicy", environment, seed=seed, device="cpu", **arguments)
+class Still(gymnasium.Env):
+    """An environment of these spaces that does nothing."""
+
+    def __init__(self, seen, acted):
+        self.observation_space, self.action_space = seen, acted
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
 
 
-def image_model(kind, **policy_kwargs):
-    images = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=True)
-    arguments = _PPO if kind is PPO else _OFF_POLICY | {"train_freq": 4}
-    arguments = arguments | {"policy_kwargs": copy.deepcopy(policy_kwargs)}
-    return kind("CnnPolicy", images, seed=0, device="cpu", **arguments)
+def model(name, space=VECTOR, kind="MlpPolicy", density=0.3, **changes):
+    """A model of MODELS, pruned."""
+    make, acted, options = MODELS[name]
+    options = copy.deepcopy({**options, **changes})  # algorithms write into policy_kwargs
+    built = make(kind, Still(space, acted), seed=0, device="cpu", **options)
+    prune(built.policy, density)
+    if space is VECTOR and acted is NUMBER:
+        _let_actions_vary(built.policy)
+    return built
 
 
-def parameters(model):
-    """Name → parameter's value, of policy and targets, and the optimizers' moments."""
-    found = {name: p.detach().clone() for name, p in model.policy.state_dict().items()}
-    for number, optimizer in enumerate(optimizers(model)):
-        for i, state in optimizer.state_dict()["state"].items():
-            found |= {f"{number}.{i}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    return found
+@torch.no_grad()
+def _let_actions_vary(policy):
+    """Centre what the head puts out, lest one action win everywhere."""
+    parts = acting_parts(policy)
+    before = nn.Sequential(parts.extractor, *parts.hidden)
+    parts.head.bias -= parts.head(before(torch.from_numpy(seen()))).mean(dim=0)
 
 
-def optimizers(model):
-    owners = (model.policy, getattr(model, "actor", None), getattr(model, "critic", None))
-    found = [getattr(owner, "optimizer", None) for owner in owners]
-    return [optimizer for optimizer in found if optimizer is not None]
+@torch.no_grad()
+def prune(policy, density):
+    """Zero weights at random and whole rows and columns besides; move every bias."""
+    generator = torch.Generator().manual_seed(0)
+    for layer in policy.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            weight = layer.weight
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+            weight *= 1.5 / (density * weight[0].numel()) ** 0.5
+            weight *= torch.rand(weight.shape, generator=generator) < density
+            if density < 1 and len(weight) > 8:
+                weight[1::7] = 0.0
+            if layer.bias is not None:
+                layer.bias.copy_(0.2 * torch.randn(layer.bias.shape, generator=generator))
+
+
+@functools.cache
+def seen(n=64):
+    """Observations of VECTOR."""
+    rng = np.random.default_rng(1)
+    return rng.uniform(VECTOR.low, VECTOR.high, (n, 5)).astype(np.float32)

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import CallbackList, StopTrainingOnMaxEp
 from offline_prune.errors import AlgorithmError, InputError, SparsityError, UnknownNameError
 from offline_prune.hosts.sb3 import PruningCallback
 from offline_prune.masks.allocation import kept_count
-from tests.hosts.sb3.models import ALGORITHMS, IMPALA, image_model, model_of, parameters
+from tests.hosts.sb3.learning import ALGORITHMS, IMPALA, image_model, model_of, parameters
 
 WHOLE_UNITS = ("structured", "gates")
 METHODS = ("gmp", "set", "rigl", *WHOLE_UNITS, "snip", "grasp", "random", "synflow", "snip_flow")

@@ -10,7 +10,7 @@ from offline_prune.base.replaced import replaced
 from offline_prune.hosts.sb3.host import agent_of
 from offline_prune.hosts.sb3.losses import _OneBatch
 from offline_prune.hosts.sb3.parts import optimizers_of
-from tests.hosts.sb3.models import MODELS, model_of, parameters
+from tests.hosts.sb3.learning import MODELS, model_of, parameters
 
 
 def collected(name):
