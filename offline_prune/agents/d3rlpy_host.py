@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from offline_prune.agents.actor_step import ActorStep
-from offline_prune.agents.host import Change, Stepped, SteppedBy, Wiring
+from offline_prune.agents.host import Change, Stepped, SteppedBy
 from offline_prune.agents.mini_batches import draw_batches
 from offline_prune.agents.network import Batch
 from offline_prune.agents.networks import top_modules
 from offline_prune.agents.plain_copies import PlainCopies
+from offline_prune.agents.traced_units import traced_units
+from offline_prune.agents.units import Units
 from offline_prune.data import Dataset
 from offline_prune.ofenet import OFENet, find_ofenet
 
@@ -58,7 +60,7 @@ class D3rlpyHost:
         """d3rlpy's wrappers, and a trained OFENet's optimizer."""
         return find_optimizers(self.algo)
 
-    def while_held(self) -> list[Change]:
+    def while_held(self, kept: Mapping[str, Tensor]) -> list[Change]:
         """Spare the actor's step its waste, and let copies be plain."""
         actor_step, copies = ActorStep.of(self.algo), PlainCopies(self.algo)
         return [copies] if actor_step is None else [actor_step, copies]
@@ -67,15 +69,16 @@ class D3rlpyHost:
         """As :func:`~offline_prune.agents.mini_batches.draw_batches`."""
         return draw_batches(self.algo, data, n_batches, seed)
 
-    def wiring(self, module: nn.Module) -> Wiring:
-        """Observations, and actions where the encoder reads them; all else are heads."""
+    def units(self, module: nn.Module, names: Mapping[int, str]) -> Units:
+        """Traced through the encoder; all else are heads."""
         encoder: Any = module._encoder
         impl = self.algo.impl
         inputs: list[Tensor] = [torch.zeros(2, *impl.observation_shape, device=impl.device)]
         if isinstance(encoder, EncoderWithAction):
             size = impl.action_size * (2 if isinstance(module, VAEDecoder) else 1)
             inputs.append(torch.zeros(2, size, device=impl.device))
-        return Wiring(inputs, [child for child in module.children() if child is not encoder])
+        heads = [child for child in module.children() if child is not encoder]
+        return Units(traced_units(module, inputs, heads, names))
 
 
 def find_optimizers(algo: Any) -> list[SteppedBy]:

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from offline_prune.agents.units import Units
 from offline_prune.ofenet import OFENet
 
-__all__ = ["Change", "Host", "Stepped", "SteppedBy", "Wiring"]
+__all__ = ["Change", "Host", "Stepped", "SteppedBy"]
 
 
 class Change(Protocol):
@@ -50,19 +51,6 @@ class Stepped:
         return cls(optimizer, [p for group in optimizer.param_groups for p in group["params"]])
 
 
-@dataclass(frozen=True)
-class Wiring:
-    """How a module is called, for whoever follows its units through it.
-
-    Attributes:
-        inputs: Two rows of each of its inputs.
-        heads: Layers whose outputs are the module's; they lose no unit.
-    """
-
-    inputs: Sequence[Tensor]
-    heads: Sequence[nn.Module]
-
-
 class Host(Protocol):
     """The library that trains an agent: d3rlpy, or one of :mod:`offline_prune.hosts`.
 
@@ -96,8 +84,12 @@ class Host(Protocol):
     def optimizers(self) -> Sequence[SteppedBy]:
         """Those that step the networks."""
 
-    def while_held(self) -> list[Change]:
-        """Change what has to be otherwise while a mask is held."""
+    def while_held(self, kept: Mapping[str, Tensor]) -> list[Change]:
+        """Change what has to be otherwise while a mask is held.
+
+        Args:
+            kept: Weight name → boolean, true = held.
+        """
 
     def draw_batches(self, data: Any, n_batches: int, seed: int) -> list[Any]:
         """Draw scoring mini-batches, as the losses of the networks take them.
@@ -108,9 +100,10 @@ class Host(Protocol):
             seed: Of the draw; no global random state is read or changed.
         """
 
-    def wiring(self, module: nn.Module) -> Wiring:
-        """How one of :attr:`modules` is called.
+    def units(self, module: nn.Module, names: Mapping[int, str]) -> Units:
+        """The units of one of :attr:`modules` that is no stack of layers.
 
         Args:
             module: The module.
+            names: ``id`` of a weight → the name its mask has.
         """

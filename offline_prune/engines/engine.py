@@ -83,7 +83,7 @@ class Engine(ABC):
             raise MaskError("A mask is attached already: call update(mask) or detach().")
         check_fits(self._agent, mask)
         made = self._hold(mask)
-        self._changes = [*self._agent.host.while_held(), *made]
+        self._changes = [*self._agent.host.while_held(mask.nominal), *made]
         self._mask = mask
 
     def update(self, mask: Mask) -> None:

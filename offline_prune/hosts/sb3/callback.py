@@ -37,7 +37,7 @@ from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
 __all__ = ["PruningCallback"]
 
 
-class PruningCallback(BaseCallback):
+class PruningCallback(BaseCallback):  # type: ignore[misc]
     """Prune the networks of a model during ``model.learn(…, callback=PruningCallback(…))``.
 
     Methods that prune while training (``"gmp"``, ``"structured"``, ``"gates"``, ``"set"``,

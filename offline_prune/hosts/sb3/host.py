@@ -10,18 +10,20 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.host import Change, Stepped, SteppedBy, Wiring
+from offline_prune.agents.host import Change, Stepped, SteppedBy
 from offline_prune.agents.network import Loss, Network
 from offline_prune.agents.separable import find_separable
+from offline_prune.agents.traced_units import traced_units
+from offline_prune.agents.units import Units
 from offline_prune.base.random_state import seeded_random_state
 from offline_prune.errors import AlgorithmError
 from offline_prune.hosts.sb3.losses import loss_of
 from offline_prune.hosts.sb3.parts import layers_of, trained_parts
-from offline_prune.hosts.wiring import Tower, chains_of, prunable_weights, together
+from offline_prune.hosts.wiring import Tower, chains_of, prunable_weights, together, tree_units
 
 __all__ = ["Sb3Host", "agent_of"]
 
@@ -76,7 +78,7 @@ class Sb3Host:
         found = dict.fromkeys(part.optimizer for part in trained_parts(self.algo))
         return [Stepped.by(optimizer) for optimizer in found]
 
-    def while_held(self) -> list[Change]:
+    def while_held(self, kept: Mapping[str, Tensor]) -> list[Change]:
         """Nothing has to change."""
         return []
 
@@ -101,14 +103,23 @@ class Sb3Host:
             sample, scale = model.replay_buffer.sample, model._vec_normalize_env
             return [sample(_BATCH_SIZE, env=scale) for _ in range(n_batches)]
 
-    def wiring(self, module: nn.Module) -> Wiring:
-        """Observations, and actions where a critic reads them."""
+    def units(self, module: nn.Module, names: Mapping[int, str]) -> Units:
+        """A tree of layers, or traced through an extractor of another kind.
+
+        Raises:
+            AlgorithmError: If it has to be traced, and observations are a Dict.
+        """
         assert isinstance(module, Tower)
+        roles = {part.role for part in module.parts}
+        parts = [part for part in trained_parts(self.algo) if part.online.role in roles]
+        targets = [part.target for part in parts if part.target is not None]
+        if (found := tree_units(module.parts, targets, names, layers_of)) is not None:
+            return found
         device = self.algo.device
         inputs = [torch.zeros(2, *self.observation_shape, device=device)]
-        if module.reads_actions:
-            inputs.append(torch.zeros(2, *self.algo.action_space.shape, device=device))
-        return Wiring(inputs, module.heads)
+        if module.action_size:
+            inputs.append(torch.zeros(2, module.action_size, device=device))
+        return Units(traced_units(module, inputs, module.heads, names))
 
 
 def agent_of(model: Any) -> Agent:

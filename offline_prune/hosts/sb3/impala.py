@@ -14,7 +14,7 @@ from offline_prune.encoders.impala import ImpalaTorso
 __all__ = ["ImpalaFeatures"]
 
 
-class ImpalaFeatures(BaseFeaturesExtractor):
+class ImpalaFeatures(BaseFeaturesExtractor):  # type: ignore[misc]
     """Images to features: the torso, a linear layer, a ReLU.
 
     ``PPO("CnnPolicy", env, policy_kwargs={"features_extractor_class": ImpalaFeatures})``; with

@@ -161,7 +161,7 @@ def _critics(policy: Any) -> Sequence[Trained]:
 def _critic(number: int, critic: Any, network: Any) -> Part:
     *layers, head = network
     trunk = (critic.features_extractor, *layers)
-    return Part(f"critic[{number}]", trunk, (head,), reads_actions=True)
+    return Part(f"critic[{number}]", trunk, (head,), int(critic.action_space.shape[0]))
 
 
 def _linear(head: Any) -> list[nn.Linear]:

@@ -35,7 +35,7 @@ def gradient_steps(model: Any, until: int) -> int:
         collected = model.n_steps * n_envs
         rollouts = math.ceil(max(0, until - start) / collected)
         batches = math.ceil(collected / getattr(model, "batch_size", collected))
-        return max(1, rollouts * getattr(model, "n_epochs", 1) * batches)
+        return max(1, rollouts * int(getattr(model, "n_epochs", 1)) * batches)
     freq = model.train_freq
     if isinstance(freq, int):
         frequency, unit = freq, TrainFrequencyUnit.STEP
@@ -52,4 +52,4 @@ def gradient_steps(model: Any, until: int) -> int:
     ends = range(start + collected, max(until, start) + collected, collected)
     trained = sum(1 for end in ends if end > model.learning_starts)
     each = model.gradient_steps if model.gradient_steps >= 0 else collected
-    return max(1, trained * each)
+    return max(1, trained * int(each))

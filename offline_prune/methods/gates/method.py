@@ -66,17 +66,15 @@ class _Group:
         return [layer.alive for layer in self.layers]
 
     def put_gates(self) -> None:
-        for chain, first in self.units.chains:
-            for number, stage in enumerate(chain.stages[1:]):
-                for reader in stage.layers:
-                    self.layers[first + number].read_by(reader.module, stage.repeat)
+        for reader in self.units.readers:
+            self.layers[reader.layer].read_by(reader.module, reader.repeat)
         for layer, block in zip(self.layers, self.blocks, strict=False):
             layer.put_out_by(block.gate)
 
     @torch.no_grad()
     def move_into_readers(self, agent: Agent) -> None:
         """Move θ into the weights that read the units: the expected network, unchanged."""
-        for weight in (*self.graph.weights, *self.units.readers):
+        for weight in (*self.graph.weights, *self.units.elsewhere):
             for tensor in (agent.weights[weight.name], agent.targets.get(weight.name)):
                 if tensor is not None:
                     columns = self.graph.columns(weight, self.probabilities)
@@ -227,7 +225,7 @@ class BernoulliGates(GradualUnitPruning):
         generator = torch.Generator().manual_seed(self.settings.seed)
         groups = []
         for found, sparsity in self.groups_to_prune(agent):
-            if not found.chains and found.ofenet is None:
+            if found.graph.layers and not found.readers and found.ofenet is None:
                 raise AlgorithmError(
                     f"It is not known where the units of {', '.join(found.roles)} are read:"
                     " gates take stacks of layers (vectors, Nature's convolutions) and OFENet. Use"
