@@ -38,7 +38,7 @@ def assert_zeros(callback):
 def test_every_algorithm_with_every_method(name, method):
     _, callback = pruned(name, method)
     assert_zeros(callback)
-    assert callback.step == callback._last > 0  # what was foreseen is what was done
+    assert callback.step == callback.n_steps > 0  # what was foreseen is what was done
     for network in callback.agent.networks:
         kept, most = callback.mask[network.role].n_kept, kept_count(network.n_weights, 0.8)
         assert kept <= most * 1.25 if method in WHOLE_UNITS else kept == most
@@ -68,8 +68,9 @@ def test_files_are_stable_baselines3s_own(name, tmp_path):
     assert not all(torch.equal(value, changed[key]) for key, value in after.items())
 
 
-def test_a_callback_that_is_used_again_holds_its_mask():
-    model, callback = pruned("ppo", "gmp")
+@pytest.mark.parametrize("method", ["gmp", "structured"])
+def test_a_callback_that_is_used_again_holds_its_mask(method):
+    model, callback = pruned("ppo", method)
     mask = callback.mask
     model.learn(160, callback=callback, reset_num_timesteps=False)
     assert_zeros(callback)
@@ -126,7 +127,7 @@ def test_a_run_that_ends_early_ends_with_the_sparsity_asked_for():
     callback = PruningCallback("gmp", 0.8)
     stop = StopTrainingOnMaxEpisodes(max_episodes=1)
     model.learn(3000, callback=CallbackList([stop, callback]))
-    assert callback.step < callback._last
+    assert callback.step < callback.n_steps
     assert callback.mask["actor"].sparsity > 0.79
     assert_zeros(callback)
 
@@ -160,9 +161,9 @@ def test_episodes_as_training_frequency_want_a_number():
         (("snop", 0.8), UnknownNameError, "snop"),
         (("gmp", 1.0), SparsityError, "1.0"),
         (("gmp", {"critic": 0.5}), UnknownNameError, "critic"),
-        (("pops", 0.8), InputError, "Stable-Baselines3's"),
-        (("small_dense", 0.8), InputError, "net_arch"),
-        (("corrupted(snip, rewards)", 0.8), InputError, "net_arch"),
+        (("pops", 0.8), InputError, "another library's"),
+        (("small_dense", 0.8), InputError, "narrower layers"),
+        (("corrupted(snip, rewards)", 0.8), InputError, "narrower layers"),
     ],
 )
 def test_what_cannot_be_is_said_before_training(arguments, error, words):
