@@ -125,8 +125,8 @@ def agent_of(algorithm: Any) -> Agent:
         chains=chains,
         target_chains=target_chains,
         paths=chains_of(host.parts, names, model, layers_of, normalised=True),
-        separable=find_separable(chains),
-        target_separable=find_separable(target_chains),
+        separable=find_separable((), names, chains),
+        target_separable=find_separable((), target_names, target_chains),
         stacks=(),
         target_stacks=(),
     )

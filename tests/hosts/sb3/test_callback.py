@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import CallbackList, StopTrainingOnMaxEp
 
 from offline_prune.errors import AlgorithmError, InputError, SparsityError, UnknownNameError
 from offline_prune.hosts.sb3 import PruningCallback
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.masks.allocation import kept_count
 from tests.hosts.sb3.learning import ALGORITHMS, IMPALA, image_model, model_of, parameters
 
@@ -185,3 +186,24 @@ def test_unknown_models_are_named():
     model = TRPO("MlpPolicy", "CartPole-v1", device="cpu")
     with pytest.raises(AlgorithmError, match=r"TRPO.*Known: PPO"):
         model.learn(10, callback=PruningCallback("gmp", 0.8))
+
+
+@pytest.mark.parametrize("kind", [PPO, DQN])
+def test_dead_channels_of_impala_leave_while_it_trains(kind):
+    models, sizes = [], []
+    for engine in ("masked", "compact"):
+        model = image_model(kind, **IMPALA)
+        callback = PruningCallback("structured(begin=0, end=.3)", 0.8, engine=engine)
+        callback._on_rollout_end = lambda policy=model.policy: sizes.append(
+            {sum(p.numel() for p in m.parameters()) for m in policy.modules() if is_impala(m)}
+        )
+        models.append(model.learn(96, callback=callback))
+    (whole,), (smaller,) = sizes[0], sizes[-1]  # of the target, too
+    assert smaller < 0.5 * whole
+    held, compact = map(parameters, models)
+    for key, value in compact.items():
+        torch.testing.assert_close(value, held[key], atol=1e-4, rtol=1e-3)
+
+
+def is_impala(module):
+    return isinstance(module, ImpalaFeatures)
