@@ -13,6 +13,7 @@ from offline_prune.agents.networks import find_networks, top_modules
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
+from offline_prune.agents.transformer_stacks import find_transformer_stacks
 from offline_prune.errors import UnknownNameError
 
 __all__ = ["Agent"]
@@ -71,7 +72,10 @@ class Agent:
             chains=find_chains(tops.values(), online),
             target_chains=find_chains(tops.values(), target),
             paths=find_chains(tops.values(), online, normalised=True),
-            stacks=find_stacks(tops.values(), online),
+            stacks=(
+                *find_stacks(tops.values(), online),
+                *find_transformer_stacks(tops.values(), online),
+            ),
             target_stacks=find_stacks(tops.values(), target),
         )
 

@@ -35,38 +35,49 @@ class SparseMLP(nn.Module):
         theta: The kept weights step by step and row by row, then step by step the biases,
             or the scales and shifts of a normalisation: all that an optimizer or a target
             update has to touch.
+        further: All of it but the weights, where an optimizer steps them otherwise: ``theta``
+            are the weights alone then. Else None.
     """
 
-    def __init__(self, steps: Sequence[Step], theta: Tensor) -> None:
+    def __init__(self, steps: Sequence[Step], theta: Tensor, further: Tensor | None = None) -> None:
         """Wrap parameters.
 
         Args:
             steps: What is computed; the last is linear and gives the outputs.
             theta: As :attr:`theta`.
+            further: As :attr:`further`.
         """
         super().__init__()
         self.steps = tuple(steps)
         self.wiring = Wiring.of(steps)
         self.theta = nn.Parameter(theta)
+        self.further = None if further is None else nn.Parameter(further)
+
+    @property
+    def _numbers(self) -> Tensor:
+        return self.theta if self.further is None else torch.cat([self.theta, self.further])
 
     def forward(self, x: Tensor, action: Tensor | None = None) -> Tensor:
         """Evaluate.
 
         Args:
-            x: (B, n) observations.
+            x: (…, n) observations.
             action: (B, m) appended to them, or None.
 
         Returns:
-            (B, O) outputs of all heads.
+            (…, O) outputs of all heads.
         """
+        if x.dim() != 2:  # of a sequence; no action is beside it
+            found: Tensor = self(x.flatten(end_dim=-2)).unflatten(0, x.shape[:-1])
+            return found
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return self.as_dense_layers(x, action)
         x = x.contiguous()
         action = None if action is None else action.contiguous()
         if torch.is_grad_enabled():
-            found: Tensor = _Evaluate.apply(self.theta, x, action, self.wiring)  # type: ignore[no-untyped-call]
+            found = _Evaluate.apply(self._numbers, x, action, self.wiring)  # type: ignore[no-untyped-call]
             return found
-        return _evaluate(self.theta.detach().numpy(), x, action, self.wiring, keep=False)[0]
+        return _evaluate(self._numbers.detach().numpy(), x, action, self.wiring, keep=False)[0]
 
     def as_dense_layers(self, x: Tensor, action: Tensor | None = None) -> Tensor:
         """The same through torch's own operations, for what records those.
@@ -79,19 +90,20 @@ class SparseMLP(nn.Module):
             (B, O) outputs of all heads.
         """
         inputs = x if action is None else torch.cat([x, action], dim=1)
+        theta = self._numbers
         weight, further = 0, len(self.wiring.sources)
         found: list[Tensor] = []
         for step in self.steps:
             h = found[step.reads] if step.reads >= 0 else inputs
-            own = self.theta[further : further + step.n_further] if step.n_further else None
+            own = theta[further : further + step.n_further] if step.n_further else None
             further += step.n_further
             if isinstance(step, Norm):
                 scale, shift = (None, None) if own is None else own.split(step.size)
                 h = nn.functional.layer_norm(h, (step.size,), scale, shift, step.eps)
             else:
                 n = int(step.mask.sum())
-                matrix = self.theta.new_zeros(step.mask.shape)
-                matrix[step.mask] = self.theta[weight : weight + n]
+                matrix = theta.new_zeros(step.mask.shape)
+                matrix[step.mask] = theta[weight : weight + n]
                 weight += n
                 h = nn.functional.linear(h, matrix, own)
                 h = _ACTIVATIONS[step.activation](h if step.adds is None else h + found[step.adds])
@@ -133,10 +145,10 @@ class OutputColumns(nn.Linear):
         self.start, self.stop = start, stop
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """The head's columns of (B, O) outputs."""
-        if outputs.shape[1] == self.stop - self.start:
+        """The head's columns of (…, O) outputs."""
+        if outputs.shape[-1] == self.stop - self.start:
             return outputs
-        return outputs[:, self.start : self.stop]
+        return outputs[..., self.start : self.stop]
 
     def extra_repr(self) -> str:
         """The columns."""
