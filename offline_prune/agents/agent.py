@@ -17,6 +17,7 @@ from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
+from offline_prune.agents.transformer_stacks import find_transformer_stacks
 from offline_prune.errors import UnknownNameError
 
 __all__ = ["Agent"]
@@ -87,7 +88,7 @@ class Agent:
             paths=find_chains(tops, online, shape, normalised=True),
             separable=find_separable(tops, online, chains),
             target_separable=find_separable(tops, target, target_chains),
-            stacks=find_stacks(tops, online),
+            stacks=(*find_stacks(tops, online), *find_transformer_stacks(tops, online)),
             target_stacks=find_stacks(tops, target),
         )
 

@@ -24,6 +24,7 @@ __all__ = [
     "by_role",
     "choices",
     "choose_form",
+    "stepped_alike",
     "wired_networks",
 ]
 
@@ -120,6 +121,9 @@ class Choice:
         return f"{self.form}: {self.reason}" if self.reason else self.form
 
 
+_WHOLE = Choice("masked", "nothing of it is pruned")
+
+
 def choose_form(
     network: Wired,
     live: Mapping[str, Tensor],
@@ -143,7 +147,7 @@ def choose_form(
         The form, and why no faster one.
     """
     if all(bool(kept[layer.name].all()) for layer in network.layers):
-        return Choice("masked", "nothing of it is pruned")
+        return _WHOLE
     if agent.host.is_captured:
         return Choice("masked", "CUDA graphs hold on to the tensors they were captured with")
     reason = "dense layers were asked for" if kernels == "dense" else _misfit(network, agent)
@@ -191,18 +195,21 @@ def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Ch
         found: What :func:`choices` says.
 
     Returns:
-        Role → choice; of a network with several encoders the slowest form.
+        Role → choice; of a network in several parts (encoders, a transformer's layers) the slowest
+        form of those that lose anything.
     """
     order = ("masked", "dense", "sparse")
     of_weight = {layer.name: choice for wired, choice in found for layer in wired.layers}
     roles = {}
     for network in agent.networks:
-        slowest = Choice("sparse")
+        slowest = _WHOLE
         for name in network.weights:
             choice = of_weight.get(name) or Choice("masked", _why_no_stack(agent, name))
-            if order.index(choice.form) < order.index(slowest.form):
+            if choice is _WHOLE:
+                continue
+            if slowest is _WHOLE or order.index(choice.form) < order.index(slowest.form):
                 slowest = choice
-            if slowest.form == "masked":
+            if choice.form == "masked":
                 break  # nothing is slower, and a reason takes a walk over all modules
         roles[network.role] = slowest
     return roles
@@ -231,21 +238,33 @@ def _misfit(network: Wired, agent: Agent) -> str:
                 )
                 + f" on {parameter.device.type}"
             )
-    if not _one_group(network, agent.host):
-        return "its optimizer steps some of its parameters otherwise than others"
+    parameters, count = stack.parameters, len(stack.layers)
+    if not all(_alike(part, agent.host) for part in (parameters[:count], parameters[count:])):
+        return "its optimizer steps some of its weights otherwise than others"
     return ""
 
 
-def _one_group(network: Wired, host: Host) -> bool:
-    """Whether one optimizer steps all parameters with one learning rate and decay."""
-    assert network.stack is not None
-    parameters = {id(p) for p in network.stack.parameters}
+def stepped_alike(stack: Stack, host: Host) -> bool:
+    """Whether whatever optimizer steps a stack has one learning rate and decay for all of it.
+
+    Args:
+        stack: A stack.
+        host: Of the agent that it is part of, in its original layers.
+
+    Returns:
+        False where weights, for example, decay and biases do not.
+    """
+    return _alike(stack.parameters, host)
+
+
+def _alike(parameters: Iterable[Tensor], host: Host) -> bool:
+    numbers = {id(p) for p in parameters}
     groups = (
         {id(p) for p in group["params"]}
         for wrapper in host.optimizers()
         for group in wrapper.optim.param_groups
     )
-    return all(parameters <= group or not parameters & group for group in groups)
+    return all(numbers <= group or not numbers & group for group in groups)
 
 
 def _live_size(network: Wired, live: Mapping[str, Tensor]) -> int:
