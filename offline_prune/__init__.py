@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from offline_prune.errors import OfflinePruneError as OfflinePruneError
     from offline_prune.evaluation import Evaluation as Evaluation
     from offline_prune.evaluation import evaluate as evaluate
+    from offline_prune.export import export_policy as export_policy
     from offline_prune.masks import Mask as Mask
     from offline_prune.pops import ShrinkResult as ShrinkResult
     from offline_prune.pops import prune_and_shrink as prune_and_shrink
@@ -50,6 +51,7 @@ __getattr__, __dir__, __all__ = lazily(
         "ShrinkResult": "pops",
         "StopTraining": "run.early_stopping",
         "evaluate": "evaluation",
+        "export_policy": "export",
         "load_dataset": "data",
         "prune": "run.pipeline",
         "prune_and_shrink": "pops",

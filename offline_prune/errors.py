@@ -27,6 +27,7 @@ __all__ = [
     "UnknownNameError",
     "UnsavedResultError",
     "UnsupportedExportError",
+    "UntrustedFileError",
     "WriteError",
 ]
 
@@ -137,6 +138,21 @@ class FixedDatasetError(OfflinePruneError, TypeError):
 
 class EnvironmentUnavailableError(OfflinePruneError):
     """The environment of a dataset cannot be made here."""
+
+
+class UntrustedFileError(InputError):
+    """A file that runs what is in it when it is opened, and nobody said that it may."""
+
+    def __init__(self, path: Any) -> None:
+        """Build the message.
+
+        Args:
+            path: The file.
+        """
+        super().__init__(
+            f"{path} holds pickles: whoever opens it runs what is in them. It was not opened. If"
+            " you trust whoever wrote it, say so: trust=True, or --trust on the command line."
+        )
 
 
 class ExportError(OfflinePruneError):

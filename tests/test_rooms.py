@@ -11,7 +11,7 @@ PACKAGE = Path(offline_prune.__file__).parent
 FLOORS = (
     "errors", "base", "request", "recipes", "environments", "data", "encoders", "ofenet", "agents",
     "masks", "saliency", "compaction", "engines", "acting", "evaluation", "export", "pops",
-    "methods", "diagnostics", "run", "study", "reporting", "cli",
+    "methods", "diagnostics", "run", "hosts", "study", "reporting", "cli",
 )  # fmt: skip
 
 

@@ -52,8 +52,9 @@ class ActingPolicy(nn.Module):
         observation_scale: None where observations are read as they are.
         networks: Each reads the scaled observation; their outputs stand side by side.
         rule: From these outputs to the action.
-        action_scale: None where actions stay in [−1, 1], and for discrete ones.
+        action_scale: None where actions stay what the rule makes of them, and for discrete ones.
         observation_shape: Of one observation.
+        channels_last: Whether that is (H, W, C), where the networks read (C, H, W).
         action_size: Length of the action vector or number of actions.
         discrete: Whether the action is a number.
         n_weights: Weights of the networks before any unit left.
@@ -71,6 +72,7 @@ class ActingPolicy(nn.Module):
         action_size: int,
         n_weights: int,
         n_nonzero: int,
+        channels_last: bool = False,
     ) -> None:
         """Put the parts together, in evaluation mode and frozen."""
         super().__init__()
@@ -79,6 +81,7 @@ class ActingPolicy(nn.Module):
         self.rule = rule
         self.action_scale = action_scale
         self.observation_shape = tuple(int(n) for n in observation_shape)
+        self.channels_last = channels_last
         self.action_size = int(action_size)
         self.discrete = isinstance(rule, ArgmaxRule)
         self.n_weights = n_weights
@@ -94,7 +97,7 @@ class ActingPolicy(nn.Module):
         Returns:
             (B, outputs): means of actions, logits, or Q values.
         """
-        x = observations
+        x = observations.movedim(-1, 1) if self.channels_last else observations
         if self.observation_scale is not None:
             x = self.observation_scale(x)
         return self.network_outputs(x)
@@ -111,6 +114,12 @@ class ActingPolicy(nn.Module):
         """
         action: Tensor = self.rule(self.outputs(observations))
         return action if self.action_scale is None else self.action_scale(action)
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Of one observation as the networks read it."""
+        *image, channels = self.observation_shape
+        return (channels, *image) if self.channels_last else self.observation_shape
 
     @property
     def sparsity(self) -> float:

@@ -19,6 +19,7 @@ from offline_prune.errors import UnsupportedExportError
 __all__ = [
     "ArgmaxRule",
     "ConstrainedArgmaxRule",
+    "MeanRule",
     "Rescale",
     "Rule",
     "TanhRule",
@@ -27,34 +28,45 @@ __all__ = [
 
 
 class Rescale(nn.Module):
-    """``(x − a) / b · c + d``, every scaler of d3rlpy in the order d3rlpy computes it.
+    """``(x − a) / b · c + d``, clipped or not: all scalers of d3rlpy, in its order of computing.
 
     Attributes:
         a: Scalar or one number a feature, float32; so are ``b``, ``c`` and ``d``.
+        low: Of the result, scalar or one number a feature, finite float32; None where it is
+            not clipped. ``high`` likewise, and there are both or none.
     """
 
     a: Tensor
     b: Tensor
     c: Tensor
     d: Tensor
+    low: Tensor | None
+    high: Tensor | None
 
-    def __init__(self, a: Any, b: Any, c: Any, d: Any) -> None:
-        """Keep the four.
+    def __init__(
+        self, a: Any, b: Any, c: Any, d: Any, limits: tuple[Any, Any] | None = None
+    ) -> None:
+        """Keep the four, and the limits.
 
         Args:
             a: Subtracted; a number or an array of the shape of one x.
             b: Divides.
             c: Multiplies.
             d: Added.
+            limits: Least and largest result; infinite ones become the largest float32.
         """
         super().__init__()
         for name, value in zip("abcd", (a, b, c, d), strict=True):
-            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32).cpu())
+            self.register_buffer(name, _copied(value))
+        largest = torch.finfo(torch.float32).max
+        for name, value in zip(("low", "high"), limits or (None, None), strict=True):
+            bound = None if value is None else _copied(value).clamp(-largest, largest)
+            self.register_buffer(name, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, …) → the same shape."""
         scaled: Tensor = (x - self.a) / self.b * self.c + self.d
-        return scaled
+        return scaled if self.low is None else scaled.clamp(self.low, self.high)
 
 
 def rescale(scaler: Any, of: str) -> Rescale | None:
@@ -93,11 +105,34 @@ def _float32(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)
 
 
+def _copied(values: Any) -> Tensor:
+    return torch.as_tensor(values).to("cpu", torch.float32, copy=True)
+
+
+class MeanRule(nn.Module):
+    """``μ``: the mean of a Gaussian policy that is not squashed."""
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(B, A) → the same."""
+        return outputs
+
+
 class TanhRule(nn.Module):
-    """``tanh(μ)``: deterministic policies, and the mean of a Gaussian one."""
+    """``tanh(μ)``: deterministic policies, and the mean of a Gaussian one.
+
+    Attributes:
+        limit: ``μ`` is clipped to ±limit before; None where it is not.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        """Keep the limit."""
+        super().__init__()
+        self.limit = limit
 
     def forward(self, outputs: Tensor) -> Tensor:
         """(B, A) → (B, A) in [−1, 1]."""
+        if self.limit is not None:
+            outputs = outputs.clamp(-self.limit, self.limit)
         return torch.tanh(outputs)
 
 
@@ -186,7 +221,7 @@ class ConstrainedArgmaxRule(ArgmaxRule):
         return values, logits - logits.max(dim=1, keepdim=True).values
 
 
-Rule: TypeAlias = TanhRule | ArgmaxRule
+Rule: TypeAlias = MeanRule | TanhRule | ArgmaxRule
 """From the outputs of the networks to the action."""
 
 

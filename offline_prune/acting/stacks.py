@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from offline_prune.agents.separable import BatchNorm, separable_chain
-from offline_prune.agents.topology import Chain, Layer, Stage, constants_fold
+from offline_prune.agents.topology import Chain, Layer, Stage, chain_of, constants_fold
 from offline_prune.compaction import (
     dense_packings,
     fill_layer,
@@ -21,7 +21,7 @@ from offline_prune.compaction import (
 from offline_prune.masks.connectivity import connected_part
 from offline_prune.masks.live import live_units
 
-__all__ = ["compact_stack", "frozen"]
+__all__ = ["compact_layers", "compact_stack", "frozen"]
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -62,6 +62,45 @@ def compact_stack(chain: Chain, heads: Sequence[nn.Module]) -> nn.Sequential:
         elif isinstance(module, BatchNorm):
             fill_norm(module, values)
     return _stacked(copied)
+
+
+def compact_layers(layers: Sequence[nn.Module]) -> nn.Sequential | None:
+    """Build layers anew that are applied one after the other, as :func:`compact_stack` does.
+
+    Args:
+        layers: In order, the last of them linear; they stay as they are. What convolutions put
+            out is flattened by an ``nn.Flatten`` in front of a linear layer.
+
+    Returns:
+        Their compact form; None where other layers are among them than a chain has.
+    """
+    layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
+    if not layers or not isinstance(head := layers[-1], nn.Linear):
+        return None
+    prefix: list[nn.Module] = []
+    rest: list[nn.Module] = []
+    image = flat = False
+    for layer in layers:
+        if isinstance(layer, nn.Flatten):
+            if (layer.start_dim, layer.end_dim) != (1, -1):
+                return None
+            if not rest:
+                prefix = [layer]
+            flat = True  # from here on, flattening does nothing
+        elif isinstance(layer, nn.Conv2d) and flat:
+            return None
+        elif isinstance(layer, nn.Linear) and image and not flat:
+            return None  # it reads the last dimension of an image
+        else:
+            image = image or isinstance(layer, nn.Conv2d)
+            rest.append(layer)
+    names = {
+        id(layer.weight): str(number)
+        for number, layer in enumerate(rest)
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    }
+    chain = chain_of(rest[:-1], [head], names)
+    return None if chain is None else nn.Sequential(*prefix, *compact_stack(chain, [head]))
 
 
 def _for_evaluation(chain: Chain, heads: Sequence[nn.Module]) -> Chain:

@@ -1,4 +1,4 @@
-"""An agent: a built d3rlpy algorithm and its prunable networks."""
+"""An agent: what a library trains, and its prunable networks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 from torch import nn
 
+from offline_prune.agents.d3rlpy_host import D3rlpyHost
+from offline_prune.agents.host import Host
 from offline_prune.agents.network import Network
-from offline_prune.agents.networks import find_networks, top_modules
+from offline_prune.agents.networks import find_networks
 from offline_prune.agents.own_encoders import check_layers
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
+from offline_prune.agents.transformer_stacks import find_transformer_stacks
 from offline_prune.errors import UnknownNameError
 
 __all__ = ["Agent"]
@@ -22,10 +25,10 @@ __all__ = ["Agent"]
 
 @dataclass(frozen=True)
 class Agent:
-    """A built d3rlpy algorithm, seen as networks that can be scored and pruned.
+    """A library's agent, seen as networks that can be scored and pruned.
 
     Attributes:
-        algo: The d3rlpy algorithm; its ``impl`` is built.
+        host: The library that trains it.
         name: What the algorithm is called here, e.g. ``"cql"`` or ``"discrete_bcq"``.
         networks: The prunable networks.
         chains: How the units of the online networks feed one another.
@@ -38,7 +41,7 @@ class Agent:
         target_stacks: The same of the target networks.
     """
 
-    algo: Any
+    host: Host
     name: str
     networks: tuple[Network, ...]
     chains: tuple[Chain, ...]
@@ -70,13 +73,14 @@ class Agent:
         networks = find_networks(algo)
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
-        tops, shape = top_modules(algo).values(), tuple(algo.impl.observation_shape)
+        host = D3rlpyHost(algo)
+        tops, shape = host.modules.values(), host.observation_shape
         for module in tops:
             if isinstance(encoder := getattr(module, "_encoder", None), nn.Module):
                 check_layers(encoder, shape)
         chains, target_chains = (find_chains(tops, names, shape) for names in (online, target))
         return cls(
-            algo=algo,
+            host=host,
             name=name or algo.config.get_type(),
             networks=networks,
             chains=chains,
@@ -84,9 +88,14 @@ class Agent:
             paths=find_chains(tops, online, shape, normalised=True),
             separable=find_separable(tops, online, chains),
             target_separable=find_separable(tops, target, target_chains),
-            stacks=find_stacks(tops, online),
+            stacks=(*find_stacks(tops, online), *find_transformer_stacks(tops, online)),
             target_stacks=find_stacks(tops, target),
         )
+
+    @property
+    def algo(self) -> Any:
+        """The library's own object: a d3rlpy algorithm, if it is d3rlpy's agent."""
+        return self.host.algo
 
     @property
     def roles(self) -> tuple[str, ...]:

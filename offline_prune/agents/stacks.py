@@ -22,7 +22,14 @@ from torch import Tensor, nn
 from offline_prune.agents.own_encoders import registered_layers
 from offline_prune.agents.topology import Layer, headed
 
-__all__ = ["Affine", "Normalisation", "Stack", "find_stacks", "why_no_stack"]
+__all__ = [
+    "Affine",
+    "Normalisation",
+    "Stack",
+    "activation_name",
+    "find_stacks",
+    "why_no_stack",
+]
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,15 @@ class Stack:
 
     Attributes:
         steps: In order; the heads are last.
-        owner: The module that holds encoder and heads.
+        owner: The module that holds them, a policy or a Q function.
+        entry: Name of the part of it that gets the inputs.
+        passed: Names of its parts, beside the heads, that get what comes out.
     """
 
     steps: tuple[Affine | Normalisation, ...]
     owner: nn.Module
+    entry: str = "_encoder"
+    passed: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -81,7 +92,7 @@ class Stack:
         return found
 
 
-def _activation(module: nn.Module) -> str | None:
+def activation_name(module: nn.Module) -> str | None:
     """The kernels' name of an activation; None where they have none."""
     if isinstance(module, nn.GELU):
         return "gelu" if module.approximate == "none" else None
@@ -125,7 +136,7 @@ class _Builder:
             if last is None or len(module.normalized_shape) != 1 or not both:
                 return False
             self.steps.append(Normalisation(module, len(self.steps) - 1))
-        elif activation := _activation(module):
+        elif activation := activation_name(module):
             if not isinstance(last, Affine) or last.activation != "none":
                 return False
             self.steps[-1] = replace(last, activation=activation)

@@ -26,7 +26,16 @@ from torch import Tensor, nn
 from offline_prune.agents.own_encoders import flattened_size, registered_layers
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["POOLING", "Chain", "Layer", "Stage", "constants_fold", "find_chains", "headed"]
+__all__ = [
+    "POOLING",
+    "Chain",
+    "Layer",
+    "Stage",
+    "chain_of",
+    "constants_fold",
+    "find_chains",
+    "headed",
+]
 
 _HEADED = (
     d3.CategoricalPolicy,
@@ -153,26 +162,38 @@ def _takes_constants(module: nn.Linear | nn.Conv2d) -> bool:
     return module.bias is not None and getattr(module, "padding", 0) in (0, (0, 0))
 
 
-def _build_chain(
-    encoder: nn.Module,
+def chain_of(
+    modules: Iterable[nn.Module],
     heads: Sequence[nn.Linear],
-    owners: Sequence[nn.Module],
     names: Mapping[int, str],
-    behind: tuple[type[nn.Module], ...],
-    observation_shape: Sequence[int],
+    *,
+    owners: Sequence[nn.Module] = (),
+    appended: int = 0,
+    normalised: bool = False,
 ) -> Chain | None:
-    """The chain of an encoder and its heads; None where other modules than these follow."""
-    modules = _layers_of(encoder)
-    if modules is None:
-        return None
+    """The chain of modules that follow one another.
+
+    Args:
+        modules: From the inputs on, the last one before the heads; what a convolution puts
+            out is flattened in front of a linear layer.
+        heads: What reads it.
+        names: ``id`` of a weight → the name its mask has.
+        owners: The modules that hold them.
+        appended: Inputs that join the flattened channels of a convolution.
+        normalised: As :func:`find_chains` takes it.
+
+    Returns:
+        The chain; None where one of the modules is no layer and nothing that is applied to
+        every unit on its own.
+    """
+    behind = (*_UNITWISE, *_UNITWISE_IN_EVALUATION, *POOLING, *([nn.LayerNorm] * normalised))
     stages: list[Stage] = []
-    flattened = 0  # numbers that flattened channels have become
 
     def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> bool:
         """Put a stage behind those that are there; False if it cannot read them."""
-        before, repeat = stages[-1].layers[0].module if stages else None, 1
-        if isinstance(before, nn.Conv2d) and isinstance(layers[0], nn.Linear):
-            repeat = flattened // before.out_channels
+        before, reader, repeat = stages[-1].layers[0].module if stages else None, layers[0], 1
+        if isinstance(before, nn.Conv2d) and isinstance(reader, nn.Linear):
+            repeat = (reader.in_features - appended) // before.out_channels
         named = tuple(Layer(names[id(layer.weight)], layer) for layer in layers)
         stages.append(Stage(named, repeat, ()))
         return repeat > 0  # not where channels are read that nothing flattened
@@ -181,11 +202,10 @@ def _build_chain(
         if isinstance(module, nn.Linear | nn.Conv2d):
             if getattr(module, "groups", 1) != 1 or not add([module]):
                 return None
+        elif isinstance(module, nn.Flatten):
+            continue
         elif isinstance(module, nn.Dropout | nn.Dropout2d) and not module.p:
             continue  # d3rlpy's pixel encoders hold dropout layers that drop nothing
-        elif isinstance(module, nn.Flatten):
-            if stages and isinstance(stages[-1].layers[0].module, nn.Conv2d):
-                flattened = _flattened(encoder, modules, observation_shape)
         elif stages and isinstance(module, behind) and _fits(module, stages[-1]):
             stages[-1] = replace(stages[-1], after=(*stages[-1].after, module))
         else:
@@ -195,15 +215,19 @@ def _build_chain(
     return Chain(tuple(stages), constants_fold(stages), tuple(owners))
 
 
-def _flattened(
-    encoder: nn.Module, modules: Sequence[nn.Module], observation_shape: Sequence[int]
+def _appended(
+    encoder: nn.Module,
+    modules: Sequence[nn.Module],
+    heads: Sequence[nn.Linear],
+    observation_shape: Sequence[int],
 ) -> int:
-    """Columns of flattened channels; those of an action follow."""
-    if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
-        reader: Any = encoder._last_layers[0]
-        appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
-        return int(reader.in_features) - int(appended)
-    return flattened_size(modules, observation_shape)
+    """Inputs that join an encoder's flattened channels; all of a layer's where none are."""
+    if isinstance(encoder, PixelEncoderWithAction):
+        return int(encoder._action_size)
+    if isinstance(encoder, PixelEncoder) or not any(isinstance(m, nn.Conv2d) for m in modules):
+        return 0
+    reader = next(module for module in (*modules, *heads) if isinstance(module, nn.Linear))
+    return reader.in_features - flattened_size(modules, observation_shape)
 
 
 def _fits(module: nn.Module, stage: Stage) -> bool:
@@ -236,12 +260,17 @@ def find_chains(
         layer normalisation unless asked for, distributional heads) has none: all its kept
         weights count as connected.
     """
-    behind = (*_UNITWISE, *_UNITWISE_IN_EVALUATION, *POOLING, *([nn.LayerNorm] * normalised))
-    chains = (
-        _build_chain(encoder, heads, owners, names, behind, observation_shape)
-        for encoder, heads, owners in headed(modules, names)
-    )
-    return tuple(chain for chain in chains if chain is not None)
+    found = []
+    for encoder, heads, owners in headed(modules, names):
+        layers = _layers_of(encoder)
+        if layers is not None:
+            appended = _appended(encoder, layers, heads, observation_shape)
+            found.append(
+                chain_of(
+                    layers, heads, names, owners=owners, appended=appended, normalised=normalised
+                )
+            )
+    return tuple(chain for chain in found if chain is not None)
 
 
 def headed(

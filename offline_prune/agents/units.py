@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +18,13 @@ from torch import Tensor
 from offline_prune.agents.topology import Chain
 
 __all__ = [
+    "Reader",
     "Segment",
     "UnitGraph",
     "UnitLayer",
+    "Units",
     "WeightOfUnits",
+    "chain_readers",
     "chain_units",
     "merge_units",
     "without_layers",
@@ -221,6 +225,50 @@ class UnitGraph:
             else:
                 columns = columns + self._repeat(segment) * probabilities[segment.layer].sum()
         return rows, columns
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A layer that reads units, and after them perhaps other inputs.
+
+    Attributes:
+        module: The layer.
+        layer: Number of the unit layer that it reads.
+        repeat: Columns that a unit owns.
+    """
+
+    module: Any
+    layer: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of a network, and who reads them.
+
+    Attributes:
+        graph: The units.
+        readers: The layers that read them, those of the target too; none where that is not known.
+    """
+
+    graph: UnitGraph
+    readers: tuple[Reader, ...] = ()
+
+
+def chain_readers(chain: Chain) -> tuple[Reader, ...]:
+    """Who reads the units of :func:`chain_units`.
+
+    Args:
+        chain: The chain, or that of a target.
+
+    Returns:
+        Every layer behind the first.
+    """
+    return tuple(
+        Reader(layer.module, number, stage.repeat)
+        for number, stage in enumerate(chain.stages[1:])
+        for layer in stage.layers
+    )
 
 
 def chain_units(chain: Chain) -> UnitGraph:

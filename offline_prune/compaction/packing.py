@@ -59,6 +59,19 @@ class Packing:
         for tensor, i, part in zip(into, self.positions, parts, strict=True):
             tensor.detach().view(-1)[i] = part
 
+    def split(self, count: int) -> tuple[Packing, Packing]:
+        """A packing of the first originals, and one of the rest.
+
+        Args:
+            count: How many the first has.
+
+        Returns:
+            The two, of vectors.
+        """
+        parts = (slice(count), slice(count, None))
+        first, second = (_packing(self.originals[i], self.positions[i]) for i in parts)
+        return first, second
+
 
 def dense_packings(
     network: Separable, live: Mapping[str, Tensor]
@@ -133,15 +146,16 @@ def sparse_packing(
                 positions.append(units.nonzero().flatten())
         masks.append(torch.cat(rows))
         outputs.append(live.get(step.layers[0].name, mask.new_ones(len(mask))))
-    size = sum(len(position) for position in positions)
-    return _packing(stack.parameters, positions, (size,)), masks
+    return _packing(stack.parameters, positions), masks
 
 
 def _packing(
-    originals: Sequence[Tensor], positions: Sequence[Tensor], shape: tuple[int, ...]
+    originals: Sequence[Tensor], positions: Sequence[Tensor], shape: tuple[int, ...] | None = None
 ) -> Packing:
-    device = originals[0].device
-    return Packing(tuple(originals), tuple(i.to(device) for i in positions), shape)
+    """A packing of a shape; of a vector where none is given."""
+    size = sum(len(position) for position in positions)
+    moved = [i.to(o.device) for i, o in zip(positions, originals, strict=True)]
+    return Packing(tuple(originals), tuple(moved), (size,) if shape is None else shape)
 
 
 def _of_units(tensor: Tensor, units: Tensor) -> Packing:

@@ -106,20 +106,22 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         # What d3rlpy does not know of an episode: where its last step led to.
         known = ends - (~terminated if semantics == "d3rlpy" else 0)
         left = np.repeat(known, lengths) - np.arange(n)
-        self._index = np.flatnonzero(left > 0)
-        self._ahead = np.minimum(left, picking.steps)
-        self._terminals = np.where(self._ahead == left, terminated[self._episode], False)
-        self._returns = rewards
+        ahead = np.minimum(left, picking.steps)
+        returns = rewards
         if picking.steps > 1:
-            self._returns = discounted_returns(rewards, self._ahead, picking.gamma)
+            returns = discounted_returns(rewards, ahead, picking.gamma)
         # Where the next action is; after an episode's last step there is none, or another.
         finals = np.zeros_like(actions[:1]) if final_actions is None else final_actions
         self._padded_actions = np.concatenate([actions, finals])
-        self._next = np.arange(n) + self._ahead
-        ended = self._next == ends[self._episode]
-        self._next[ended] = n if final_actions is None else n + self._episode[ended]
-        zeros = semantics == "d3rlpy" or not picking.final_known
-        self._zero_next = self._terminals if zeros else None
+        following = np.arange(n) + ahead
+        ended = following == ends[self._episode]
+        following[ended] = n if final_actions is None else n + self._episode[ended]
+        # A row a transition that can be drawn: a mini-batch meets two cache lines of each.
+        i = np.flatnonzero(left > 0)
+        self._places = np.stack([self.rows[i], (self.rows + ahead)[i], i, following[i]], axis=1)
+        ends_it = terminated[self._episode[i]] & (ahead == left)[i]
+        self._values = np.stack([returns[i], ends_it, ahead[i]], axis=1, dtype=np.float32)
+        self._zero_next = semantics == "d3rlpy" or not picking.final_known
         self._episodes: list[EpisodeBase] | None = None
 
     def batch_at(self, indices: NDArray[np.int64]) -> TransitionMiniBatch:
@@ -131,22 +133,23 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         Returns:
             d3rlpy's mini-batch; all fields float32.
         """
-        i = self._index[indices]
-        rows, ahead = self.rows[i], self._ahead[i]
-        next_observations = self.observations_at(rows + ahead).astype(np.float32, copy=False)
-        if self._zero_next is not None:
-            next_observations[self._zero_next[i]] = 0.0
-        size = len(i)
+        size = len(indices)
+        places = self._places.take(indices, axis=0).T.ravel()  # four stretches of B
+        values = self._values.take(indices, axis=0).T.reshape(3, size, 1)
+        observations = self.observations_at(places[: 2 * size]).astype(np.float32, copy=False)
+        actions = self._padded_actions.take(places[2 * size :], axis=0)
+        actions = actions.astype(np.float32, copy=False)
+        rewards, terminals, intervals = values
+        if self._zero_next:
+            observations[size:][terminals[:, 0] != 0] = 0.0
         return TransitionMiniBatch(
-            observations=self.observations_at(rows).astype(np.float32, copy=False),
-            actions=self.actions.take(i, axis=0).astype(np.float32, copy=False),
-            rewards=self._returns[i].reshape(size, 1),
-            next_observations=next_observations,
-            next_actions=self._padded_actions.take(self._next[i], axis=0).astype(
-                np.float32, copy=False
-            ),
-            terminals=self._terminals[i].astype(np.float32).reshape(size, 1),
-            intervals=ahead.astype(np.float32).reshape(size, 1),
+            observations=observations[:size],
+            actions=actions[:size],
+            rewards=rewards,
+            next_observations=observations[size:],
+            next_actions=actions[size:],
+            terminals=terminals,
+            intervals=intervals,
             transitions=_Transitions(self, indices),
         )
 
@@ -178,19 +181,20 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         Returns:
             d3rlpy's transition; ``rewards_to_go`` runs to the end of the episode.
         """
-        i = int(self._index[index])
-        row, ahead = int(self.rows[i]), int(self._ahead[i])
-        zero_next = self._zero_next is not None and self._zero_next[i]
-        observation, following = self.observations_at(np.array([row, row + ahead]))
+        row, next_row, i, following = self._places[index].tolist()
+        reward, terminal, _ = self._values[index]
+        observation, next_observation = self.observations_at(np.array([row, next_row]))
         end = int(self.ends[self._episode[i]])
         return Transition(
             observation=observation,
             action=self.actions[i],
-            reward=self._returns[i : i + 1],
-            next_observation=np.zeros_like(following) if zero_next else following,
-            next_action=self._padded_actions[self._next[i]],
-            terminal=float(self._terminals[i]),
-            interval=ahead,
+            reward=np.array([reward]),
+            next_observation=np.zeros_like(next_observation)
+            if self._zero_next and terminal
+            else next_observation,
+            next_action=self._padded_actions[following],
+            terminal=float(terminal),
+            interval=next_row - row,
             rewards_to_go=self.rewards[i:end].reshape(-1, 1),
         )
 
@@ -273,7 +277,7 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
     @property
     def transition_count(self) -> int:
         """Number of transitions that can be drawn."""
-        return len(self._index)
+        return len(self._places)
 
     @property
     def transition_bytes(self) -> int:
@@ -383,7 +387,7 @@ class _Pairs(BufferProtocol):  # type: ignore[misc]
         return self._buffer.transition_count
 
     def __getitem__(self, index: int) -> tuple[EpisodeBase, int]:
-        i = int(self._buffer._index[index])
+        i = int(self._buffer._places[index, 2])
         episode = int(self._buffer._episode[i])
         start = 0 if episode == 0 else int(self._buffer.ends[episode - 1])
         return self._buffer.episodes[episode], i - start

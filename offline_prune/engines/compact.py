@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change
+from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
-from offline_prune.engines.forms import Kernels, by_role, choices
-from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
+from offline_prune.engines.forms import Kernels, by_role, choices, stepped_alike
+from offline_prune.engines.optimizers import SwappedOptimizer
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
 from offline_prune.engines.state_dicts import OriginalStateDict, tensor_names
@@ -96,14 +96,18 @@ class CompactEngine(Engine):
             for network, _ in chosen
             for owner in network.owners
         }
-        for network, choice in chosen:
+        apart = [
+            network.stack is not None and not stepped_alike(network.stack, agent.host)
+            for network, _ in chosen
+        ]
+        for (network, choice), is_apart in zip(chosen, apart, strict=True):
             twins = (
                 (network.stack, network.separable, True),
                 (network.target_stack, network.target_separable, False),
             )
             for stack, separable, trained in twins:
                 if choice.form == "sparse" and stack is not None:
-                    self._surgery.make_sparse(stack, live, kept, trained=trained)
+                    self._surgery.make_sparse(stack, live, kept, trained=trained, apart=is_apart)
                 elif choice.form == "dense" and separable is not None:
                     self._surgery.shrink(separable, live, trained=trained)
         replacements = self._surgery.replacements
@@ -112,7 +116,7 @@ class CompactEngine(Engine):
             for owner, names, keys in owners.values():
                 hooked = OriginalStateDict(owner, names, keys, replacements)
                 self._handles.extend(hooked.handles)
-            wrappers = find_optimizers(agent.algo)
+            wrappers = agent.host.optimizers()
             optimizers = [SwappedOptimizer(wrapper, replacements) for wrapper in wrappers]
         self._keep_small(pruned)
         self._lengthen_steps(mask, kept, replacements)

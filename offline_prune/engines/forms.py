@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.networks import top_modules
+from offline_prune.agents.host import Host
 from offline_prune.agents.separable import Separable
 from offline_prune.agents.stacks import Stack, why_no_stack
 from offline_prune.agents.topology import Layer
-from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.engines.sparse_mlp import kernels_available
 
 __all__ = [
@@ -25,6 +24,7 @@ __all__ = [
     "by_role",
     "choices",
     "choose_form",
+    "stepped_alike",
     "wired_networks",
 ]
 
@@ -38,6 +38,9 @@ _SPARSE_BELOW = 0.5
 
 At every width from 64 to 1024; see ``benchmarks/results/kernels.md``.
 """
+
+_SMALL, _SPARSE_BELOW_IF_SMALL = 2**15, 0.75
+"""Live weights up to which they are so at a higher density: at widths up to 128 there."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,9 @@ class Choice:
         return f"{self.form}: {self.reason}" if self.reason else self.form
 
 
+_WHOLE = Choice("masked", "nothing of it is pruned")
+
+
 def choose_form(
     network: Wired,
     live: Mapping[str, Tensor],
@@ -141,15 +147,17 @@ def choose_form(
         The form, and why no faster one.
     """
     if all(bool(kept[layer.name].all()) for layer in network.layers):
-        return Choice("masked", "nothing of it is pruned")
-    if agent.algo.compiled:
+        return _WHOLE
+    if agent.host.is_captured:
         return Choice("masked", "CUDA graphs hold on to the tensors they were captured with")
     reason = "dense layers were asked for" if kernels == "dense" else _misfit(network, agent)
     if not reason:
         n_kept = sum(int(kept[layer.name].sum()) for layer in network.layers)
-        if kernels == "sparse" or n_kept < _SPARSE_BELOW * _live_size(network, live):
+        size = _live_size(network, live)
+        bound = _SPARSE_BELOW_IF_SMALL if size <= _SMALL else _SPARSE_BELOW
+        if kernels == "sparse" or n_kept < bound * size:
             return Choice("sparse")
-        reason = f"{_SPARSE_BELOW:.0%} of what is alive or more is kept"
+        reason = f"{bound:.0%} of what is alive or more is kept"
     if network.separable is None:
         return Choice("masked", f"{reason}, and each of its units changes all others")
     if not network.separable.graph.layers:
@@ -187,18 +195,21 @@ def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Ch
         found: What :func:`choices` says.
 
     Returns:
-        Role → choice; of a network with several encoders the slowest form.
+        Role → choice; of a network in several parts (encoders, a transformer's layers) the slowest
+        form of those that lose anything.
     """
     order = ("masked", "dense", "sparse")
     of_weight = {layer.name: choice for wired, choice in found for layer in wired.layers}
     roles = {}
     for network in agent.networks:
-        slowest = Choice("sparse")
+        slowest = _WHOLE
         for name in network.weights:
             choice = of_weight.get(name) or Choice("masked", _why_no_stack(agent, name))
-            if order.index(choice.form) < order.index(slowest.form):
+            if choice is _WHOLE:
+                continue
+            if slowest is _WHOLE or order.index(choice.form) < order.index(slowest.form):
                 slowest = choice
-            if slowest.form == "masked":
+            if choice.form == "masked":
                 break  # nothing is slower, and a reason takes a walk over all modules
         roles[network.role] = slowest
     return roles
@@ -206,7 +217,7 @@ def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Ch
 
 def _why_no_stack(agent: Agent, weight: str) -> str:
     names = {id(parameter): name for name, parameter in agent.weights.items()}
-    return why_no_stack(top_modules(agent.algo).values(), names, weight)
+    return why_no_stack(agent.host.modules.values(), names, weight)
 
 
 def _misfit(network: Wired, agent: Agent) -> str:
@@ -227,21 +238,33 @@ def _misfit(network: Wired, agent: Agent) -> str:
                 )
                 + f" on {parameter.device.type}"
             )
-    if not _one_group(network, agent.algo):
-        return "its optimizer steps some of its parameters otherwise than others"
+    parameters, count = stack.parameters, len(stack.layers)
+    if not all(_alike(part, agent.host) for part in (parameters[:count], parameters[count:])):
+        return "its optimizer steps some of its weights otherwise than others"
     return ""
 
 
-def _one_group(network: Wired, algo: Any) -> bool:
-    """Whether one optimizer steps all parameters with one learning rate and decay."""
-    assert network.stack is not None
-    parameters = {id(p) for p in network.stack.parameters}
+def stepped_alike(stack: Stack, host: Host) -> bool:
+    """Whether whatever optimizer steps a stack has one learning rate and decay for all of it.
+
+    Args:
+        stack: A stack.
+        host: Of the agent that it is part of, in its original layers.
+
+    Returns:
+        False where weights, for example, decay and biases do not.
+    """
+    return _alike(stack.parameters, host)
+
+
+def _alike(parameters: Iterable[Tensor], host: Host) -> bool:
+    numbers = {id(p) for p in parameters}
     groups = (
         {id(p) for p in group["params"]}
-        for wrapper in find_optimizers(algo)
+        for wrapper in host.optimizers()
         for group in wrapper.optim.param_groups
     )
-    return all(parameters <= group or not parameters & group for group in groups)
+    return all(numbers <= group or not numbers & group for group in groups)
 
 
 def _live_size(network: Wired, live: Mapping[str, Tensor]) -> int:

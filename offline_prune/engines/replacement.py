@@ -66,28 +66,39 @@ class Surgery:
             _refresh_sizes(module)
 
     def make_sparse(
-        self, stack: Stack, live: Mapping[str, Tensor], kept: Mapping[str, Tensor], *, trained: bool
+        self,
+        stack: Stack,
+        live: Mapping[str, Tensor],
+        kept: Mapping[str, Tensor],
+        *,
+        trained: bool,
+        apart: bool = False,
     ) -> None:
-        """Put a :class:`SparseMLP` in the place of an encoder and its heads.
+        """Put a :class:`SparseMLP` in the place of a stack's layers.
 
         Args:
             stack: What it computes.
             live: Weight name → (out,) boolean, true = alive; all units of other layers are.
             kept: Weight name → boolean mask of the weights that are held.
             trained: Whether gradients are wanted; not in targets.
+            apart: Whether weights and the rest are two parameters.
         """
         packing, masks = sparse_packing(stack, live, kept)
-        mlp = SparseMLP(_steps(stack, masks), packing.pack(packing.originals))
-        mlp.theta.requires_grad_(trained)
-        self.replacements.append(Replacement(mlp.theta, packing))
-        names = {id(child): name for name, child in stack.owner.named_children()}
+        packings = packing.split(len(stack.layers)) if apart else (packing,)
+        mlp = SparseMLP(_steps(stack, masks), *(p.pack(p.originals) for p in packings))
+        mlp.requires_grad_(trained)
+        for small, its_packing in zip(mlp.parameters(), packings, strict=True):
+            self.replacements.append(Replacement(small, its_packing))
+        names = {id(module): name for name, module in stack.owner.named_modules()}
         heads = stack.steps[-1]
         assert isinstance(heads, Affine)
         stop = 0
         for head in heads.layers:
             start, stop = stop, stop + head.module.weight.shape[0]
-            self._set(stack.owner, names[id(head.module)], OutputColumns(start, stop))
-        self._set(stack.owner, "_encoder", mlp)
+            self._place(stack.owner, names[id(head.module)], OutputColumns(start, stop))
+        for name in stack.passed:
+            self._place(stack.owner, name, nn.Identity())
+        self._place(stack.owner, stack.entry, mlp)
 
     def undo(self) -> None:
         """Put the originals back, with the values that were trained meanwhile."""
@@ -98,6 +109,10 @@ class Surgery:
             replacement.packing.unpack(replacement.small, replacement.packing.originals)
         self._before.clear()
         self.replacements.clear()
+
+    def _place(self, owner: nn.Module, name: str, module: nn.Module) -> None:
+        parent, _, name = name.rpartition(".")
+        self._set(owner.get_submodule(parent), name, module)
 
     def _set(self, module: nn.Module, name: str, value: Any) -> None:
         self._before.append((module, name, getattr(module, name)))

@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.separable import UnitNorm
 from offline_prune.compaction import fold_constant_units
-from offline_prune.engines.optimizers import find_optimizers, is_moment
+from offline_prune.engines.optimizers import is_moment
 from offline_prune.errors import MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
@@ -159,7 +159,7 @@ def _zero_entries(
     tensors: list[Tensor | None] = [parameter]
     if moments:
         tensors.append(parameter.grad)
-        for wrapper in find_optimizers(agent.algo):
+        for wrapper in agent.host.optimizers():
             # .get: looking a parameter up must not create a state for it.
             state = wrapper.optim.state.get(parameter, {})
             tensors += [m for m in state.values() if is_moment(m, parameter)]

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from offline_prune.acting.policy import ActingPolicy, acting_policy
 from offline_prune.acting.traced import WholeEncoderWarning
-from offline_prune.export.export import (
-    FORMATS,
-    ExportedPolicy,
-    UncheckedExportWarning,
-    export_policy,
-)
+from offline_prune.export.checked import FORMATS, ExportedPolicy, UncheckedExportWarning
+from offline_prune.export.export import export_policy
 
 __all__ = [
     "FORMATS",

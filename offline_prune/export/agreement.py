@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ArgmaxRule
 from offline_prune.errors import ExportError
+from offline_prune.export.source import Source
 from offline_prune.export.written import Runner
 
 __all__ = ["TOLERANCE", "Agreement", "check_agreement"]
@@ -34,14 +34,14 @@ class Agreement:
 
 
 def check_agreement(
-    run: Runner, expected: NDArray[Any], policy: ActingPolicy, observations: NDArray[Any]
+    run: Runner, expected: NDArray[Any], source: Source, observations: NDArray[Any]
 ) -> Agreement:
     """Run a written file on a batch and on its first row alone; compare.
 
     Args:
         run: Runs the file.
-        expected: What ``algo.predict`` returned for the observations.
-        policy: What the file was written from; tells ties from errors.
+        expected: What ``source.predict`` returned for the observations.
+        source: What the file was written from; its policy tells ties from errors.
         observations: (B, *observation shape) float32.
 
     Returns:
@@ -60,13 +60,13 @@ def check_agreement(
         )
     found = np.concatenate([found, single])
     expected = np.concatenate([expected, expected[:1]])
-    if policy.discrete:
-        return Agreement(0.0, _check_numbers(found, expected, policy, observations))
+    if source.policy.discrete:
+        return Agreement(0.0, _check_numbers(found, expected, source, observations))
     largest = float(np.abs(found.astype(np.float64) - expected).max())
     allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not largest <= allowed:  # a NaN is no agreement
         raise ExportError(
-            f"The written file's actions differ from algo.predict by up to {largest:.3g};"
+            f"The written file's actions differ from {source.reference} by up to {largest:.3g};"
             f" {allowed:.3g} is allowed. Nothing was left on disk. Check that the"
             " observations are in the range the policy was trained on."
         )
@@ -76,9 +76,10 @@ def check_agreement(
 def _check_numbers(
     found: NDArray[Any],
     expected: NDArray[Any],
-    policy: ActingPolicy,
+    source: Source,
     observations: NDArray[Any],
 ) -> int:
+    policy = source.policy
     other = np.flatnonzero(found != expected)
     if not len(other):
         return 0
@@ -93,7 +94,7 @@ def _check_numbers(
     ties = policy.rule.decides_alike(outputs, first, second, TOLERANCE).numpy()
     if not bool(np.all(ties & inside[other])):
         raise ExportError(
-            f"The written file chooses another action than algo.predict on"
+            f"The written file chooses another action than {source.reference} on"
             f" {int((~ties).sum())} of {len(observations)} observations, and not for a"
             " tie. Nothing was left on disk."
         )

@@ -229,9 +229,7 @@ def test_every_optimizer_takes_the_same_steps(optimizer, kernels):
         subject = build_agent(dataset(VECTOR), config).agent
         holding = make_engine(engine, subject)
         holding.attach(random_mask(subject))
-        if engine == "sparse":
-            expected = optimizer != "decay of weights only"
-            assert bool(sparse_forms(subject)) == expected
+        assert bool(sparse_forms(subject)) == (engine == "sparse")
         for i in range(40):
             torch.manual_seed(i)
             subject.algo.update(dataset(VECTOR).buffer.batch_at(np.arange(i, i + 16)))
@@ -369,7 +367,7 @@ def test_engines_say_in_which_form_they_train_and_why():
     assert said("masked") == {"actor": "masked: this engine trains the original layers"}
     assert said("compact") == {"actor": "dense: dense layers were asked for"}
     assert said("auto", density=0.9) == {
-        "actor": "masked: 50% of what is alive or more is kept, and none of its units is dead"
+        "actor": "masked: 75% of what is alive or more is kept, and none of its units is dead"
     }
     assert said("auto", density=1.1) == {"actor": "masked: nothing of it is pruned"}
     (pixels,) = said("auto", kind="pixel-continuous").values()
@@ -402,14 +400,16 @@ def test_a_network_without_any_path_is_held(kernels):
     assert not any(weight.any() for weight in subject.weights.values())
 
 
-def test_auto_trains_kept_weights_only_below_half_of_the_live_network(monkeypatch):
-    def form(density, kernels="auto"):
-        subject = agent(VECTOR, "bc")
-        mask = random_mask(subject, density)
-        live = live_units(subject.chains, mask.connected)
-        (network,) = forms.wired_networks(subject)
-        return forms.choose_form(network, live, mask.connected, subject, kernels).form
+def form(density, kernels="auto", width=24):
+    config = d3rlpy.algos.BCConfig(encoder_factory=VectorEncoderFactory([width, width]))
+    subject = build_agent(dataset(VECTOR), config).agent
+    mask = random_mask(subject, density)
+    live = live_units(subject.chains, mask.connected)
+    (network,) = forms.wired_networks(subject)
+    return forms.choose_form(network, live, mask.connected, subject, kernels).form
 
+
+def test_auto_trains_kept_weights_only_where_few_are_left(monkeypatch):
     assert form(0.1) == "sparse"
     assert form(0.1, "dense") == "dense"
     assert form(0.9) == "masked"  # too dense for sparse kernels, and nothing is dead
@@ -417,6 +417,12 @@ def test_auto_trains_kept_weights_only_below_half_of_the_live_network(monkeypatc
     assert form(1.1, "sparse") == "masked"  # nothing is pruned: stock d3rlpy
     monkeypatch.setattr(forms, "kernels_available", lambda: False)
     assert form(0.1) == "dense"
+
+
+@pytest.mark.parametrize(("width", "density"), [(24, 0.7), (256, 0.45)])
+def test_few_are_fewer_in_wide_networks(width, density):
+    assert form(density, width=width) == "sparse"
+    assert form(density + 0.1, width=width) != "sparse"
 
 
 def test_without_numba_sparse_is_refused(monkeypatch):

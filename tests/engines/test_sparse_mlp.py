@@ -104,6 +104,14 @@ def test_frozen_parameters_get_no_gradient():
     assert action.grad.any()
 
 
+def test_a_second_derivative_is_refused():
+    mlp, _ = network((4, 5, 2), 0.7)
+    x, action = inputs((4, 5, 2), 1, 3)
+    (grad,) = torch.autograd.grad(mlp(x, action).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
 def test_rows_need_not_lie_side_by_side():
     mlp, _ = network((4, 5, 2), 0.7)
     x = torch.randn(4, 9, dtype=torch.float64).T

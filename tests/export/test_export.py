@@ -21,11 +21,16 @@ from offline_prune.errors import (
 )
 from offline_prune.export import FORMATS, export_policy
 from offline_prune.export.agreement import check_agreement
+from offline_prune.export.source import Source
 from tests.data.test_alignment import write
 from tests.export.agents import VECTOR, named
 from tests.worlds import agent, dataset, params
 
 SUFFIXES = tuple(FORMATS)
+
+
+def source_of(algo):
+    return Source(acting_policy(algo), algo.predict, "algo.predict", {})
 
 
 @pytest.fixture
@@ -84,22 +89,22 @@ def test_a_writer_that_fails_leaves_nothing(suffix, tmp_path, monkeypatch):
 def test_agreement_is_no_matter_of_chance():
     """NaN, the wrong shape and numbers that are no action are errors; ties are not."""
     algo, observations = named("td3")
-    policy, expected = acting_policy(algo), algo.predict(observations)
+    source, expected = source_of(algo), algo.predict(observations)
     found = expected.copy()
     found[3] = np.nan
     with pytest.raises(ExportError, match="differ"):
-        check_agreement(lambda x: found[: len(x)], expected, policy, observations)
+        check_agreement(lambda x: found[: len(x)], expected, source, observations)
     with pytest.raises(ExportError, match="shapes"):
-        check_agreement(lambda x: expected[: len(x), :1], expected, policy, observations)
+        check_agreement(lambda x: expected[: len(x), :1], expected, source, observations)
     with pytest.raises(ExportError, match="shapes"):
-        check_agreement(lambda x: expected, expected, policy, observations)
+        check_agreement(lambda x: expected, expected, source, observations)
     algo, observations = named("dqn")
-    policy, expected = acting_policy(algo), algo.predict(observations)
+    source, expected = source_of(algo), algo.predict(observations)
     for other in (7, -1):
         numbers = expected.copy()
         numbers[5] = other
         with pytest.raises(ExportError, match="another action"):
-            check_agreement(lambda x, n=numbers: n[: len(x)], expected, policy, observations)
+            check_agreement(lambda x, n=numbers: n[: len(x)], expected, source, observations)
 
 
 @pytest.mark.parametrize("name", ["dqn", "discrete bcq of two critics"])
@@ -112,14 +117,14 @@ def test_ties_are_no_error(name):
         if hasattr(algo.impl.modules, "imitator"):
             algo.impl.modules.imitator._fc.weight.zero_()
             algo.impl.modules.imitator._fc.bias.zero_()
-    policy, expected = acting_policy(algo), algo.predict(observations)
+    source, expected = source_of(algo), algo.predict(observations)
     assert (expected == 0).any()
     swapped = np.where(expected == 0, 1, expected)
-    found = check_agreement(lambda x: swapped[: len(x)], expected, policy, observations)
+    found = check_agreement(lambda x: swapped[: len(x)], expected, source, observations)
     assert found.n_ties >= (expected == 0).sum()
     worse = np.where(expected == 0, 2, expected)
     with pytest.raises(ExportError, match="another action"):
-        check_agreement(lambda x: worse[: len(x)], expected, policy, observations)
+        check_agreement(lambda x: worse[: len(x)], expected, source, observations)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from offline_prune.acting.policy import ActingPolicy
-from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale
+from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale, TanhRule
 from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
 from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
 from offline_prune.export.c.library import open_c
@@ -41,7 +41,7 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
         UnsupportedExportError: If C has no form of one of its layers, or a number is not
             finite.
     """
-    shape = policy.observation_shape
+    shape = policy.network_shape
     networks = [
         c_network(f"network_{i}", network, shape) for i, network in enumerate(policy.networks)
     ]
@@ -60,11 +60,12 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
         *(array for network in networks for array in network.arrays),
         *functions(call.partition("(")[0] for call in calls),
         *bodies,
+        *([_CLIP] if _clips(policy) else []),
         *_elementwise(
             "scale(const float *observation, float *x)",
             math.prod(shape),
             "x",
-            "observation[i]",
+            _observed(policy),
             policy.observation_scale,
             "observation",
         ),
@@ -152,20 +153,25 @@ def _elementwise(
     """A function that rescales ``x`` at every index i, after the arrays that it reads."""
     arrays = []
 
-    def term(sign: str, values: Tensor, neutral: float) -> str:
-        flat = values.flatten()
-        if bool((flat == neutral).all()):
-            return ""
+    def values(letter: str, found: Tensor) -> str:
+        flat = found.flatten()
         if bool((flat == flat[0]).all()):
-            number = c_number(flat.numpy()[0])
-            return f" {sign} ({number})" if number.startswith("-") else f" {sign} {number}"
-        name = f"{prefix}_{'abcd'['-/*+'.index(sign)]}"
+            return c_number(flat.numpy()[0])
+        name = f"{prefix}_{letter}"
         arrays.append(c_array(name, flat))
-        return f" {sign} {name}[i]"
+        return f"{name}[i]"
+
+    def term(sign: str, found: Tensor, neutral: float) -> str:
+        if bool((found == neutral).all()):
+            return ""
+        number = values("abcd"["-/*+".index(sign)], found)
+        return f" {sign} ({number})" if number.startswith("-") else f" {sign} {number}"
 
     if rescale is not None:
         x = f"({x}{term('-', rescale.a, 0.0)}){term('/', rescale.b, 1.0)}"
         x += term("*", rescale.c, 1.0) + term("+", rescale.d, 0.0)
+        if rescale.low is not None and rescale.high is not None:
+            x = f"clip({x}, {values('low', rescale.low)}, {values('high', rescale.high)})"
     return [
         *arrays,
         f"static void {function}\n{{\n    int i;\n"
@@ -173,10 +179,37 @@ def _elementwise(
     ]
 
 
+def _observed(policy: ActingPolicy) -> str:
+    """Number i of an observation as the networks read it."""
+    if not policy.channels_last:
+        return "observation[i]"
+    *image, channels = policy.observation_shape
+    return f"observation[i % {math.prod(image)} * {channels} + i / {math.prod(image)}]"
+
+
+def _clips(policy: ActingPolicy) -> bool:
+    scales = (policy.observation_scale, policy.action_scale)
+    return getattr(policy.rule, "limit", None) is not None or any(
+        scale is not None and scale.low is not None for scale in scales
+    )
+
+
+_CLIP = """\
+static float clip(float x, float low, float high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+"""
+
+
 def _decide(policy: ActingPolicy, networks: list[CNetwork]) -> list[str]:
     if not policy.discrete:
         head = "decide(const float *outputs, float *action)"
-        x = "tanhf(outputs[i])"
+        x = "outputs[i]"
+        if isinstance(policy.rule, TanhRule):
+            if (limit := policy.rule.limit) is not None:
+                x = f"clip({x}, {c_number(np.float32(-limit))}, {c_number(np.float32(limit))})"
+            x = f"tanhf({x})"
         return _elementwise(head, "POLICY_ACTION_SIZE", "action", x, policy.action_scale, "action")
     rule, unlikely = policy.rule, ""
     critics = list(range(sum(network.n_outputs for network in networks) // policy.action_size))
