@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
@@ -20,8 +19,9 @@ from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.compaction.layers import fill_layer
 from offline_prune.errors import InputError, UnsupportedExportError
 from offline_prune.hosts.sb3.acting_parts import ActingParts, acting_parts
+from offline_prune.hosts.sb3.combined import combined_extractor
 from offline_prune.hosts.sb3.reading import Reading
-from offline_prune.hosts.sb3.statistics import normalizing_scale
+from offline_prune.hosts.sb3.statistics import normalized_parts, normalizing_scale
 
 __all__ = ["sb3_policy"]
 
@@ -45,17 +45,18 @@ def sb3_policy(
 
     Raises:
         AlgorithmError: If the policy is not known, or a layer's weight is computed from others.
-        UnsupportedExportError: If it remembers, takes masks, reads images beside other parts,
-            or actions are several numbers or switches.
+        UnsupportedExportError: If it remembers, takes masks, has an extractor of one's own for
+            a Dict, or actions are several numbers or switches.
         InputError: If images would be normalised twice.
     """
     parts = acting_parts(policy)
     refuse_reparameterised([("policy", policy)])
     rule, action_scale, action_size = _actions(policy, parts)
-    image = bool(policy.normalize_images) and is_image_space(policy.observation_space)
-    scale = Rescale(0.0, 255.0, 1.0, 0.0) if image else None
+    images = {name for name, part in reading.parts.items() if is_image_space(part)}
+    divided = images if policy.normalize_images else set()
+    scale = Rescale(0.0, 255.0, 1.0, 0.0) if "" in divided else None
     if normalization is not None:
-        if image:
+        if divided & (normalized_parts(normalization)):
             raise InputError(
                 "The model divides images by 255 itself, so it was not trained on normalised ones:"
                 " leave normalization out."
@@ -64,7 +65,10 @@ def sb3_policy(
     shape = reading.shape
     if reading.channels_last:
         shape = (shape[-1], *shape[:-1])
-    whole = frozen(nn.Sequential(_extractor(policy, parts), *parts.hidden, parts.head))
+    extractor = parts.extractor
+    if isinstance(policy.observation_space, spaces.Dict):
+        extractor = combined_extractor(extractor, reading, divided)
+    whole = frozen(nn.Sequential(extractor, *parts.hidden, parts.head))
     weights = _weights_in_use(whole, shape)
     return ActingPolicy(
         scale,
@@ -97,19 +101,6 @@ def _actions(policy: Any, parts: ActingParts) -> tuple[Rule, Rescale | None, int
         scale = Rescale(0.0, 1.0, 1.0, 0.0, (low, high))
     rule = TanhRule(parts.limit) if parts.tanh else MeanRule()
     return rule, scale, len(low)
-
-
-def _extractor(policy: Any, parts: ActingParts) -> nn.Module:
-    """The features extractor; of a Dict's parts that already stand side by side, none."""
-    if not isinstance(policy.observation_space, spaces.Dict):
-        return parts.extractor
-    if type(parts.extractor) is not CombinedExtractor:
-        raise UnsupportedExportError(
-            f"The features extractor {type(parts.extractor).__name__} reads the parts of a Dict,"
-            " and the files written here read one array. Expected CombinedExtractor, which puts"
-            " what it makes of them side by side."
-        )
-    return nn.Identity()
 
 
 def _weights_in_use(network: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:

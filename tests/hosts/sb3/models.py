@@ -17,6 +17,7 @@ VECTOR = spaces.Box(-2.0, 3.0, (5,))
 IMAGE = spaces.Box(0, 255, (36, 40, 3), np.uint8)
 GOAL = spaces.Dict({"observation": VECTOR, "achieved": spaces.Box(-1, 1, (2, 2)),
                     "wanted": spaces.Box(-np.inf, np.inf, (2,))})  # fmt: skip
+CAMERA = spaces.Dict({"eye": IMAGE, "arm": VECTOR})
 NUMBER = spaces.Discrete(3)
 VALUES = spaces.Box(np.array([-1, -3], np.float32), np.array([2, 5], np.float32))
 
@@ -48,7 +49,8 @@ class Still(gymnasium.Env):
     """An environment of these spaces that does nothing."""
 
     def __init__(self, seen, acted):
-        self.observation_space, self.action_space = seen, acted
+        # VecNormalize writes into Dict spaces.
+        self.observation_space, self.action_space = copy.deepcopy(seen), acted
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
