@@ -37,9 +37,10 @@ def combined_extractor(extractor: nn.Module, reading: Reading, divided: set[str]
             " files written here read one array. Expected CombinedExtractor, which puts what it"
             " makes of them side by side."
         )
-    if all(type(own) is nn.Flatten for own in extractor.extractors.values()):
+    combined: Any = extractor
+    if all(type(own) is nn.Flatten for own in combined.extractors.values()):
         return nn.Identity()
-    return CombinedRow(extractor, reading, divided)
+    return CombinedRow(combined, reading, divided)
 
 
 class CombinedRow(nn.Module):

@@ -76,7 +76,7 @@ def source(
         "library": "Stable-Baselines3",
         "sparsity": f"{policy.sparsity:.2%} of the {policy.n_weights} weights of the acting"
         f" networks are zero, {policy.n_nonzero} are not",
-        "observations": reading.words,
+        **({} if reading.words is None else {"observations": reading.words}),
         **({} if statistics is None else {"normalized": "by the file, as VecNormalize does"}),
     }
     return Source(policy, predict, "model.predict", about), rows

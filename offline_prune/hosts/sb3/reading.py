@@ -102,8 +102,8 @@ class Reading:
         return self.joined(drawn).astype(np.float32)
 
     @property
-    def words(self) -> str:
-        """How a file's comment says it."""
+    def words(self) -> str | None:
+        """How a file's comment says it; None where there is nothing to say."""
         if isinstance(self.space, spaces.Dict):
             listed = (
                 f"{name} ({' x '.join(map(str, part.shape))})" for name, part in self.parts.items()
@@ -111,7 +111,7 @@ class Reading:
             return f"the parts one after another, flat: {', '.join(listed)}"
         if is_image_space(self.space):
             return "rows, columns, channels" if self.channels_last else "channels, rows, columns"
-        return "as the environment gives them"
+        return None
 
 
 def reading_of(space: Any, observations: Any) -> Reading:
