@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CONSTRAINTS := constraints.txt
+WITH := dev tianshou
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick notebooks compat bench cells lint format clean
+.PHONY: demo test quick notebooks compat bench cells lint format clean system-packages
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
@@ -26,13 +27,14 @@ notebooks: $(READY)
 	NOTEBOOKS=whole $(PYTEST) tests/test_notebooks.py
 
 # The suite with the oldest versions that pyproject.toml allows, then with the newest ones
-# of today (torch stays). Old releases may call what others deprecate by now: no error.
+# of today (torch stays; tianshou is left out, as it asks for old ones). Old releases may call
+# what others deprecate by now: no error.
 compat:
 	PYTEST_ADDOPTS="-W default::DeprecationWarning" \
 	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 	rm -f .venv-newest/.ready
 	PIP_UPGRADE=1 PIP_UPGRADE_STRATEGY=eager \
-	$(MAKE) test VENV=.venv-newest CONSTRAINTS=.venv-newest/torch.txt
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=.venv-newest/torch.txt WITH=dev
 
 .venv-newest/torch.txt: constraints.txt
 	mkdir -p $(@D)
@@ -61,12 +63,20 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Qt, with which Procgen draws: where apt-get is and may install. Elsewhere its tests are skipped,
+# and say so.
+system-packages:
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! ldconfig -p | grep -q libQt5Gui; then \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends libqt5gui5; \
+	fi
+
 # torch goes first and pinned: every later requirement then finds it in place.
 $(READY): pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --group dev --editable .
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(WITH:%=--group %) --editable .
 	touch $@
 
 clean:

@@ -63,8 +63,9 @@ NETWORKS_HEAD = """
 ## Networks
 
 TD3+BC with such actors and critics, 95 % of the weights pruned at random. *Connected part*: whether
-units without inputs or readers leave, with the rest of their weights. What forms are worth against
-stock: [benchmarks](../benchmarks/results/training_speed_further.md).
+units without inputs or readers leave, with the rest of their weights; *unread units*: those without
+readers alone, as the others put out no constant that a bias could take over. What forms are worth
+against stock: [benchmarks](../benchmarks/results/training_speed_further.md).
 
 | network | connected part | form | why not faster |
 |---|---|---|---|"""
@@ -118,12 +119,13 @@ def network_row(name: str) -> str:
             dataset(f"{observed}-continuous"), "td3_plus_bc", 0.95, method="random",
             algo_params=chosen, seed=1,
         )  # fmt: skip
-    connected = any(bool((mask.nominal[n] & ~kept).any()) for n, kept in mask.connected.items())
+    lost = {n for n, kept in mask.connected.items() if bool((mask.nominal[n] & ~kept).any())}
+    connected = "yes" if lost - mask.unfollowed else "unread units" if lost else "no"
     found = agent.engine.forms
     agent.release()
     forms = dict.fromkeys(choice.form for choice in found.values())
     reasons = dict.fromkeys(choice.reason for choice in found.values() if choice.reason)
-    cells = [name, "yes" if connected else "no", ", ".join(forms), "; ".join(reasons)]
+    cells = [name, connected, ", ".join(forms), "; ".join(reasons)]
     return f"| {' | '.join(cells)} |"
 
 

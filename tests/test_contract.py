@@ -11,7 +11,6 @@ import pytest
 import torch
 from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
 from d3rlpy.logging import FileAdapterFactory, NoopAdapterFactory
-from d3rlpy.torch_utility import TorchMiniBatch
 
 from offline_prune import Agent, load_dataset, prune, prune_then_train
 from offline_prune.engines import ENGINES
@@ -28,8 +27,11 @@ from tests.worlds import (
     agent,
     batch,
     dataset,
+    in_double_precision,
     params,
     source,
+    state,
+    take_double_steps,
 )
 
 STEPS = 6
@@ -74,18 +76,6 @@ STOCK = [(*case, "snip") for case in HELD] + [
 may_collapse = pytest.mark.filterwarnings(
     "ignore::offline_prune.masks.collapse.LayerCollapseWarning"
 )
-
-
-def state(algo):
-    """Every tensor of an algorithm: weights, targets, optimizer moments."""
-    found = {}
-    for field, value in vars(algo.impl.modules).items():
-        if isinstance(value, torch.nn.Module):
-            found |= {f"{field}.{n}": t for n, t in value.state_dict().items()}
-        elif hasattr(value, "optim"):
-            for i, moments in value.optim.state_dict()["state"].items():
-                found |= {f"{field}.{i}.{n}": t for n, t in moments.items()}
-    return found
 
 
 def held(kind, algo, engine):
@@ -406,23 +396,11 @@ def test_the_compact_trajectory_is_exact_in_double_precision(kind, algo, double_
     """In single precision a ReLU at the edge of zero soon tells pixel agents apart."""
 
     def run(engine):
-        subject = agent(kind, algo)
-        for module in subject.algo.impl.modules.get_torch_modules().values():
-            module.double()
+        subject = in_double_precision(agent(kind, algo))
         kept = {n: torch.rand(w.shape) < 0.2 for n, w in subject.weights.items()}
         holding = ENGINES[engine](subject)
         holding.attach(mask_from_kept(subject, kept))
-        buffer = dataset(kind).buffer
-        for step in range(10):
-            batch = TorchMiniBatch.from_batch(
-                buffer.sample_transition_batch(8),
-                gamma=subject.algo.gamma,
-                compute_returns_to_go=False,
-                device="cpu:0",
-                observation_scaler=subject.algo.observation_scaler,
-            )
-            tensors = {n: t.double() for n, t in vars(batch).items() if torch.is_tensor(t)}
-            subject.algo.impl.update(dataclasses.replace(batch, **tensors), step)
+        take_double_steps(subject.algo, kind)
         holding.detach()
         return state(subject.algo)
 
@@ -433,13 +411,6 @@ def test_the_compact_trajectory_is_exact_in_double_precision(kind, algo, double_
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, atol=1e-10, rtol=1e-8, check_dtype=False)
-
-
-@pytest.fixture
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @may_collapse

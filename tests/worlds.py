@@ -1,5 +1,6 @@
 """Small fixed datasets of every kind, and the algorithms that train on each."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from d3rlpy.algos import GreedyTransformerActionSampler
 from d3rlpy.dataset import MDPDataset
 from d3rlpy.models import PixelEncoderFactory
+from d3rlpy.torch_utility import TorchMiniBatch
 
 from offline_prune.agents import build_agent
 from offline_prune.data import Dataset, load_dataset
@@ -141,3 +143,36 @@ def actions(algo, kind: str):
 def within_budget(mask, sparsity: float) -> bool:
     """Whether every network keeps at most ``round(N (1 − s))``, as methods of whole units do."""
     return all(mask[r].n_kept <= round(mask[r].n_weights * (1.0 - sparsity)) for r in mask)
+
+
+def state(algo):
+    """Every tensor of an algorithm: weights, targets, optimizer moments."""
+    found = {}
+    for field, value in vars(algo.impl.modules).items():
+        if isinstance(value, torch.nn.Module):
+            found |= {f"{field}.{n}": t for n, t in value.state_dict().items()}
+        elif hasattr(value, "optim"):
+            for i, moments in value.optim.state_dict()["state"].items():
+                found |= {f"{field}.{i}.{n}": t for n, t in moments.items()}
+    return found
+
+
+def in_double_precision(subject):
+    """The agent, all of whose numbers are doubles from now on."""
+    for module in subject.algo.impl.modules.get_torch_modules().values():
+        module.double()
+    return subject
+
+
+def take_double_steps(algo, kind, n_steps=10):
+    """Gradient steps of an algorithm in double precision."""
+    for step in range(n_steps):
+        drawn = TorchMiniBatch.from_batch(
+            dataset(kind).buffer.sample_transition_batch(8),
+            gamma=algo.gamma,
+            compute_returns_to_go=False,
+            device="cpu:0",
+            observation_scaler=algo.observation_scaler,
+        )
+        tensors = {n: t.double() for n, t in vars(drawn).items() if torch.is_tensor(t)}
+        algo.impl.update(dataclasses.replace(drawn, **tensors), step)

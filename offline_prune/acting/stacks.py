@@ -10,8 +10,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from offline_prune.agents.separable import BatchNorm, separable_chain
 from offline_prune.agents.topology import Chain, Layer, Stage, chain_of, constants_fold
-from offline_prune.compaction import dense_packings, fill_layer, fold_constant_units
+from offline_prune.compaction import (
+    dense_packings,
+    fill_layer,
+    fill_norm,
+    fold_constant_units,
+)
 from offline_prune.masks.connectivity import connected_part
 from offline_prune.masks.live import live_units
 
@@ -31,7 +37,8 @@ def compact_stack(chain: Chain, heads: Sequence[nn.Module]) -> nn.Sequential:
 
     For evaluation alone: dropout leaves, and batch normalisation goes into the next
     layer. Weights that are exactly zero count as pruned. Units without inputs hand their
-    constant to the next bias; they, and units that none of *these* heads reads, leave.
+    constant to the next bias, where it is one, and leave; so do units that none of *these*
+    heads reads.
 
     Args:
         chain: The chain; it and its modules stay as they are.
@@ -42,15 +49,18 @@ def compact_stack(chain: Chain, heads: Sequence[nn.Module]) -> nn.Sequential:
         layer has the rows of all heads, one head below the other.
     """
     copied = _for_evaluation(chain, heads)
+    kept = {layer.name: layer.module.weight != 0 for layer in copied.layers}
     if copied.constant_units_fold:
-        layers = [layer for stage in copied.stages for layer in stage.layers]
-        kept = {layer.name: layer.module.weight != 0 for layer in layers}
         fold_constant_units([copied], kept)
-        live = live_units([copied], connected_part([copied], kept))
-        packed = iter(dense_packings(copied, live))
-        for layer in layers:
-            weight, bias = next(packed)
-            fill_layer(layer.module, weight.pack(weight.originals), bias.pack(bias.originals))
+        kept = connected_part([copied], kept)
+    network = separable_chain(copied)
+    live = live_units([copied], kept, [network])
+    for module, packings in dense_packings(network, live):
+        values = {name: packing.pack(packing.originals) for name, packing in packings.items()}
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            fill_layer(module, values["weight"], values.get("bias"))
+        elif isinstance(module, BatchNorm):
+            fill_norm(module, values)
     return _stacked(copied)
 
 

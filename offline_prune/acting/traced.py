@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from offline_prune.agents.network import is_prunable
 from offline_prune.agents.traced_units import traced_units
-from offline_prune.compaction.unit_removal import read_units, remove_units
+from offline_prune.compaction.unit_removal import remove_units
 from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.encoders.parts import PartsEncoder
 from offline_prune.masks.connectivity import unit_mask
+from offline_prune.masks.reading import read_units
 
 __all__ = ["WholeEncoderWarning", "remove_unread_units"]
 
@@ -30,7 +31,7 @@ def remove_unread_units(
     """Make the layers of a network smaller, in place, the function unchanged.
 
     A unit leaves with its rows and biases when no weight ≠ 0 reads it
-    (:func:`~offline_prune.compaction.unit_removal.read_units`); channels that identity
+    (:func:`~offline_prune.masks.reading.read_units`); channels that identity
     connections tie together leave at once. Only IMPALA encoders (and Impoola), d3rlpy's own
     of linear layers and convolutions, and encoders of parts that are such are touched: others
     may mix units between layers, so that none of them could leave.

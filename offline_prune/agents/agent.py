@@ -1,4 +1,4 @@
-"""An agent: a built d3rlpy algorithm and its prunable networks."""
+"""An agent: what a library trains, and its prunable networks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from offline_prune.agents.d3rlpy_host import D3rlpyHost
+from offline_prune.agents.host import Host
 from offline_prune.agents.network import Network
-from offline_prune.agents.networks import find_networks, top_modules
+from offline_prune.agents.networks import find_networks
 from offline_prune.agents.reparameterised import refuse_reparameterised
+from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
 from offline_prune.agents.topology import Chain, find_chains
 from offline_prune.errors import UnknownNameError
@@ -20,26 +23,30 @@ __all__ = ["Agent"]
 
 @dataclass(frozen=True)
 class Agent:
-    """A built d3rlpy algorithm, seen as networks that can be scored and pruned.
+    """A library's agent, seen as networks that can be scored and pruned.
 
     Attributes:
-        algo: The d3rlpy algorithm; its ``impl`` is built.
+        host: The library that trains it.
         name: What the algorithm is called here, e.g. ``"cql"`` or ``"discrete_bcq"``.
         networks: The prunable networks.
         chains: How the units of the online networks feed one another.
         target_chains: The same for the target networks.
         paths: The chains, and the stacks with layer normalisation: along which weights
             inputs flow to outputs.
+        separable: The online networks whose units may leave one by one.
+        target_separable: The same of the target networks.
         stacks: The online networks that the sparse kernels can compute.
         target_stacks: The same of the target networks.
     """
 
-    algo: Any
+    host: Host
     name: str
     networks: tuple[Network, ...]
     chains: tuple[Chain, ...]
     target_chains: tuple[Chain, ...]
     paths: tuple[Chain, ...]
+    separable: tuple[Separable, ...]
+    target_separable: tuple[Separable, ...]
     stacks: tuple[Stack, ...]
     target_stacks: tuple[Stack, ...]
 
@@ -63,17 +70,26 @@ class Agent:
         networks = find_networks(algo)
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
-        tops = top_modules(algo)
+        host = D3rlpyHost(algo)
+        tops = host.modules
+        chains, target_chains = (find_chains(tops.values(), names) for names in (online, target))
         return cls(
-            algo=algo,
+            host=host,
             name=name or algo.config.get_type(),
             networks=networks,
-            chains=find_chains(tops.values(), online),
-            target_chains=find_chains(tops.values(), target),
+            chains=chains,
+            target_chains=target_chains,
             paths=find_chains(tops.values(), online, normalised=True),
+            separable=find_separable(chains),
+            target_separable=find_separable(target_chains),
             stacks=find_stacks(tops.values(), online),
             target_stacks=find_stacks(tops.values(), target),
         )
+
+    @property
+    def algo(self) -> Any:
+        """The library's own object: a d3rlpy algorithm, if it is d3rlpy's agent."""
+        return self.host.algo
 
     @property
     def roles(self) -> tuple[str, ...]:

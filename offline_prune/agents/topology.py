@@ -144,44 +144,31 @@ def _folds(module: nn.Module) -> bool:
     return isinstance(module, _UNITWISE)
 
 
-def _build_chain(
-    encoder: nn.Module,
-    heads: Sequence[nn.Linear],
-    owners: Sequence[nn.Module],
-    names: Mapping[int, str],
-    behind: tuple[type[nn.Module], ...],
-) -> Chain | None:
-    """The chain of an encoder and its heads; None where other modules than these follow."""
-    modules = _layers_of(encoder)
-    if modules is None:
-        return None
-    # A pixel encoder appends the action to the flattened channels.
-    appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
-    chain = chain_of(modules, heads, names, appended=appended, behind=behind)
-    return None if chain is None else replace(chain, owners=tuple(owners))
-
-
 def chain_of(
     modules: Iterable[nn.Module],
     heads: Sequence[nn.Linear],
     names: Mapping[int, str],
     *,
+    owners: Sequence[nn.Module] = (),
     appended: int = 0,
-    behind: tuple[type[nn.Module], ...] = _UNITWISE + _UNITWISE_IN_EVALUATION,
+    normalised: bool = False,
 ) -> Chain | None:
-    """The chain of modules of which each reads what the one before puts out.
+    """The chain of modules that follow one another.
 
     Args:
-        modules: Linear layers, convolutions and what is behind them, in order; what a
-            convolution puts out is flattened in front of a linear layer.
-        heads: Linear layers that read the last of them.
-        names: ``id`` of a weight → its name, of every layer here.
-        appended: Columns of a linear layer behind convolutions that read no channel.
-        behind: Kinds of modules that may follow a layer.
+        modules: From the inputs on, the last one before the heads; what a convolution puts
+            out is flattened in front of a linear layer.
+        heads: What reads it.
+        names: ``id`` of a weight → the name its mask has.
+        owners: The modules that hold them.
+        appended: Inputs that join the flattened channels of a convolution.
+        normalised: As :func:`find_chains` takes it.
 
     Returns:
-        The chain, without owners; None where there are other modules than these.
+        The chain; None where one of the modules is no layer and nothing that is applied to
+        every unit on its own.
     """
+    behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
     stages: list[Stage] = []
 
     def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> None:
@@ -202,7 +189,7 @@ def chain_of(
         else:
             return None
     add(heads)
-    return Chain(tuple(stages), constants_fold(stages))
+    return Chain(tuple(stages), constants_fold(stages), tuple(owners))
 
 
 def find_chains(
@@ -224,12 +211,17 @@ def find_chains(
         layer normalisation unless asked for, distributional heads) has none: all its kept
         weights count as connected.
     """
-    behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
-    chains = (
-        _build_chain(encoder, heads, owners, names, behind)
-        for encoder, heads, owners in headed(modules, names)
-    )
-    return tuple(chain for chain in chains if chain is not None)
+    found = []
+    for encoder, heads, owners in headed(modules, names):
+        layers = _layers_of(encoder)
+        if layers is None:
+            continue
+        # A pixel encoder appends the action to the flattened channels.
+        appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
+        found.append(
+            chain_of(layers, heads, names, owners=owners, appended=appended, normalised=normalised)
+        )
+    return tuple(chain for chain in found if chain is not None)
 
 
 def headed(

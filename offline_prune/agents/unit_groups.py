@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
 
-import torch
-from d3rlpy.models.torch import VAEDecoder
-from d3rlpy.models.torch.encoders import EncoderWithAction
-from torch import Tensor, nn
+from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.feature_units import feature_readers, feature_units
 from offline_prune.agents.network import Network
-from offline_prune.agents.networks import top_modules
 from offline_prune.agents.sequences import is_sequence_model
 from offline_prune.agents.topology import Chain
-from offline_prune.agents.traced_units import traced_units
-from offline_prune.agents.units import UnitGraph, WeightOfUnits, chain_units, merge_units
+from offline_prune.agents.units import (
+    Reader,
+    UnitGraph,
+    Units,
+    WeightOfUnits,
+    chain_readers,
+    chain_units,
+    merge_units,
+)
 from offline_prune.errors import AlgorithmError
-from offline_prune.ofenet import OFENet, find_ofenet
+from offline_prune.ofenet import OFENet
 
 __all__ = ["UnitGroup", "unit_groups"]
-
-_Part: TypeAlias = tuple[UnitGraph, Chain | None]
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class UnitGroup:
     Attributes:
         graph: The units.
         roles: The networks whose weights they own.
-        chains: Online and target chains, each with the number of its first unit layer;
-            none where the wiring was found by tracing.
+        readers: The layers that read the units, in targets too; none where the wiring was found
+            by tracing.
         ofenet: The OFENet whose units these are.
-        readers: Weights of other networks that read the units.
+        elsewhere: Weights of other networks that read the units.
     """
 
     graph: UnitGraph
     roles: tuple[str, ...]
-    chains: tuple[tuple[Chain, int], ...] = ()
+    readers: tuple[Reader, ...] = ()
     ofenet: OFENet | None = None
-    readers: tuple[WeightOfUnits, ...] = ()
+    elsewhere: tuple[WeightOfUnits, ...] = ()
 
     def networks(self, agent: Agent) -> list[Network]:
         """The networks whose weights the units own.
@@ -67,7 +67,7 @@ class UnitGroup:
             Weight name → boolean mask of the weight's shape.
         """
         kept = self.graph.kept_weights(units)
-        for weight in self.readers:
+        for weight in self.elsewhere:
             kept[weight.name] = self.graph.columns(weight, units).cpu().expand(weight.shape)
         return kept
 
@@ -96,48 +96,43 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
         )
     role_of = {n: net.role for net in agent.networks for n in net.weights}
     targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
-    parts: list[_Part] = [(chain_units(c), c) for c in agent.chains]
-    covered = {weight.name for graph, _ in parts for weight in graph.weights}
+    parts = [_of_chain(chain, targets.get(chain.weight_names[0])) for chain in agent.chains]
+    covered = {weight.name for part in parts for weight in part.graph.weights}
     names = {id(w): n for n, w in agent.weights.items()}
-    for module in top_modules(agent.algo).values():
+    for module in agent.host.modules.values():
         own = {names[id(p)] for p in module.parameters() if id(p) in names}
         if own and not own & covered:
-            parts.append((_trace(module, agent, names), None))
+            parts.append(agent.host.units(module, names))
             covered |= own
     groups = []
     for members in _sharing_roles(parts, role_of):
-        placed, first = [], 0
-        for graph, chain in members:
-            if chain is not None:
-                twins = (chain, targets.get(chain.weight_names[0]))
-                placed += [(twin, first) for twin in twins if twin is not None]
-            first += len(graph.layers)
-        graph = merge_units(graph for graph, _ in members)
+        readers: list[Reader] = []
+        first = 0
+        for units in members:
+            readers += [replace(r, layer=r.layer + first) for r in units.readers]
+            first += len(units.graph.layers)
+        known = readers if all(u.readers or not u.graph.layers for u in members) else []
+        graph = merge_units(units.graph for units in members)
         roles = dict.fromkeys(role_of[weight.name] for weight in graph.weights)
-        groups.append(UnitGroup(graph, tuple(roles), tuple(placed)))
-    ofenet = find_ofenet(agent.algo)
+        groups.append(UnitGroup(graph, tuple(roles), tuple(known)))
+    ofenet = agent.host.ofenet
     if ofenet is not None:
-        graph, readers = feature_units(ofenet), feature_readers(agent, ofenet)
-        groups.append(UnitGroup(graph, ("features",), ofenet=ofenet, readers=readers))
+        elsewhere = feature_readers(agent, ofenet)
+        features = feature_units(ofenet)
+        groups.append(UnitGroup(features, ("features",), ofenet=ofenet, elsewhere=elsewhere))
     return groups
 
 
-def _trace(module: nn.Module, agent: Agent, names: Mapping[int, str]) -> UnitGraph:
-    encoder: Any = module._encoder
-    impl = agent.algo.impl
-    inputs: list[Tensor] = [torch.zeros(2, *impl.observation_shape, device=impl.device)]
-    if isinstance(encoder, EncoderWithAction):
-        size = impl.action_size * (2 if isinstance(module, VAEDecoder) else 1)
-        inputs.append(torch.zeros(2, size, device=impl.device))
-    heads = [child for child in module.children() if child is not encoder]
-    return traced_units(module, inputs, heads, names)
+def _of_chain(chain: Chain, target: Chain | None) -> Units:
+    twins = (chain,) if target is None else (chain, target)
+    return Units(chain_units(chain), tuple(r for twin in twins for r in chain_readers(twin)))
 
 
-def _sharing_roles(parts: list[_Part], role_of: Mapping[str, str]) -> list[list[_Part]]:
+def _sharing_roles(parts: list[Units], role_of: Mapping[str, str]) -> list[list[Units]]:
     """Parts grouped so that the weights of a role are in one group."""
-    groups: list[tuple[set[str], list[_Part]]] = []
+    groups: list[tuple[set[str], list[Units]]] = []
     for part in parts:
-        roles = {role_of[weight.name] for weight in part[0].weights}
+        roles = {role_of[weight.name] for weight in part.graph.weights}
         members = [part]
         for other in [g for g in groups if g[0] & roles]:
             groups.remove(other)

@@ -8,15 +8,27 @@ networks, whatever their wiring: stacks of layers, or layers that read all earli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from offline_prune.agents.topology import Chain
 
-__all__ = ["Segment", "UnitGraph", "UnitLayer", "WeightOfUnits", "chain_units", "merge_units"]
+__all__ = [
+    "Reader",
+    "Segment",
+    "UnitGraph",
+    "UnitLayer",
+    "Units",
+    "WeightOfUnits",
+    "chain_readers",
+    "chain_units",
+    "merge_units",
+    "without_layers",
+]
 
 
 @dataclass(frozen=True)
@@ -215,6 +227,50 @@ class UnitGraph:
         return rows, columns
 
 
+@dataclass(frozen=True)
+class Reader:
+    """A layer that reads units, and after them perhaps other inputs.
+
+    Attributes:
+        module: The layer.
+        layer: Number of the unit layer that it reads.
+        repeat: Columns that a unit owns.
+    """
+
+    module: Any
+    layer: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of a network, and who reads them.
+
+    Attributes:
+        graph: The units.
+        readers: The layers that read them, those of the target too; none where that is not known.
+    """
+
+    graph: UnitGraph
+    readers: tuple[Reader, ...] = ()
+
+
+def chain_readers(chain: Chain) -> tuple[Reader, ...]:
+    """Who reads the units of :func:`chain_units`.
+
+    Args:
+        chain: The chain, or that of a target.
+
+    Returns:
+        Every layer behind the first.
+    """
+    return tuple(
+        Reader(layer.module, number, stage.repeat)
+        for number, stage in enumerate(chain.stages[1:])
+        for layer in stage.layers
+    )
+
+
 def chain_units(chain: Chain) -> UnitGraph:
     """Units of a stack of layers: every hidden layer's.
 
@@ -262,3 +318,28 @@ def merge_units(graphs: Iterable[UnitGraph]) -> UnitGraph:
             rows = None if weight.rows is None else weight.rows + first
             weights.append(WeightOfUnits(weight.name, weight.shape, rows, segments))
     return UnitGraph(tuple(layers), tuple(weights))
+
+
+def without_layers(graph: UnitGraph, staying: Collection[int]) -> UnitGraph:
+    """The same weights, some layers of whose units none may leave.
+
+    Args:
+        graph: The units.
+        staying: Numbers of these layers.
+
+    Returns:
+        A graph of the other layers, numbered anew: rows of the former are nobody's, and
+        columns that read them count as inputs.
+    """
+    left = [number for number in range(len(graph.layers)) if number not in staying]
+    new: dict[int | None, int] = {number: i for i, number in enumerate(left)}
+    weights = [
+        WeightOfUnits(
+            weight.name,
+            weight.shape,
+            new.get(weight.rows),
+            tuple(Segment(new.get(s.layer), s.columns) for s in weight.segments),
+        )
+        for weight in graph.weights
+    ]
+    return UnitGraph(tuple(graph.layers[number] for number in left), tuple(weights))

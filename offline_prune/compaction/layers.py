@@ -1,10 +1,30 @@
-"""Give a layer other weights, of another size."""
+"""Give a layer other weights, or a batch normalisation other units."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
-__all__ = ["fill_layer"]
+from offline_prune.agents.separable import BatchNorm
+
+__all__ = ["at_least_one", "fill_layer", "fill_norm"]
+
+
+def at_least_one(units: Tensor) -> Tensor:
+    """The first unit besides, where there is none: no tensor is to be empty.
+
+    Args:
+        units: (size,) boolean.
+
+    Returns:
+        The same, or a copy.
+    """
+    if units.any():
+        return units
+    first = units.clone()
+    first[0] = True
+    return first
 
 
 def fill_layer(
@@ -30,3 +50,17 @@ def fill_layer(
         layer.out_channels, layer.in_channels = weight.shape[0], weight.shape[1] * layer.groups
     else:
         layer.out_features, layer.in_features = weight.shape
+
+
+def fill_norm(norm: BatchNorm, tensors: Mapping[str, Tensor]) -> None:
+    """Replace what a batch normalisation has a unit, in place, frozen.
+
+    Args:
+        norm: The normalisation.
+        tensors: ``"weight"``, ``"bias"``, ``"running_mean"``, ``"running_var"``, as far as it
+            has them → (units,).
+    """
+    for name, tensor in tensors.items():
+        is_buffer = name in norm._buffers
+        setattr(norm, name, tensor if is_buffer else nn.Parameter(tensor, requires_grad=False))
+        norm.num_features = len(tensor)

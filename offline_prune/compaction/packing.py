@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from offline_prune.agents.separable import Separable
 from offline_prune.agents.stacks import Normalisation, Stack
-from offline_prune.agents.topology import Chain
-from offline_prune.masks.connectivity import columns_of
+from offline_prune.compaction.layers import at_least_one
 
 __all__ = ["Packing", "dense_packings", "sparse_packing"]
+
+_OF_NORMS = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -58,34 +60,39 @@ class Packing:
             tensor.detach().view(-1)[i] = part
 
 
-def dense_packings(chain: Chain, live: Mapping[str, Tensor]) -> list[tuple[Packing, Packing]]:
-    """Take the dead units out of every layer of a chain.
+def dense_packings(
+    network: Separable, live: Mapping[str, Tensor]
+) -> list[tuple[nn.Module, dict[str, Packing]]]:
+    """Take the dead units out of every layer of a network, and of its batch normalisation.
 
     Args:
-        chain: An online chain or its target.
+        network: An online network or its target.
         live: Weight name → (out,) boolean, true = alive. A layer keeps at least one
             unit, so that no tensor is empty.
 
     Returns:
-        For every layer of the chain in order, the packings of its weight,
-        (live out, live in, …), and of its bias, (live out,).
+        Every layer in order, then every normalisation, with the packings of its tensors by
+        name: ``"weight"``, (live out, live in, …), and ``"bias"``, (live out,), where there is
+        one; ``"weight"``, ``"bias"``, ``"running_mean"`` and ``"running_var"``, (live,).
     """
-    packings = []
-    before: Tensor | None = None
-    for stage in chain.stages:
-        columns = columns_of(stage, before, stage.layers[0].module.weight.shape[1])
-        for layer in stage.layers:
-            units = _at_least_one(live[layer.name])
-            weight, bias = layer.module.weight, layer.module.bias
-            assert bias is not None  # part of what Chain.constant_units_fold promises
-            grid = torch.arange(weight.numel()).view(weight.shape)[units][:, columns]
-            packings.append(
-                (
-                    _packing([weight], [grid.flatten()], tuple(grid.shape)),
-                    _packing([bias], [units.nonzero().flatten()], (int(units.sum()),)),
-                )
-            )
-        before = _at_least_one(live[stage.layers[0].name])
+    units = [at_least_one(there) for there in network.units(live)]
+    packings: list[tuple[nn.Module, dict[str, Packing]]] = []
+    for layer, weight in zip(network.layers, network.graph.weights, strict=True):
+        value = layer.module.weight
+        rows = torch.ones(weight.shape[0], dtype=torch.bool)
+        if weight.rows is not None:
+            rows = units[weight.rows]
+        columns = network.graph.columns(weight, units)
+        grid = torch.arange(value.numel()).view(value.shape)[rows][:, columns]
+        found = {"weight": _packing([value], [grid.flatten()], tuple(grid.shape))}
+        if layer.module.bias is not None:
+            found["bias"] = _of_units(layer.module.bias, rows)
+        packings.append((layer.module, found))
+    by_name = {layer.name: there for layer, there in zip(network.graph.layers, units, strict=True)}
+    for norm in network.norms:
+        tensors = {name: getattr(norm.module, name) for name in _OF_NORMS}
+        found = {n: _of_units(t, by_name[norm.layer]) for n, t in tensors.items() if t is not None}
+        packings.append((norm.module, found))
     return packings
 
 
@@ -137,9 +144,6 @@ def _packing(
     return Packing(tuple(originals), tuple(i.to(device) for i in positions), shape)
 
 
-def _at_least_one(units: Tensor) -> Tensor:
-    if units.any():
-        return units
-    first = units.clone()
-    first[0] = True
-    return first
+def _of_units(tensor: Tensor, units: Tensor) -> Packing:
+    """The packing of a tensor of one number a unit."""
+    return _packing([tensor], [units.nonzero().flatten()], (int(units.sum()),))

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.units import UnitGraph
-from offline_prune.compaction.layers import fill_layer
-from offline_prune.masks.connectivity import unit_mask
+from offline_prune.compaction.layers import at_least_one, fill_layer
 
-__all__ = ["read_units", "remove_units"]
-
-
-def read_units(graph: UnitGraph, weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """Find the units that an output depends on through weights that are not zero.
-
-    A unit is read if a weight ≠ 0 of an output, or of a unit that is read itself, reads
-    it: the least set that is closed under this, so that units which only read one another
-    (a channel of a residual stack and a unit of its blocks) are not in it. What nobody
-    reads is multiplied by zeros only: the function does not depend on it, whatever its own
-    weights and biases, padding or pooling, where everything between layers keeps units
-    apart. A unit that puts out a constant is read, and stays.
-
-    Args:
-        graph: The units.
-        weights: Weight name → value, of every weight of the graph.
-
-    Returns:
-        (size,) boolean of each layer of the graph, true = read. A layer of which nothing
-        is read keeps its first unit.
-    """
-    nonzero = {w.name: unit_mask(weights[w.name].detach().cpu() != 0) for w in graph.weights}
-    units = [torch.zeros(layer.size, dtype=torch.bool) for layer in graph.layers]
-    grows = True
-    while grows:
-        grows = False
-        for weight in graph.weights:
-            reads = nonzero[weight.name]
-            columns = (reads if weight.rows is None else reads[units[weight.rows]]).any(dim=0)
-            for layer, owned in graph.owned_columns(weight, columns):
-                read = owned.any(dim=1)
-                if bool((read & ~units[layer]).any()):
-                    units[layer] |= read
-                    grows = True
-    for there in units:
-        there[0] |= not bool(there.any())
-    return units
+__all__ = ["remove_units"]
 
 
 @torch.no_grad()
@@ -58,8 +21,9 @@ def remove_units(module: nn.Module, graph: UnitGraph, units: Sequence[Tensor]) -
         module: Holds the weights under the names of the graph (``"0.last.weight"``), in
             linear layers and convolutions of one group.
         graph: Its units.
-        units: (size,) boolean of each layer, true = stays; one at least in each.
+        units: (size,) boolean of each layer, true = stays; where none does, the first one.
     """
+    units = [at_least_one(there) for there in units]
     for weight in graph.weights:
         layer = module.get_submodule(weight.name.rpartition(".")[0])
         assert isinstance(layer, nn.Linear | nn.Conv2d)

@@ -114,6 +114,8 @@ def make_registered(spec: EnvSpec | str, **options: Any) -> gymnasium.Env[Any, A
         if "mujoco" in str(spec.entry_point):
             _log_mujoco_warnings()
         return gymnasium.make(spec, **options)
+    except EnvironmentUnavailableError:  # it says itself what to install
+        raise
     except Exception as error:  # whatever a constructor may raise, from such parameters
         raise EnvironmentUnavailableError(
             f"the environment {name} cannot be made here ({error}); install the"

@@ -24,6 +24,8 @@ _EXTRAS = {
     "structured": ("torch_pruning",),
     "plot": ("matplotlib",),
     "minatar": ("minatar",),
+    "games": ("envpool", "ale_py", "cv2"),
+    "online": ("stable_baselines3", "sb3_contrib"),
 }
 _WIDTH, _BATCH, _DENSITY, _TIMES = 256, 256, 0.05, 20
 

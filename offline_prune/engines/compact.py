@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change
+from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
 from offline_prune.engines.forms import Kernels, by_role, choices
-from offline_prune.engines.optimizers import SwappedOptimizer, find_optimizers
+from offline_prune.engines.optimizers import SwappedOptimizer
 from offline_prune.engines.replacement import Surgery
 from offline_prune.engines.sparse_mlp import kernels_available
-from offline_prune.engines.state_dicts import OriginalStateDict, parameter_names
+from offline_prune.engines.state_dicts import OriginalStateDict, tensor_names
 from offline_prune.engines.zeros import impose, pruned_entries, zero
 from offline_prune.errors import EngineError
 from offline_prune.masks.live import live_units
@@ -31,7 +31,7 @@ class CompactEngine(Engine):
     and of the optimizers. What is left is trained in one of two forms:
 
     - dense layers of the live size, in which a gradient hook holds the pruned entries at
-      zero; any activation, convolutions, any device;
+      zero; any activation, convolutions, batch normalisation, any device;
     - a :class:`~offline_prune.engines.sparse_mlp.SparseMLP`, which holds kept weights
       only; linear layers with ReLU on the CPU, if numba is installed.
 
@@ -87,38 +87,38 @@ class CompactEngine(Engine):
         else:
             impose(agent, mask)
             kept = mask.connected
-            live = live_units(agent.chains, kept)
+            live = live_units(agent.chains, kept, agent.separable)
         pruned = pruned_entries(agent, kept)
         chosen = choices(agent, live, kept, self._kernels)
         self._forms = by_role(agent, chosen)
         owners = {
-            id(owner): (owner, parameter_names(owner), list(owner.state_dict()))
+            id(owner): (owner, tensor_names(owner), list(owner.state_dict()))
             for network, _ in chosen
             for owner in network.owners
         }
         for network, choice in chosen:
             twins = (
-                (network.stack, network.chain, True),
-                (network.target_stack, network.target_chain, False),
+                (network.stack, network.separable, True),
+                (network.target_stack, network.target_separable, False),
             )
-            for stack, chain, trained in twins:
+            for stack, separable, trained in twins:
                 if choice.form == "sparse" and stack is not None:
                     self._surgery.make_sparse(stack, live, kept, trained=trained)
-                elif choice.form == "dense" and chain is not None:
-                    self._surgery.shrink(chain, live, trained=trained)
+                elif choice.form == "dense" and separable is not None:
+                    self._surgery.shrink(separable, live, trained=trained)
         replacements = self._surgery.replacements
         optimizers = []
         if replacements:
             for owner, names, keys in owners.values():
                 hooked = OriginalStateDict(owner, names, keys, replacements)
                 self._handles.extend(hooked.handles)
-            wrappers = find_optimizers(agent.algo)
+            wrappers = agent.host.optimizers()
             optimizers = [SwappedOptimizer(wrapper, replacements) for wrapper in wrappers]
         self._keep_small(pruned)
         self._lengthen_steps(mask, kept, replacements)
         return [*optimizers, self._surgery]
 
-    def _in_place(self) -> Iterable[nn.Parameter]:
+    def _in_place(self) -> Iterable[Tensor]:
         return (*super()._in_place(), *(r.small for r in self._surgery.replacements))
 
     def _current(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -144,6 +144,7 @@ class CompactEngine(Engine):
                     continue
                 if replacement := small.get(id(original)):
                     parameter = replacement.small
+                    assert isinstance(parameter, nn.Parameter)
                     inside = replacement.packing.pack([entries])
                 elif id(original) in packed:
                     continue  # in a sparse form there are no pruned entries

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change, change
+from offline_prune.agents.host import Change
 from offline_prune.engines.forms import Choice
 from offline_prune.engines.step_factors import lengthen_steps
 from offline_prune.engines.zeros import check_fits, hold_at_zero
 from offline_prune.errors import MaskError
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
-from offline_prune.ofenet.sharing import find_ofenet
 
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
@@ -84,7 +83,7 @@ class Engine(ABC):
             raise MaskError("A mask is attached already: call update(mask) or detach().")
         check_fits(self._agent, mask)
         made = self._hold(mask)
-        self._changes = [*change(self._agent.algo), *made]
+        self._changes = [*self._agent.host.while_held(mask.nominal), *made]
         self._mask = mask
 
     def update(self, mask: Mask) -> None:
@@ -124,11 +123,15 @@ class Engine(ABC):
         """
         if self._mask is None:
             raise MaskError("No mask is attached: call attach(mask) first.")
-        modules = self._agent.algo.impl.modules.get_torch_modules().values()
-        present = {id(p) for module in modules for p in module.parameters()}
-        if (ofenet := find_ofenet(self._agent.algo)) is not None:
+        host = self._agent.host
+        present = {
+            id(tensor)
+            for module in host.modules.values()
+            for tensor in (*module.parameters(), *module.buffers())
+        }
+        if (ofenet := host.ofenet) is not None:
             present |= {id(p) for p in ofenet.parameters()}
-        if any(id(parameter) not in present for parameter in self._in_place()):
+        if any(id(tensor) not in present for tensor in self._in_place()):
             raise MaskError(
                 "The networks were built anew or replaced after the mask was attached."
                 " Make a new Agent and attach its mask again."
@@ -183,10 +186,12 @@ class Engine(ABC):
     ) -> None:
         """Step as far as the parameterization says, where these entries are kept."""
         agent, factors = self._agent, self._parameterization.step_factors(kept, mask.roles)
-        self._handles += lengthen_steps(agent.algo, agent.weights, factors, replacements)
+        self._handles += lengthen_steps(
+            agent.host.optimizers(), agent.weights, factors, replacements
+        )
 
-    def _in_place(self) -> Iterable[nn.Parameter]:
-        """The parameters that the algorithm's modules must still have."""
+    def _in_place(self) -> Iterable[Tensor]:
+        """The parameters and buffers that the algorithm's modules must still have."""
         return (held.parameter for held in self._held)
 
     def _current(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

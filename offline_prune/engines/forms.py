@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.networks import top_modules
+from offline_prune.agents.host import Host
+from offline_prune.agents.separable import Separable
 from offline_prune.agents.stacks import Stack, why_no_stack
-from offline_prune.agents.topology import Chain, Layer
-from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.agents.topology import Layer
 from offline_prune.engines.sparse_mlp import kernels_available
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 Kernels = Literal["auto", "dense", "sparse"]
 Form = Literal["masked", "dense", "sparse"]
 
-Part = TypeVar("Part", Chain, Stack)
+Part = TypeVar("Part", Separable, Stack)
 
 _SPARSE_BELOW = 0.5
 """Density of the live network under which the sparse kernels are the faster ones.
@@ -38,21 +38,24 @@ _SPARSE_BELOW = 0.5
 At every width from 64 to 1024; see ``benchmarks/results/kernels.md``.
 """
 
+_SMALL, _SPARSE_BELOW_IF_SMALL = 2**15, 0.75
+"""Live weights up to which they are so at a higher density: at widths up to 128 there."""
+
 
 @dataclass(frozen=True)
 class Wired:
     """A network whose wiring is known, and its target.
 
     Attributes:
-        chain: Its units; None where it is not known which are dead.
-        target_chain: The same of the target; None without.
+        separable: Its units; None where none of them may leave, one reading all others.
+        target_separable: The same of the target; None without.
         stack: Its steps; None where the sparse kernels do not know them.
         target_stack: The same of the target; None without.
         has_target: Whether there is a target.
     """
 
-    chain: Chain | None
-    target_chain: Chain | None
+    separable: Separable | None
+    target_separable: Separable | None
     stack: Stack | None
     target_stack: Stack | None
     has_target: bool
@@ -60,15 +63,15 @@ class Wired:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Its linear layers and convolutions."""
-        found = self.stack or self.chain
+        found = self.stack or self.separable
         assert found is not None
         return found.layers
 
     @property
     def owners(self) -> Iterator[nn.Module]:
         """The modules that hold it and its target."""
-        for chain in (self.chain, self.target_chain):
-            yield from () if chain is None else chain.owners
+        for separable in (self.separable, self.target_separable):
+            yield from () if separable is None else separable.owners
         yield from (stack.owner for stack in (self.stack, self.target_stack) if stack is not None)
 
 
@@ -81,17 +84,17 @@ def wired_networks(agent: Agent) -> list[Wired]:
     Returns:
         One for every encoder with its heads.
     """
-    chains, target_chains = _by_first_layer(agent.chains), _by_first_layer(agent.target_chains)
+    online, targets = _by_first_layer(agent.separable), _by_first_layer(agent.target_separable)
     stacks, target_stacks = _by_first_layer(agent.stacks), _by_first_layer(agent.target_stacks)
     return [
         Wired(
-            chain=chains.get(name),
-            target_chain=target_chains.get(name),
+            separable=online.get(name),
+            target_separable=targets.get(name),
             stack=stacks.get(name),
             target_stack=target_stacks.get(name),
             has_target=name in agent.targets,
         )
-        for name in dict.fromkeys((*chains, *stacks))
+        for name in dict.fromkeys((*online, *stacks))
     ]
 
 
@@ -141,19 +144,23 @@ def choose_form(
     """
     if all(bool(kept[layer.name].all()) for layer in network.layers):
         return Choice("masked", "nothing of it is pruned")
-    if agent.algo.compiled:
+    if agent.host.is_captured:
         return Choice("masked", "CUDA graphs hold on to the tensors they were captured with")
     reason = "dense layers were asked for" if kernels == "dense" else _misfit(network, agent)
     if not reason:
         n_kept = sum(int(kept[layer.name].sum()) for layer in network.layers)
-        if kernels == "sparse" or n_kept < _SPARSE_BELOW * _live_size(network, live):
+        size = _live_size(network, live)
+        bound = _SPARSE_BELOW_IF_SMALL if size <= _SMALL else _SPARSE_BELOW
+        if kernels == "sparse" or n_kept < bound * size:
             return Choice("sparse")
-        reason = f"{_SPARSE_BELOW:.0%} of what is alive or more is kept"
-    layers = [layer for layer in network.layers if layer.name in live]
-    if any(not bool(live[layer.name].all()) for layer in layers):
+        reason = f"{bound:.0%} of what is alive or more is kept"
+    if network.separable is None:
+        return Choice("masked", f"{reason}, and each of its units changes all others")
+    if not network.separable.graph.layers:
+        return Choice("masked", f"{reason}, and dropout draws numbers for all of its units")
+    if any(not bool(units.all()) for units in network.separable.units(live)):
         return Choice("dense", reason)
-    dead = "none of its units is dead" if layers else "its units without inputs are no constants"
-    return Choice("masked", f"{reason}, and {dead}")
+    return Choice("masked", f"{reason}, and none of its units is dead")
 
 
 def choices(
@@ -203,7 +210,7 @@ def by_role(agent: Agent, found: Iterable[tuple[Wired, Choice]]) -> dict[str, Ch
 
 def _why_no_stack(agent: Agent, weight: str) -> str:
     names = {id(parameter): name for name, parameter in agent.weights.items()}
-    return why_no_stack(top_modules(agent.algo).values(), names, weight)
+    return why_no_stack(agent.host.modules.values(), names, weight)
 
 
 def _misfit(network: Wired, agent: Agent) -> str:
@@ -224,18 +231,18 @@ def _misfit(network: Wired, agent: Agent) -> str:
                 )
                 + f" on {parameter.device.type}"
             )
-    if not _one_group(network, agent.algo):
+    if not _one_group(network, agent.host):
         return "its optimizer steps some of its parameters otherwise than others"
     return ""
 
 
-def _one_group(network: Wired, algo: Any) -> bool:
+def _one_group(network: Wired, host: Host) -> bool:
     """Whether one optimizer steps all parameters with one learning rate and decay."""
     assert network.stack is not None
     parameters = {id(p) for p in network.stack.parameters}
     groups = (
         {id(p) for p in group["params"]}
-        for wrapper in find_optimizers(algo)
+        for wrapper in host.optimizers()
         for group in wrapper.optim.param_groups
     )
     return all(parameters <= group or not parameters & group for group in groups)
@@ -243,11 +250,8 @@ def _one_group(network: Wired, algo: Any) -> bool:
 
 def _live_size(network: Wired, live: Mapping[str, Tensor]) -> int:
     """Weights of the dense layers that are left when dead units are out."""
-    if network.chain is None or not network.chain.constant_units_fold:
+    if network.separable is None:
         return sum(layer.module.weight.numel() for layer in network.layers)
-    size, columns = 0, network.layers[0].module.weight.shape[1]
-    for stage in network.chain.stages:
-        units = sum(int(live[layer.name].sum()) for layer in stage.layers)
-        size += units * columns
-        columns = units
-    return size
+    graph = network.separable.graph
+    units = [there.double() for there in network.separable.units(live)]
+    return round(float(graph.expected_weights(units)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offline_prune.engines.changes import Change
+from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
 from offline_prune.engines.zeros import impose, pruned_entries
 from offline_prune.masks.mask import Mask

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,38 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from offline_prune.ofenet.sharing import find_ofenet
+from offline_prune.agents.host import SteppedBy
+from offline_prune.engines.fused_adam import FusedAdam
 
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
 
-__all__ = ["SwappedOptimizer", "find_optimizers", "is_moment"]
-
-
-@dataclass
-class _FeatureOptimizer:
-    """An OFENet's optimizer, in the form of d3rlpy's wrappers."""
-
-    optim: Optimizer
-    _params: list[nn.Parameter]
-
-
-def find_optimizers(algo: Any) -> list[Any]:
-    """d3rlpy's wrappers of the torch optimizers of a built algorithm.
-
-    Args:
-        algo: The algorithm; its ``impl`` is built.
-
-    Returns:
-        The wrappers; each has the torch optimizer as ``optim``. The last one is that of
-        a trained OFENet, if there is one.
-    """
-    fields = vars(algo.impl.modules).values()
-    found = [value for value in fields if isinstance(getattr(value, "optim", None), Optimizer)]
-    ofenet = find_ofenet(algo)
-    if ofenet is not None and ofenet.optimizer is not None:
-        found.append(_FeatureOptimizer(ofenet.optimizer, list(ofenet.parameters())))
-    return found
+__all__ = ["SwappedOptimizer", "is_moment"]
 
 
 def is_moment(value: object, parameter: Tensor) -> bool:
@@ -54,15 +28,15 @@ class SwappedOptimizer:
     """An optimizer whose originals have been replaced by small parameters.
 
     Its state moves along. Adam uses its fused kernel meanwhile, on float tensors of one
-    device. ``state_dict`` and ``load_state_dict`` speak of the originals, so that what
-    d3rlpy saves opens anywhere.
+    device; on the CPU by :class:`~offline_prune.engines.fused_adam.FusedAdam`. ``state_dict``
+    and ``load_state_dict`` speak of the originals, so that what d3rlpy saves opens anywhere.
     """
 
-    def __init__(self, wrapper: Any, replacements: Iterable[Replacement]) -> None:
+    def __init__(self, wrapper: SteppedBy, replacements: Iterable[Replacement]) -> None:
         """Swap the parameters.
 
         Args:
-            wrapper: d3rlpy's optimizer wrapper.
+            wrapper: Of the host.
             replacements: The replacements; those that this optimizer does not step are
                 ignored. The originals of one replacement are in one parameter group.
         """
@@ -89,9 +63,12 @@ class SwappedOptimizer:
             self._optimizer.register_state_dict_post_hook(self._expand),
             self._optimizer.register_load_state_dict_pre_hook(self._shrink),
         ]
+        self._steps = FusedAdam.of(self._optimizer) if self._replacements else None
 
     def undo(self) -> None:
         """Put the originals back, with the state that belongs to them now."""
+        if self._steps is not None:
+            self._steps.undo()
         for hook in self._hooks:
             hook.remove()
         state = self._optimizer.state
@@ -121,7 +98,7 @@ class SwappedOptimizer:
                 if isinstance(step := state.get("step"), Tensor):
                     state["step"] = step.to(parameter.device if beside else "cpu")
 
-    def _swapped(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    def _swapped(self, parameters: Iterable[Tensor]) -> list[Tensor]:
         """Each replacement in the place of its first original."""
         owner = {id(o): r.small for r in self._replacements for o in r.packing.originals}
         return list(dict.fromkeys(owner.get(id(p), p) for p in parameters))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.engines.changes import Change
+from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
-from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.engines.zeros import check_fits, hook_gradient, pruned_entries, zero
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
@@ -113,7 +112,7 @@ class RegrowingEngine(Engine):
         self._keep_all(pruned, hook=not any_step)
         self._lengthen_steps(mask, mask.nominal)
         if any_step:
-            for wrapper in find_optimizers(self._agent.algo):
+            for wrapper in self._agent.host.optimizers():
                 stepped = {id(p) for group in wrapper.optim.param_groups for p in group["params"]}
                 named = {n: (weights[n], p) for n, p in pruned.items() if id(weights[n]) in stepped}
                 if named:

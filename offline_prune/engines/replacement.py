@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from offline_prune.agents.separable import BatchNorm, Separable
 from offline_prune.agents.stacks import Affine, Normalisation, Stack
-from offline_prune.agents.topology import Chain
 from offline_prune.compaction import Packing, dense_packings, sparse_packing
 from offline_prune.engines.sparse_mlp import OutputColumns, SparseMLP
 from offline_prune.engines.wiring import Linear, Norm, Step
@@ -23,11 +23,11 @@ class Replacement:
     """A small parameter and what it stands for.
 
     Attributes:
-        small: What is trained.
+        small: What is trained, or a buffer that training changes.
         packing: The originals, and where the entries of ``small`` live in them.
     """
 
-    small: nn.Parameter
+    small: Tensor
     packing: Packing
 
     def expanded(self) -> list[Tensor]:
@@ -48,18 +48,19 @@ class Surgery:
     replacements: list[Replacement] = field(default_factory=list)
     _before: list[tuple[nn.Module, str, Any]] = field(default_factory=list)
 
-    def shrink(self, chain: Chain, live: Mapping[str, Tensor], *, trained: bool) -> None:
-        """Take the dead units out of a chain's layers; they stay dense layers.
+    def shrink(self, network: Separable, live: Mapping[str, Tensor], *, trained: bool) -> None:
+        """Take the dead units out of a network; its layers stay dense layers.
 
         Args:
-            chain: The chain.
+            network: The network.
             live: Weight name → (out,) boolean, true = alive.
             trained: Whether gradients are wanted; not in targets.
         """
-        layers = [layer.module for stage in chain.stages for layer in stage.layers]
-        for module, packings in zip(layers, dense_packings(chain, live), strict=True):
-            for name, packing in zip(("weight", "bias"), packings, strict=True):
-                small = nn.Parameter(packing.pack(packing.originals), requires_grad=trained)
+        for module, packings in dense_packings(network, live):
+            for name, packing in packings.items():
+                small = packing.pack(packing.originals)
+                if name not in module._buffers:
+                    small = nn.Parameter(small, requires_grad=trained)
                 self.replacements.append(Replacement(small, packing))
                 self._set(module, name, small)
             _refresh_sizes(module)
@@ -126,3 +127,6 @@ def _refresh_sizes(module: nn.Module) -> None:
         module.out_channels, module.in_channels = module.weight.shape[:2]
     elif isinstance(module, nn.Linear) and not isinstance(module, OutputColumns):
         module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, BatchNorm):
+        sized = module.running_mean if module.weight is None else module.weight
+        module.num_features = module.num_features if sized is None else len(sized)

@@ -10,12 +10,13 @@ from torch.utils.hooks import RemovableHandle
 
 from offline_prune.engines.replacement import Replacement
 
-__all__ = ["OriginalStateDict", "parameter_names"]
+__all__ = ["OriginalStateDict", "tensor_names"]
 
 
-def parameter_names(module: nn.Module) -> dict[int, str]:
-    """``id`` of a parameter → its name in the module."""
-    return {id(p): name for name, p in module.named_parameters()}
+def tensor_names(module: nn.Module) -> dict[int, str]:
+    """``id`` of a parameter or buffer → its name in the module."""
+    named = (*module.named_parameters(), *module.named_buffers())
+    return {id(tensor): name for name, tensor in named}
 
 
 class OriginalStateDict:
@@ -36,11 +37,11 @@ class OriginalStateDict:
 
         Args:
             owner: The module.
-            names: :func:`parameter_names` of it before.
+            names: :func:`tensor_names` of it before.
             keys: Keys of its state dict before.
             replacements: The replacements; those of other modules are ignored.
         """
-        small = parameter_names(owner)
+        small = tensor_names(owner)
         self._keys, self._small_keys = tuple(keys), tuple(owner.state_dict())
         self._parts = [
             (small[id(r.small)], [names[id(o)] for o in r.packing.originals], r)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.agents.host import SteppedBy
 
 if TYPE_CHECKING:
     from offline_prune.engines.replacement import Replacement
@@ -18,7 +18,7 @@ __all__ = ["lengthen_steps"]
 
 
 def lengthen_steps(
-    algo: Any,
+    optimizers: Iterable[SteppedBy],
     weights: Mapping[str, nn.Parameter],
     factors: Mapping[str, Tensor],
     replacements: Iterable[Replacement] = (),
@@ -33,14 +33,14 @@ def lengthen_steps(
     bit for bit.
 
     Args:
-        algo: A built d3rlpy algorithm.
+        optimizers: Those that step the parameters.
         weights: Weight name → parameter, in its original shape.
         factors: Weight name → factor, broadcastable to the weight's shape. Weights
             that are not named, and biases, keep their steps.
         replacements: Small parameters that are stepped in the place of originals.
 
     Returns:
-        The hooks of its optimizers.
+        Their hooks.
     """
     by_original = {
         id(weights[name]): factor.to(weights[name]).expand_as(weights[name])
@@ -57,7 +57,7 @@ def lengthen_steps(
         if any(id(o) in by_original for o in r.packing.originals)
     }
     handles: list[RemovableHandle] = []
-    for wrapper in find_optimizers(algo):
+    for wrapper in optimizers:
         stepped = [p for group in wrapper.optim.param_groups for p in group["params"]]
         found = {id(p): chosen.get(id(p), by_original.get(id(p))) for p in stepped}
         longer = [(p, s) for p in stepped if (s := found[id(p)]) is not None]

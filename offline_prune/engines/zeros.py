@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
+from offline_prune.agents.separable import UnitNorm
 from offline_prune.compaction import fold_constant_units
-from offline_prune.engines.optimizers import find_optimizers, is_moment
+from offline_prune.engines.optimizers import is_moment
 from offline_prune.errors import MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
@@ -23,7 +24,8 @@ def impose(agent: Agent, mask: Mask) -> None:
 
     Constant outputs of units that lost all inputs move into the next bias, then weights
     off the connected part go: in the networks, their targets, and the optimizers'
-    moments. Biases of dead units go too; nobody reads those units any more.
+    moments. Biases of dead units, their scales and shifts go too; nobody reads those units any
+    more. Their running statistics become those of the zeros that they put out from now on.
 
     Args:
         agent: The agent; changed in place.
@@ -37,12 +39,14 @@ def impose(agent: Agent, mask: Mask) -> None:
     fold_constant_units(agent.chains, mask.nominal)
     fold_constant_units(agent.target_chains, mask.nominal)
     zero(agent, pruned_entries(agent, mask.connected))
-    live = live_units(agent.chains, mask.connected)
-    # Nobody reads dead units any more: their biases are zero too.
-    for chain in (*agent.chains, *agent.target_chains):
-        for layer in (layer for stage in chain.stages for layer in stage.layers):
-            if layer.name in live and layer.module.bias is not None:
+    live = live_units(agent.chains, mask.connected, agent.separable)
+    # Nobody reads dead units any more: they put out zero, and their statistics rest.
+    for network in (*agent.separable, *agent.target_separable):
+        for layer in network.layers:
+            if layer.module.bias is not None:
                 _zero_entries(agent, layer.module.bias, ~live[layer.name])
+        for norm in network.norms:
+            _silence(agent, norm, ~live[norm.layer])
 
 
 def check_fits(agent: Agent, mask: Mask) -> None:
@@ -155,10 +159,23 @@ def _zero_entries(
     tensors: list[Tensor | None] = [parameter]
     if moments:
         tensors.append(parameter.grad)
-        for wrapper in find_optimizers(agent.algo):
+        for wrapper in agent.host.optimizers():
             # .get: looking a parameter up must not create a state for it.
             state = wrapper.optim.state.get(parameter, {})
             tensors += [m for m in state.values() if is_moment(m, parameter)]
     for tensor in tensors:
         if tensor is not None:
             tensor.masked_fill_(entries.to(tensor.device), 0.0)
+
+
+@torch.no_grad()
+def _silence(agent: Agent, norm: UnitNorm, units: Tensor) -> None:
+    """Let batch normalisation make zeros of dead units, whose statistics do not move."""
+    module = norm.module
+    for parameter in (module.weight, module.bias):
+        if parameter is not None:
+            _zero_entries(agent, parameter, units)
+    if module.running_mean is not None and module.running_var is not None:
+        units = units.to(module.running_mean.device)
+        module.running_mean[units] = norm.silent
+        module.running_var[units] = 0.0

@@ -1,1 +1,1 @@
-"""Other libraries whose agents are pruned and exported here: a folder each."""
+"""Libraries besides d3rlpy whose agents are pruned: one folder a library."""

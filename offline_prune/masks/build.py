@@ -12,6 +12,7 @@ from offline_prune.agents.topology import Chain
 from offline_prune.masks.allocation import Allocation, allocate
 from offline_prune.masks.connectivity import connected_part, has_path
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.reading import read_part
 from offline_prune.masks.refill import refilled
 
 __all__ = ["all_kept", "build_mask", "mask_from_kept"]
@@ -72,9 +73,10 @@ def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
 
     Returns:
         The mask. Its connected part is the nominal mask itself for modules whose
-        wiring is not known and for those in which a unit without inputs does not put
-        out one constant (batch normalisation, dropout), and of which it cannot be told what
-        leads to an output. Layer normalisation lets every unit change all others: there
+        wiring is not known. Where a unit without inputs does not put out one constant
+        (padded convolutions, batch normalisation) the units that nobody reads lose their
+        weights, but not those without inputs: there it cannot be told what leads from an
+        input to an output. Layer normalisation lets every unit change all others: there
         everything kept leads somewhere, or, behind a layer without a weight, nothing.
     """
     nominal = {name: mask.detach().cpu() for name, mask in kept.items()}
@@ -83,7 +85,9 @@ def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
     unfollowed = frozenset(nominal) - agent.followed | _names(agent.chains) - _names(chains)
     normalised = [path for path in agent.paths if not _names([path]) & _names(agent.chains)]
     severed = _names([path for path in normalised if not has_path(path, nominal)])
-    return Mask(nominal, connected_part(chains, nominal), roles, unfollowed, severed)
+    connected = connected_part(chains, nominal)
+    others = [s.graph for s in agent.separable if s.layers[0].name not in _names(chains)]
+    return Mask(nominal, read_part(others, connected), roles, unfollowed, severed)
 
 
 def _names(chains: Iterable[Chain]) -> frozenset[str]:

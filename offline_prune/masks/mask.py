@@ -38,8 +38,9 @@ class Mask:
         nominal: Weight name → boolean tensor of the weight's shape, true = kept.
         connected: The same names; a subset of ``nominal``.
         roles: Role → names of its weights.
-        unfollowed: Names of weights whose wiring is not known: which of them lead from an
-            input to an output cannot be told, and all that are kept count as connected.
+        unfollowed: Names of weights of which cannot be told whether they lead from an input
+            to an output: all that are kept count as connected, but those of units that are
+            known to be read by nobody.
         severed: Names of weights that no engine may take out, although a layer without a
             weight cuts them off (layer normalisation puts out numbers of no input at all).
     """

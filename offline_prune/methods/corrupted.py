@@ -23,6 +23,8 @@ class Corrupted(WrappedMethod):
         Su et al. 2020, arXiv 2009.11094.
     """
 
+    builds_d3rlpy = True
+
     def __init__(
         self, inner: PruningMethod, what: str = "actions", *, dataset: str | None = None
     ) -> None:

@@ -63,6 +63,8 @@ class Reinitialised(WrappedMethod):
         Frankle et al. 2021, arXiv 2009.08576.
     """
 
+    builds_d3rlpy = True
+
     @torch.no_grad()
     def initialise(self, agent: Agent, mask: Mask) -> None:
         """Draw all networks anew, in place; no random state is read or changed."""

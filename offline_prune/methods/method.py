@@ -99,6 +99,9 @@ class PruningMethod:
     replaces_agent: ClassVar[bool] = False
     """Whether :meth:`after_training` may return another agent."""
 
+    builds_d3rlpy: bool = False
+    """Whether it builds d3rlpy's agents or datasets itself, so that no other host can have it."""
+
     scales_weights: bool = False
     """Whether :meth:`initialise` scales weights for the fan-in that is left."""
 

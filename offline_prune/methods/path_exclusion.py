@@ -8,7 +8,6 @@ from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.methods.iterative import IterativePruning, Scorer
 from offline_prune.saliency.px import check_paths, px
-from offline_prune.saliency.scoring import draw_batches
 
 __all__ = ["PathExclusion"]
 
@@ -39,5 +38,5 @@ class PathExclusion(IterativePruning):
     def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """PX of the masked agent, in every round on the same mini-batches."""
         seed = self.settings.seed
-        batches = draw_batches(agent, data, self.settings.n_batches, seed)
+        batches = agent.host.draw_batches(data, self.settings.n_batches, seed)
         return lambda _: px(agent, batches, seed)

@@ -39,6 +39,8 @@ class SmallDense(PruningMethod):
     sparsity must beat this one.
     """
 
+    builds_d3rlpy = True
+
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
         """Build the narrower agent, from the same seed.
 

@@ -35,6 +35,7 @@ class WrappedMethod(PruningMethod):
         super().__init__(inner.settings)
         self.inner = inner
         self.scales_weights = type(self).scales_weights or inner.scales_weights
+        self.builds_d3rlpy = type(self).builds_d3rlpy or inner.builds_d3rlpy
 
     def change(self, agent: Agent, mask: Mask) -> Mask:
         """Return what becomes of a mask of the inner method; the same by default."""

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from offline_prune.agents.d3rlpy_host import find_optimizers
 from offline_prune.base.atomic import remove_leftovers, written_aside
 from offline_prune.base.digest import digest_of
 from offline_prune.base.random_state import get_random_state, set_random_state
 from offline_prune.base.versions import versions
 from offline_prune.data import Dataset
-from offline_prune.engines.optimizers import find_optimizers
 from offline_prune.run.averaging import WeightAverage
 from offline_prune.run.pruned_agent import PrunedAgent
 from offline_prune.run.stored import config_of

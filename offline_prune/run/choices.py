@@ -7,6 +7,7 @@ from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.build import check_algo
+from offline_prune.agents.mini_batches import scoring_batch_size
 from offline_prune.base.arguments import shown
 from offline_prune.base.memory import check_room
 from offline_prune.data import Dataset
@@ -27,7 +28,7 @@ from offline_prune.request.requests import TrainingRequest
 from offline_prune.request.setting import checked, values
 from offline_prune.run.averaging import NO_AVERAGING, make_averaging
 from offline_prune.run.fit_checks import check_fit_options
-from offline_prune.saliency.scoring import DEFAULT_N_BATCHES, scoring_batch_size
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
 
 __all__ = [
     "any_agents",

@@ -11,10 +11,9 @@ from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine, check_engine, make_following_engine
 from offline_prune.engines.lasting import let_go
 from offline_prune.errors import InputError
-from offline_prune.masks.collapse import warn_of_collapse
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
-from offline_prune.methods.initial_weights import scale_weights
+from offline_prune.methods.clock import Clock
 from offline_prune.methods.method import PruningMethod
 from offline_prune.ofenet import OFENetTrainer, find_ofenet
 
@@ -71,9 +70,7 @@ class PrunedAgent(Agent):
         """
         if self.features is not None:
             self.features(algo, epoch, step)
-        mask = self.method.after_step(self, self.engine, step)
-        if mask is not None:
-            self.engine.update(mask, self.method.regrowth)
+        self._clock.tick(step)
 
     def finish(self) -> Mask:
         """End the run: plain dense weights, the pruned ones exactly zero.
@@ -85,18 +82,20 @@ class PrunedAgent(Agent):
             MaskError: If something overwrote the weights meanwhile.
         """
         try:
-            mask = self.method.finish(self, self.engine)
-            self.engine.verify()
+            return self._clock.end()
         finally:
-            self.release()
-        if self.method.while_training:
-            warn_of_collapse(self, mask)
-        return mask
+            self._release_features()
 
     def release(self) -> None:
         """Let go of the agent, whatever the state of the run."""
-        self.engine.detach()
-        self.method.release(self)
+        self._clock.stop()
+        self._release_features()
+
+    @property
+    def _clock(self) -> Clock:
+        return Clock(self, self.method, self.engine)
+
+    def _release_features(self) -> None:
         if self.features is not None:
             self.features.ofenet.optimizer = None
 
@@ -172,11 +171,7 @@ def hold(
         size = max(2, agent.algo.batch_size)
         features = OFENetTrainer(agent.algo, source, batch_size=size, seed=method.settings.seed)
         features.pretrain(feature_steps)
-    mask = method.before_training(agent, data)
-    warn_of_collapse(agent, mask)
-    method.initialise(agent, mask)
-    scale_weights(agent, parameterization.initial_factors(mask.nominal))
-    holding.attach(mask, method.regrowth)
+    mask = Clock(agent, method, holding).begin(data, parameterization)
     return _pruned(agent, holding, method, parameterization, features, engine), mask
 
 

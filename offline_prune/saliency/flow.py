@@ -95,7 +95,7 @@ def flow_shares(
     Raises:
         AlgorithmError: If the wiring of a network is not known.
     """
-    shape = tuple(agent.algo.impl.observation_shape)
+    shape = agent.host.observation_shape
     scores: Scores = {}
     for chain in agent.paths:
         read = None if readout is None else readout(chain)

@@ -5,37 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
-from d3rlpy.torch_utility import TorchMiniBatch, TorchTrajectoryMiniBatch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Batch, Loss, Network
-from offline_prune.agents.sequences import is_sequence_model
-from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, NonFiniteError, UnknownNameError
-from offline_prune.ofenet.sharing import find_ofenet
 from offline_prune.saliency.objective import Objective, Saliency, Scores
 
 __all__ = [
     "DEFAULT_N_BATCHES",
-    "SCORING_BATCH_SIZE",
     "Average",
     "check_average",
-    "draw_batches",
     "score_networks",
-    "scoring_batch_size",
 ]
 
 Average: TypeAlias = Literal["gradients", "scores"]
-
-SCORING_BATCH_SIZE = 256
-"""Transitions a scoring mini-batch: what the paper's authors score on. Sequence models are scored
-on as many stretches of ``context_size`` steps as a gradient step takes, at most on so many."""
 
 DEFAULT_N_BATCHES = 8
 """Scoring mini-batches, where nothing else is asked for: fewer give another mask a draw."""
@@ -52,67 +40,6 @@ def check_average(average: str) -> None:
     """
     if not isinstance(average, str) or average not in get_args(Average):
         raise UnknownNameError("average", str(average), get_args(Average))
-
-
-def draw_batches(agent: Agent, data: Dataset, n_batches: int, seed: int) -> list[Batch]:
-    """Draw scoring mini-batches, scaled as the algorithm scales its training batches.
-
-    Args:
-        agent: The agent; its scalers are fitted.
-        data: The fixed dataset.
-        n_batches: How many mini-batches of :data:`SCORING_BATCH_SIZE` transitions, or
-            of all transitions where the dataset has fewer; of a sequence model's own number
-            of trajectories.
-        seed: Of the draw; numpy's global random state is neither read nor changed.
-
-    Returns:
-        Mini-batches on the agent's device.
-
-    Raises:
-        InputError: If ``n_batches`` is not a positive whole number.
-    """
-    n_batches = whole_number("n_batches", n_batches, 1)
-    algo = agent.algo
-    rng = np.random.default_rng(seed)
-    count = data.buffer.transition_count
-    size = min(scoring_batch_size(algo), count)
-    drawn = [rng.choice(count, size=size, replace=False) for _ in range(n_batches)]
-    as_trained: dict[str, Any] = {
-        "device": algo.impl.device,
-        "observation_scaler": algo.observation_scaler,
-        "action_scaler": algo.action_scaler,
-        "reward_scaler": algo.reward_scaler,
-    }
-    if is_sequence_model(algo):
-        length = algo.config.context_size
-        return [
-            TorchTrajectoryMiniBatch.from_batch(
-                batch=data.buffer.trajectories_at(indices, length), **as_trained
-            )
-            for indices in drawn
-        ]
-    return [
-        TorchMiniBatch.from_batch(
-            batch=data.buffer.batch_at(indices),
-            gamma=algo.gamma,
-            compute_returns_to_go=algo.need_returns_to_go,
-            **as_trained,
-        )
-        for indices in drawn
-    ]
-
-
-def scoring_batch_size(algo: Any) -> int:
-    """How many transitions, or stretches of trajectories, a scoring mini-batch has.
-
-    Args:
-        algo: A d3rlpy algorithm.
-
-    Returns:
-        The number, where the dataset has as many.
-    """
-    own = algo.batch_size if is_sequence_model(algo) else SCORING_BATCH_SIZE
-    return min(int(own), SCORING_BATCH_SIZE)
 
 
 def score_networks(
@@ -154,7 +81,7 @@ def score_networks(
         NonFiniteError: If a loss or a score is NaN or infinite.
     """
     check_average(average)
-    batches = draw_batches(agent, data, n_batches, seed)
+    batches = agent.host.draw_batches(data, n_batches, seed)
     if average == "scores":
         saliency = _mean_of_scores(saliency)
     groups: dict[int, list[Network]] = {}
@@ -200,8 +127,8 @@ def _requiring_gradients(agent: Agent) -> Iterator[None]:
 @contextmanager
 def _double_precision(agent: Agent) -> Iterator[None]:
     """All modules in float64 for a while; the float32 tensors come back untouched."""
-    modules = list(agent.algo.impl.modules.get_torch_modules().values())
-    if (ofenet := find_ofenet(agent.algo)) is not None:
+    modules = list(agent.host.modules.values())
+    if (ofenet := agent.host.ofenet) is not None:
         modules.append(ofenet)
     tensors = {id(t): t for m in modules for t in (*m.parameters(), *m.buffers())}
     before = [(t, t.data) for t in tensors.values() if t.dtype == torch.float32]

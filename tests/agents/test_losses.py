@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from offline_prune.saliency import SALIENCIES, score_networks
-from offline_prune.saliency.scoring import draw_batches
 from tests.worlds import CASES, FURTHER, SEQUENCES, agent, batch, dataset
 
 
@@ -86,7 +85,7 @@ GRADIENTS = {
 def test_gradients_are_those_of_d3rlpy(kind, algo):
     subject = trained(kind, algo)
     impl = subject.algo.impl
-    (batch,) = draw_batches(subject, dataset(kind), 1, seed=0)
+    (batch,) = subject.host.draw_batches(dataset(kind), 1, seed=0)
     for network in subject.networks:
         torch.manual_seed(5)
         found = torch.autograd.grad(network.loss(batch), list(network.weights.values()))
@@ -115,7 +114,7 @@ def test_gradients_are_those_of_d3rlpy(kind, algo):
 @pytest.mark.parametrize(("kind", "algo"), [*CASES, *FURTHER, *SEQUENCES])
 def test_the_same_random_state_gives_the_same_loss(kind, algo):
     subject = agent(kind, algo)
-    (batch,) = draw_batches(subject, dataset(kind), 1, seed=0)
+    (batch,) = subject.host.draw_batches(dataset(kind), 1, seed=0)
     for network in subject.networks:
         first = network.loss(batch)
         assert first.dim() == 0

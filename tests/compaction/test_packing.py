@@ -32,9 +32,11 @@ def test_dense_packings_take_out_exactly_the_dead_units(case, seed, density):
     subject = AGENTS[case]
     connected = random_mask(subject, seed, density)
     live = live_units(subject.chains, connected)
-    for chain in subject.chains:
-        layers = [layer for stage in chain.stages for layer in stage.layers]
-        for layer, (weight, bias) in zip(layers, dense_packings(chain, live), strict=True):
+    for network in subject.separable:
+        packings = dense_packings(network, live)
+        for layer, (module, packed) in zip(network.layers, packings, strict=True):
+            assert module is layer.module
+            weight, bias = packed["weight"], packed["bias"]
             units = max(1, int(live[layer.name].sum()))
             assert weight.shape[0] == bias.shape[0] == units
             # No kept weight is lost, and what comes back stands where it was.

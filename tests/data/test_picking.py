@@ -24,7 +24,6 @@ from offline_prune.data.corruption import CORRUPTIONS
 from offline_prune.data.picking import Picking, discounted_returns
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.evaluation.off_policy.split import split_episodes
-from offline_prune.saliency.scoring import draw_batches
 from tests.data.test_buffer import FIELDS, KINDS, episodes_of, flat, plans
 
 PICKERS = {
@@ -244,7 +243,7 @@ def test_the_losses_that_score_see_several_steps_as_d3rlpys_do(algo):
         assert torch.equal(network.loss(ours), expected)
         if network.role.startswith("critic"):
             assert not torch.equal(network.loss(single), expected)
-    (drawn,) = draw_batches(agent, data, 1, seed=0)
+    (drawn,) = agent.host.draw_batches(data, 1, seed=0)
     assert drawn.intervals.max() == 3
 
 

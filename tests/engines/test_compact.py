@@ -254,7 +254,7 @@ def test_every_optimizer_takes_the_same_steps(optimizer, kernels):
             assert len(ours["params"]) == len(theirs["params"])
 
 
-def test_batch_normalised_networks_are_held_as_they_are():
+def test_batch_normalised_networks_are_held():
     encoder = VectorEncoderFactory([24, 24], use_batch_norm=True)
     config = d3rlpy.algos.TD3PlusBCConfig(
         batch_size=16, actor_encoder_factory=encoder, critic_encoder_factory=encoder
@@ -330,24 +330,27 @@ def test_the_sparse_kernels_train_what_layers_of_their_kind_train(encoder, keep_
 
 
 @pytest.mark.parametrize(
-    "factory",
+    ("factory", "said"),
     [
-        VectorEncoderFactory([24, 24], use_batch_norm=True),
-        VectorEncoderFactory([24, 24], dropout_rate=0.1),
+        (
+            VectorEncoderFactory([24, 24], use_batch_norm=True),
+            "dense: the sparse kernels do not know BatchNorm1d",
+        ),
+        (
+            VectorEncoderFactory([24, 24], dropout_rate=0.1),
+            "masked: the sparse kernels do not know Dropout,"
+            " and dropout draws numbers for all of its units",
+        ),
     ],
     ids=["batch norm", "dropout"],
 )
-def test_what_the_kernels_do_not_know_is_held_as_it_is(factory):
+def test_what_the_kernels_do_not_know_is_trained_in_layers(factory, said):
     config = d3rlpy.algos.BCConfig(batch_size=16, encoder_factory=factory)
     subject = build_agent(dataset(VECTOR), config).agent
     engine = CompactEngine(subject, "sparse")
     engine.attach(random_mask(subject))
     assert not sparse_forms(subject)
-    unknown = "BatchNorm1d" if factory.use_batch_norm else "Dropout"
-    assert str(engine.forms["actor"]) == (
-        f"masked: the sparse kernels do not know {unknown},"
-        " and its units without inputs are no constants"
-    )
+    assert str(engine.forms["actor"]) == said
     for _ in range(3):
         step(subject)
     engine.verify()
@@ -366,7 +369,7 @@ def test_engines_say_in_which_form_they_train_and_why():
     assert said("masked") == {"actor": "masked: this engine trains the original layers"}
     assert said("compact") == {"actor": "dense: dense layers were asked for"}
     assert said("auto", density=0.9) == {
-        "actor": "masked: 50% of what is alive or more is kept, and none of its units is dead"
+        "actor": "masked: 75% of what is alive or more is kept, and none of its units is dead"
     }
     assert said("auto", density=1.1) == {"actor": "masked: nothing of it is pruned"}
     (pixels,) = said("auto", kind="pixel-continuous").values()
@@ -399,14 +402,16 @@ def test_a_network_without_any_path_is_held(kernels):
     assert not any(weight.any() for weight in subject.weights.values())
 
 
-def test_auto_trains_kept_weights_only_below_half_of_the_live_network(monkeypatch):
-    def form(density, kernels="auto"):
-        subject = agent(VECTOR, "bc")
-        mask = random_mask(subject, density)
-        live = live_units(subject.chains, mask.connected)
-        (network,) = forms.wired_networks(subject)
-        return forms.choose_form(network, live, mask.connected, subject, kernels).form
+def form(density, kernels="auto", width=24):
+    config = d3rlpy.algos.BCConfig(encoder_factory=VectorEncoderFactory([width, width]))
+    subject = build_agent(dataset(VECTOR), config).agent
+    mask = random_mask(subject, density)
+    live = live_units(subject.chains, mask.connected)
+    (network,) = forms.wired_networks(subject)
+    return forms.choose_form(network, live, mask.connected, subject, kernels).form
 
+
+def test_auto_trains_kept_weights_only_where_few_are_left(monkeypatch):
     assert form(0.1) == "sparse"
     assert form(0.1, "dense") == "dense"
     assert form(0.9) == "masked"  # too dense for sparse kernels, and nothing is dead
@@ -414,6 +419,12 @@ def test_auto_trains_kept_weights_only_below_half_of_the_live_network(monkeypatc
     assert form(1.1, "sparse") == "masked"  # nothing is pruned: stock d3rlpy
     monkeypatch.setattr(forms, "kernels_available", lambda: False)
     assert form(0.1) == "dense"
+
+
+@pytest.mark.parametrize(("width", "density"), [(24, 0.7), (256, 0.45)])
+def test_few_are_fewer_in_wide_networks(width, density):
+    assert form(density, width=width) == "sparse"
+    assert form(density + 0.1, width=width) != "sparse"
 
 
 def test_without_numba_sparse_is_refused(monkeypatch):

@@ -22,9 +22,7 @@ def stepped(optimizer, rate, factor=None):
     wrapper._clip_grad_norm = None  # its norm is that of all gradients, whatever their rates
 
     if factor is not None:
-        subject = agent(VECTOR, "bc").algo
-        subject.impl.modules.optim._optim = wrapper.optim  # of another module
-        hooked = lengthen_steps(subject, {"weight": module.weight}, {"weight": factor})
+        hooked = lengthen_steps([wrapper], {"weight": module.weight}, {"weight": factor})
         assert len(hooked) == 2
     for i in range(20):
         torch.manual_seed(i)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from offline_prune import prune, prune_then_train
-from offline_prune.engines.optimizers import find_optimizers
+from offline_prune.agents.d3rlpy_host import find_optimizers
 from offline_prune.run.checkpoint import Checkpoint, Progress
 from tests.worlds import CASES, SEQUENCES, dataset, params
 

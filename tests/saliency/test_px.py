@@ -15,7 +15,6 @@ from offline_prune.masks.allocation import kept_count
 from offline_prune.masks.build import has_path
 from offline_prune.methods import PruningSettings, make_method
 from offline_prune.saliency.px import px
-from offline_prune.saliency.scoring import draw_batches
 from tests.agents.test_losses import assert_same, snapshot, trained
 from tests.ofenet.algorithms import make
 from tests.worlds import CASES, agent, dataset, long_dataset, params
@@ -78,7 +77,7 @@ def by_paths(chain, x):
 )
 def test_two_layers_path_by_path(kind, algo, role):
     subject, data = small(kind, algo), dataset(kind)
-    batches = draw_batches(subject, data, 2, seed=0)
+    batches = subject.host.draw_batches(data, 2, seed=0)
     scores = flat(px(subject, batches))
     names = set(next(n for n in subject.networks if n.role == role).weights)
     (chain,) = [c for c in subject.chains if names & set(c.weight_names)]
@@ -136,7 +135,7 @@ def by_modules(owner, batch, latent):
 def test_d3rlpys_own_modules_agree(kind, algo):
     """Convolutions, actions that join behind them, both halves of a VAE."""
     subject = thinned(agent(kind, algo))
-    (batch,) = draw_batches(subject, dataset(kind), 1, seed=0)
+    (batch,) = subject.host.draw_batches(dataset(kind), 1, seed=0)
     scores = flat(px(subject, [batch], seed=3))
     for chain in subject.chains:
         if len(chain.owners) > 1:
@@ -156,7 +155,7 @@ def test_d3rlpys_own_modules_agree(kind, algo):
 @pytest.mark.parametrize(("kind", "algo"), CASES)
 def test_every_layer_carries_the_same(kind, algo):
     subject = thinned(agent(kind, algo))
-    scores = flat(px(subject, draw_batches(subject, dataset(kind), 1, seed=0)))
+    scores = flat(px(subject, subject.host.draw_batches(dataset(kind), 1, seed=0)))
     for chain in subject.chains:
         flows = [sum(scores[layer.name].sum() for layer in stage.layers) for stage in chain.stages]
         if kind.startswith("pixel") and hasattr(chain.owners[0]._encoder, "_action_size"):
@@ -168,8 +167,8 @@ def test_every_layer_carries_the_same(kind, algo):
 def test_the_data_weigh_outputs_against_one_another_and_nothing_else():
     """Other observations change the scores of a policy, those of a critic not at all."""
     subject, data = thinned(agent(VECTOR, "td3_plus_bc")), dataset(VECTOR)
-    (batch,) = draw_batches(subject, data, 1, seed=0)
-    (other,) = draw_batches(subject, data, 1, seed=0)
+    (batch,) = subject.host.draw_batches(data, 1, seed=0)
+    (other,) = subject.host.draw_batches(data, 1, seed=0)
     other.observations.mul_(torch.tensor([5.0, 0.1, 1.0, 1.0, 1.0]))
     found, changed = flat(px(subject, [batch])), flat(px(subject, [other]))
     for name, score in found.items():
@@ -178,7 +177,7 @@ def test_the_data_weigh_outputs_against_one_another_and_nothing_else():
 
 def test_where_no_path_is_open_all_outputs_count_alike():
     subject = agent(VECTOR, "bc")
-    batches = draw_batches(subject, dataset(VECTOR), 1, seed=0)
+    batches = subject.host.draw_batches(dataset(VECTOR), 1, seed=0)
     dense = px(subject, batches)["actor"]
     with torch.no_grad():
         subject.algo.impl.modules.imitator._encoder._layers[0].bias.fill_(-1e6)
@@ -225,7 +224,7 @@ def encoded(**options):
 
 def test_batch_normalisation_and_dropout_are_evaluated():
     subject = encoded(use_batch_norm=True, dropout_rate=0.5)
-    batches = draw_batches(subject, dataset(VECTOR), 1, seed=0)
+    batches = subject.host.draw_batches(dataset(VECTOR), 1, seed=0)
     subject.algo.impl.modules.set_train()
     before = snapshot(subject.algo)
     found = px(subject, batches)["actor"]
@@ -265,7 +264,7 @@ def test_the_seed_decides_which_transitions_it_sees():
 
 def test_the_seed_decides_which_latents_a_decoder_sees():
     subject = thinned(agent(VECTOR, "bcq"))
-    batches = draw_batches(subject, dataset(VECTOR), 1, seed=0)
+    batches = subject.host.draw_batches(dataset(VECTOR), 1, seed=0)
     scores = [flat(px(subject, batches, seed)) for seed in (0, 0, 1)]
     for name, score in scores[0].items():
         assert torch.equal(score, scores[1][name])

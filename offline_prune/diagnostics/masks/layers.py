@@ -24,7 +24,8 @@ class LayerReport(Diagram):
         kept: Of them kept by the nominal mask.
         connected: Of them on a path from an input to an output.
         units: Output units, or channels.
-        dead_units: Of them without a path; 0 where the wiring is not known.
+        dead_units: Of them without a path, or that nobody reads where their constants do not
+            fold; 0 where the wiring is not known.
     """
 
     roles: tuple[str, ...]
@@ -69,7 +70,7 @@ def layer_report(agent: Agent, mask: Mask) -> LayerReport:
     Returns:
         The report, layers in the order of the agent's weights.
     """
-    live = live_units(agent.chains, mask.connected)
+    live = live_units(agent.chains, mask.connected, agent.separable)
     names = [(role, name) for role, members in mask.roles.items() for name in members]
     return LayerReport(
         roles=tuple(role for role, _ in names),

@@ -43,7 +43,7 @@ class GatedLayer:
         self._gate = torch.empty(0)
         self._handles: list[RemovableHandle] = []
 
-    def read_by(self, module: nn.Linear | nn.Conv2d, repeat: int = 1) -> None:
+    def read_by(self, module: nn.Module, repeat: int = 1) -> None:
         """Gate what a layer reads.
 
         Args:
@@ -52,9 +52,7 @@ class GatedLayer:
             repeat: Columns a unit of a linear layer owns.
         """
         size = len(self.probability)
-        others = 0
-        if isinstance(module, nn.Linear):
-            others = module.in_features - size * repeat
+        others = getattr(module, "in_features", size * repeat) - size * repeat
 
         def gate_inputs(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             x, *rest = inputs

@@ -16,7 +16,7 @@ from offline_prune.agents.unit_groups import UnitGroup
 from offline_prune.agents.units import UnitGraph
 from offline_prune.data import Dataset
 from offline_prune.engines import FollowingEngine
-from offline_prune.engines.optimizers import find_optimizers, is_moment
+from offline_prune.engines.optimizers import is_moment
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.schedules import update_interval
@@ -66,17 +66,15 @@ class _Group:
         return [layer.alive for layer in self.layers]
 
     def put_gates(self) -> None:
-        for chain, first in self.units.chains:
-            for number, stage in enumerate(chain.stages[1:]):
-                for reader in stage.layers:
-                    self.layers[first + number].read_by(reader.module, stage.repeat)
+        for reader in self.units.readers:
+            self.layers[reader.layer].read_by(reader.module, reader.repeat)
         for layer, block in zip(self.layers, self.blocks, strict=False):
             layer.put_out_by(block.gate)
 
     @torch.no_grad()
     def move_into_readers(self, agent: Agent) -> None:
         """Move θ into the weights that read the units: the expected network, unchanged."""
-        for weight in (*self.graph.weights, *self.units.readers):
+        for weight in (*self.graph.weights, *self.units.elsewhere):
             for tensor in (agent.weights[weight.name], agent.targets.get(weight.name)):
                 if tensor is not None:
                     columns = self.graph.columns(weight, self.probabilities)
@@ -181,7 +179,7 @@ class BernoulliGates(GradualUnitPruning):
             group.put_gates()
         stepped = {
             id(parameter): wrapper.optim
-            for wrapper in find_optimizers(agent.algo)
+            for wrapper in agent.host.optimizers()
             for param_group in wrapper.optim.param_groups
             for parameter in param_group["params"]
         }
@@ -227,10 +225,10 @@ class BernoulliGates(GradualUnitPruning):
         generator = torch.Generator().manual_seed(self.settings.seed)
         groups = []
         for found, sparsity in self.groups_to_prune(agent):
-            if not found.chains and found.ofenet is None:
+            if found.graph.layers and not found.readers and found.ofenet is None:
                 raise AlgorithmError(
                     f"It is not known where the units of {', '.join(found.roles)} are read:"
-                    " gates take d3rlpy's vector and pixel encoders and OFENet. Use"
+                    " gates take stacks of layers (vectors, Nature's convolutions) and OFENet. Use"
                     " 'structured', or 'gmp'."
                 )
             device = agent.weights[found.graph.layers[0].name].device
@@ -315,7 +313,7 @@ class BernoulliGates(GradualUnitPruning):
         return self._masked(agent, chosen)
 
     def _masked(self, agent: Agent, units: Iterable[list[Tensor]]) -> Mask:
-        optimizers = find_optimizers(agent.algo)
+        optimizers = agent.host.optimizers()
         found = list(zip(self._groups, units, strict=True))
         for group, there in found:
             group.silence(there, optimizers)

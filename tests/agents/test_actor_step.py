@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from offline_prune.engines.actor_step import ActorStep
+from offline_prune.agents.actor_step import ActorStep
 from tests.worlds import agent, dataset
 
 ACTOR_CRITICS = ("td3_plus_bc", "iql", "cql", "bcq")
