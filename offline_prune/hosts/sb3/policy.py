@@ -14,12 +14,15 @@ from offline_prune.acting.in_order import layers_in_order
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ArgmaxRule, MeanRule, Rescale, Rule, TanhRule
 from offline_prune.acting.stacks import compact_layers, frozen
+from offline_prune.acting.traced import remove_unread_units
 from offline_prune.agents.network import is_prunable
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.compaction.layers import fill_layer
+from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.errors import InputError, UnsupportedExportError
 from offline_prune.hosts.sb3.acting_parts import ActingParts, acting_parts
 from offline_prune.hosts.sb3.combined import combined_extractor
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.hosts.sb3.reading import Reading
 from offline_prune.hosts.sb3.statistics import normalized_parts, normalizing_scale
 
@@ -32,8 +35,9 @@ def sb3_policy(
     """Build what ``policy.predict(…, deterministic=True)`` computes, dead units left out.
 
     Weights that are exactly zero count as pruned. Networks whose ``forward`` is one layer after
-    the other are compacted; a features extractor of other wiring is copied whole. The mean of
-    quantiles becomes part of the last layer.
+    the other are compacted, and IMPALA and Impoola lose the channels that nobody reads; a features
+    extractor of other wiring is copied whole. The mean of quantiles becomes part of the last
+    layer.
 
     Args:
         policy: Of Stable-Baselines3 or sb3-contrib; it stays as it is.
@@ -48,6 +52,9 @@ def sb3_policy(
         UnsupportedExportError: If it remembers, takes masks, has an extractor of one's own for
             a Dict, or actions are several numbers or switches.
         InputError: If images would be normalised twice.
+
+    Warns:
+        WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
     """
     parts = acting_parts(policy)
     refuse_reparameterised([("policy", policy)])
@@ -132,8 +139,22 @@ def _compacted(whole: nn.Sequential, quantiles: int, shape: tuple[int, ...]) -> 
             return network
     features = layers_in_order(extractor) or [extractor]
     layers = layers_in_order(behind)
-    network = None if layers is None else compact_layers(layers)
-    return nn.Sequential(*features, *(behind if network is None else network))
+    tail = (None if layers is None else compact_layers(layers)) or behind
+    if isinstance(extractor, ImpalaFeatures):
+        encoder = _as_encoder(extractor)
+        network = nn.Sequential(encoder, *tail)
+        remove_unread_units(network, encoder, [tail[-1]], shape)
+        return network
+    return nn.Sequential(*features, *tail)
+
+
+def _as_encoder(features: ImpalaFeatures) -> ImpalaEncoder:
+    """The same layers as d3rlpy's, which C has a form of and whose channels may leave."""
+    with torch.device("meta"):
+        encoder = ImpalaEncoder(features.torso, features.features_dim)
+    encoder.last = features.last
+    encoder.eval()
+    return encoder
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import nn
 
 from offline_prune.hosts.sb3.acting_parts import acting_parts
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 
 VECTOR = spaces.Box(-2.0, 3.0, (5,))
 IMAGE = spaces.Box(0, 255, (36, 40, 3), np.uint8)
@@ -69,6 +70,13 @@ def model(name, space=VECTOR, kind="MlpPolicy", density=0.3, **changes):
     if space is VECTOR and acted is NUMBER:
         _let_actions_vary(built.policy)
     return built
+
+
+def impala(pooled):
+    """A2C on images with a small IMPALA or Impoola."""
+    own = {"features_dim": 12, "filters": (4, 6), "pooled": pooled}
+    kwargs = {"features_extractor_class": ImpalaFeatures, "features_extractor_kwargs": own}
+    return model("A2C", IMAGE, "CnnPolicy", policy_kwargs=kwargs)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import pytest
 
 from offline_prune.errors import AlgorithmError, InputError, UnsupportedExportError
 from offline_prune.export import FORMATS, export_policy
-from tests.hosts.sb3.models import CAMERA, GOAL, IMAGE, MODELS, VECTOR, model, seen
+from tests.hosts.sb3.models import CAMERA, GOAL, IMAGE, MODELS, VECTOR, impala, model, seen
 from tests.hosts.sb3.test_statistics import normalizing
 
 SUFFIXES = tuple(FORMATS)
@@ -30,6 +30,13 @@ def test_images(name, channels, suffix, tmp_path):
         images = images.transpose(0, 3, 1, 2)
     built = model(name, IMAGE, "CnnPolicy")
     assert export_policy(built, tmp_path / f"policy{suffix}", images).n_checked == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_residual_encoders(pooled, suffix, tmp_path):
+    assert export_policy(impala(pooled), tmp_path / f"policy{suffix}").n_checked == 256
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from tests.hosts.sb3.models import (
     VECTOR,
     Still,
     contrib,
+    impala,
     model,
     sb3,
     seen,
@@ -105,6 +106,23 @@ def test_images_are_divided_and_read_as_environments_give_them(name):
     layers = [m for m in acting(built).modules() if isinstance(m, nn.Conv2d)]
     assert len(layers) == 3
     assert layers[0].out_channels < 32
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_channels_that_nobody_reads_leave_impala(pooled):
+    built = impala(pooled)
+    torso = built.policy.features_extractor.torso
+    with torch.no_grad():
+        for reader in [block.first for block in torso.stages[1].blocks]:
+            reader.weight[:, 1:3] = 0.0
+        positions = torso.output_size // 6
+        built.policy.features_extractor.last.weight[:, positions : 3 * positions] = 0.0
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 36, 40), np.uint8)
+    found, expected = compared(built, images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    last = acting(built).networks[0][0].torso.stages[1].convolution
+    assert last.out_channels == 4
+    assert torso.stages[1].convolution.out_channels == 6
 
 
 @pytest.mark.parametrize("space", [GOAL, CAMERA])

@@ -9,6 +9,8 @@ import stable_baselines3 as sb3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from offline_prune.export import FORMATS, export_policy
+from offline_prune.hosts.sb3 import PruningCallback
+from tests.hosts.sb3.learning import model_of
 
 pytestmark = pytest.mark.slow  # it trains
 
@@ -18,6 +20,20 @@ AGENTS = {
     "SAC": (sb3.SAC, "Pendulum-v1", {"learning_starts": 64, "buffer_size": 200}),
     "DQN": (sb3.DQN, "CartPole-v1", {"learning_starts": 64, "buffer_size": 200}),
 }
+
+
+@pytest.mark.parametrize("method", ["gmp", "structured", "gates"])
+@pytest.mark.parametrize("name", ["ppo", "qrdqn", "sac", "td3"])
+def test_what_the_callback_pruned_is_not_in_the_file(name, method, tmp_path):
+    built, callback = model_of(name), PruningCallback(method, 0.8)
+    built.learn(160, callback=callback)
+    written = export_policy(built, tmp_path / "policy.c")
+    network = next(n for n in callback.agent.networks if n.role in ("actor", "critic[0]"))
+    assert 0 < written.n_nonzero <= callback.mask[network.role].n_kept
+    if method == "gmp":  # a sparse layer
+        assert "_columns[" in written.path.read_text()
+    else:  # whole units
+        assert written.n_exported < 0.3 * written.n_weights
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
