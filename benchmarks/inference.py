@@ -26,8 +26,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from training_speed import noise_images
 
-from offline_prune import Dataset, load_dataset, prune, prune_then_train
+from offline_prune import load_dataset, prune, prune_then_train
 from offline_prune.base.atomic import written_aside
 from offline_prune.export import acting_policy, export_policy
 from offline_prune.export.c.library import c_compiler
@@ -152,22 +153,6 @@ def image_networks() -> list[Network]:
                 name = f"{encoder}{'' if encoder == 'nature' else ' ×2'}, {shape[1]}×{shape[2]}"
                 found.append(Network(name, sparsity, result.algo, _rows(data.observations)))
     return found
-
-
-def noise_images(shape: tuple[int, int, int]) -> Dataset:
-    """Random images and actions: what is measured looks at shapes alone."""
-    rng = np.random.default_rng(0)
-    steps = 256
-    ends = np.zeros(steps)
-    ends[63::64] = 1.0
-    return load_dataset(
-        d3rlpy.dataset.MDPDataset(
-            rng.integers(0, 256, (steps, *shape), dtype=np.uint8),
-            rng.integers(0, 6, steps),
-            rng.standard_normal(steps).astype(np.float32),
-            ends,
-        )
-    )
 
 
 def d3rlpy_timer(network: Network) -> Timer:

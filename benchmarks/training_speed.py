@@ -29,6 +29,7 @@ from scipy.stats import gmean
 from offline_prune import Dataset, load_dataset, prune
 from offline_prune.agents.build import d3rlpy_config_class
 from offline_prune.base.atomic import written_aside
+from offline_prune.masks.mask import Mask
 
 RESULTS = Path(__file__).parent / "results"
 DATASET, BATCH_SIZE, ROUNDS = "halfcheetah/medium-small-v0", 256, 5
@@ -78,6 +79,22 @@ def random_cartpole(n_steps: int = 20_000) -> MDPDataset:
     )
 
 
+def noise_images(shape: tuple[int, int, int]) -> Dataset:
+    """Random images and actions: what is measured looks at shapes alone."""
+    rng = np.random.default_rng(0)
+    steps = 256
+    ends = np.zeros(steps)
+    ends[63::64] = 1.0
+    return load_dataset(
+        MDPDataset(
+            rng.integers(0, 256, (steps, *shape), dtype=np.uint8),
+            rng.integers(0, 6, steps),
+            rng.standard_normal(steps).astype(np.float32),
+            ends,
+        )
+    )
+
+
 def config_of(algo: str, width: int, encoder: Any = None, **params: Any) -> Any:
     """d3rlpy's default hyperparameters with hidden layers of a width, or with another encoder."""
     config_class: Any = d3rlpy_config_class(algo)
@@ -124,9 +141,17 @@ def in_turn(
 
 
 def stock_and_ours(
-    config: Any, data: Dataset, sparsities: tuple[float, ...], device: str = "cpu", **options: Any
+    config: Any,
+    data: Dataset,
+    sparsities: tuple[float, ...],
+    device: str = "cpu",
+    mask_of: Callable[[Any, Dataset, float], Mask] | None = None,
+    **options: Any,
 ) -> dict[str, Callable[[int], float]]:
-    """``"stock"`` and every sparsity → how it trains; options are those of ``prune``."""
+    """``"stock"`` and every sparsity → how it trains; options are those of ``prune``.
+
+    ``mask_of`` makes the mask of a sparsity, where no method of ``prune`` does.
+    """
     stock = config.create(device=f"{device}:0")
     stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
     stock.build_with_dataset(stock_buffer)
@@ -134,7 +159,12 @@ def stock_and_ours(
     # Longer steps would cost two operations on a vector.
     options = {"n_batches": 1, "parameterization": "standard", "device": device, **options}
     for sparsity in sparsities:
-        agent, _ = prune(data, config, sparsity, **options)
+        if mask_of is None:
+            agent, _ = prune(data, config, sparsity, **options)
+        else:
+            mask = mask_of(config, data, sparsity)
+            asked = {role: mask[role].sparsity for role in mask}
+            agent, _ = prune(data, config, asked, method=mask, **options)
         contenders[str(sparsity)] = training(agent.algo, data.buffer, device)
     return contenders
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from d3rlpy.models import QRQFunctionFactory, SimBaEncoderFactory, VectorEncoderFactory
+from d3rlpy.preprocessing import PixelObservationScaler
 from training_speed import (
     BATCH_SIZE,
     DATASET,
@@ -19,6 +20,7 @@ from training_speed import (
     conditions,
     config_of,
     in_turn,
+    noise_images,
     ratio_table,
     row_of,
     rows_option,
@@ -26,7 +28,9 @@ from training_speed import (
     write_whole_page,
 )
 
-from offline_prune import Dataset, load_dataset
+from offline_prune import Dataset, load_dataset, prune_then_train
+from offline_prune.encoders import ImpalaEncoderFactory
+from offline_prune.masks.mask import Mask
 
 SPARSITY = 0.95
 
@@ -71,6 +75,38 @@ CASES = {
 }
 
 
+IMAGES, IMAGES_BATCH, IMAGE_SPARSITIES = (3, 64, 64), 32, (0.8, 0.95)
+IMAGE_ENCODERS = {
+    "IMPALA": ImpalaEncoderFactory(),
+    "Impoola": ImpalaEncoderFactory(pooled=True),
+    "IMPALA, twice as wide": ImpalaEncoderFactory(width=2),
+    "Impoola, twice as wide": ImpalaEncoderFactory(width=2, pooled=True),
+}
+"""Of discrete CQL, whole channels pruned."""
+
+
+def structured_mask(config: Any, data: Dataset, sparsity: float) -> Mask:
+    """The mask of ``structured`` after two steps: whole channels, the weakest of the first."""
+    result = prune_then_train(
+        data,
+        config,
+        sparsity,
+        method="structured(begin=0.0, end=0.5)",
+        n_steps=2,
+        evaluate=0,
+        progress=False,
+    )
+    return result.mask
+
+
+def measure_images(name: str, data: Dataset, rounds: int) -> Row:
+    """The same for an encoder of images, channels pruned whole."""
+    params = {"batch_size": IMAGES_BATCH, "observation_scaler": PixelObservationScaler()}
+    config = config_of("discrete_cql", 0, IMAGE_ENCODERS[name], **params)
+    contenders = stock_and_ours(config, data, IMAGE_SPARSITIES, mask_of=structured_mask)
+    return row_of(f"discrete_cql, {name}", in_turn(contenders, rounds))
+
+
 def measure(name: str, data: Dataset, rounds: int) -> Row:
     """Let stock and the pruned agent train in turn, a round each."""
     case = CASES[name]
@@ -81,12 +117,17 @@ def measure(name: str, data: Dataset, rounds: int) -> Row:
 
 def main() -> None:
     """Measure and write the table."""
-    arguments = rows_option(__doc__, CASES).parse_args()
+    arguments = rows_option(__doc__, [*CASES, *IMAGE_ENCODERS]).parse_args()
     torch.set_num_threads(1)
-    data, rows = load_dataset(DATASET), []
-    for name in arguments.only or CASES:
-        rows.append(measure(name, data, arguments.rounds))
-        print(rows[-1], flush=True)
+    vectors, images = load_dataset(DATASET), noise_images(IMAGES)
+    rows: list[Row] = []
+    of_images: list[Row] = []
+    for name in arguments.only or [*CASES, *IMAGE_ENCODERS]:
+        if name in CASES:
+            rows.append(measure(name, vectors, arguments.rounds))
+        else:
+            of_images.append(measure_images(name, images, arguments.rounds))
+        print((rows if name in CASES else of_images)[-1], flush=True)
     lines = [
         "# Training speed of further networks and algorithms",
         "",
@@ -94,9 +135,11 @@ def main() -> None:
         f"[training_speed.md](training_speed.md): one thread, batch {BATCH_SIZE}, `{DATASET}`,",
         "256-256 unless named otherwise. SimBa: two blocks of 256 features and 1024 hidden units.",
         "Decision transformer: three blocks, batch 64 of 20 steps (d3rlpy's defaults), `erk`.",
+        f"Images: {'×'.join(map(str, IMAGES))}, noise, batch {IMAGES_BATCH}, `structured`.",
         *conditions(arguments.rounds),
         "",
-        *ratio_table("Further networks and algorithms", rows, rows),
+        *(ratio_table("Further networks and algorithms", rows, rows) if rows else ()),
+        *(ratio_table("Images, whole channels pruned", of_images, of_images) if of_images else ()),
     ]
     write_whole_page("training_speed_further.md", lines, arguments.only)
 

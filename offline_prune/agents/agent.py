@@ -12,6 +12,7 @@ from offline_prune.agents.d3rlpy_host import D3rlpyHost
 from offline_prune.agents.host import Host
 from offline_prune.agents.network import Network
 from offline_prune.agents.networks import find_networks
+from offline_prune.agents.own_encoders import check_layers
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.stacks import Stack, find_stacks
@@ -63,7 +64,8 @@ class Agent:
 
         Raises:
             AlgorithmError: If the algorithm is not built, its networks are unknown, or the
-                weight of a layer is computed from other parameters.
+                weight of a layer is computed from other parameters, or the layers that were
+                registered for an encoder are not what it computes.
         """
         if getattr(algo, "impl", None) is not None:
             refuse_reparameterised(algo.impl.modules.get_torch_modules().items())
@@ -71,19 +73,22 @@ class Agent:
         online = {id(w): n for net in networks for n, w in net.weights.items()}
         target = {id(w): n for net in networks for n, w in net.targets.items()}
         host = D3rlpyHost(algo)
-        tops = host.modules
-        chains, target_chains = (find_chains(tops.values(), names) for names in (online, target))
+        tops, shape = host.modules.values(), host.observation_shape
+        for module in tops:
+            if isinstance(encoder := getattr(module, "_encoder", None), nn.Module):
+                check_layers(encoder, shape)
+        chains, target_chains = (find_chains(tops, names, shape) for names in (online, target))
         return cls(
             host=host,
             name=name or algo.config.get_type(),
             networks=networks,
             chains=chains,
             target_chains=target_chains,
-            paths=find_chains(tops.values(), online, normalised=True),
-            separable=find_separable(chains),
-            target_separable=find_separable(target_chains),
-            stacks=find_stacks(tops.values(), online),
-            target_stacks=find_stacks(tops.values(), target),
+            paths=find_chains(tops, online, shape, normalised=True),
+            separable=find_separable(tops, online, chains),
+            target_separable=find_separable(tops, target, target_chains),
+            stacks=find_stacks(tops, online),
+            target_stacks=find_stacks(tops, target),
         )
 
     @property

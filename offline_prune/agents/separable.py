@@ -2,7 +2,8 @@
 
 What no weight reads has no effect and no gradient, whatever its own weights, padding or batch
 normalisation make of it. So much is true wherever everything between two layers treats every
-unit on its own; dropout does too, but draws as many numbers as there are units.
+unit on its own; dropout does too, but draws as many numbers as there are units. Channels that
+identity connections tie together are one unit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from offline_prune.agents.topology import Chain, Layer, Stage
+from offline_prune.agents.residual_units import residual_units
+from offline_prune.agents.topology import POOLING, Chain, Layer, Stage, headed
 from offline_prune.agents.units import UnitGraph, chain_units, without_layers
 
 __all__ = ["BatchNorm", "Separable", "UnitNorm", "find_separable", "separable_chain"]
@@ -65,16 +67,26 @@ class Separable:
         return [live[layer.name] for layer in self.graph.layers]
 
 
-def find_separable(chains: Iterable[Chain]) -> tuple[Separable, ...]:
+def find_separable(
+    modules: Iterable[nn.Module], names: Mapping[int, str], chains: Iterable[Chain]
+) -> tuple[Separable, ...]:
     """Networks of an agent whose units may leave one by one.
 
     Args:
-        chains: Its stacks of layers.
+        modules: Top modules: a policy, one Q function, ….
+        names: ``id`` of a weight → the name its mask has; modules without a named one are left
+            out.
+        chains: The stacks of layers among them.
 
     Returns:
-        One a chain.
+        One for every chain, and for every IMPALA encoder (or Impoola) with its heads.
     """
-    return tuple(separable_chain(chain) for chain in chains)
+    found = [separable_chain(chain) for chain in chains]
+    for encoder, heads, owners in headed(modules, names):
+        if (residual := residual_units(encoder, heads, names)) is not None:
+            graph, layers = residual
+            found.append(Separable(graph, layers, owners=tuple(owners)))
+    return tuple(found)
 
 
 def separable_chain(chain: Chain) -> Separable:
@@ -87,32 +99,28 @@ def separable_chain(chain: Chain) -> Separable:
         All units of its hidden layers, but those that dropout follows: with fewer of them it
         would draw other numbers.
     """
-    hidden = chain.stages[:-1]
-    leaving = [all(_is_apart(module) for module in stage.after) for stage in hidden]
-    staying = [number for number, leaves in enumerate(leaving) if not leaves]
-    norms: list[UnitNorm] = []
-    for stage, leaves in zip(hidden, leaving, strict=True):
-        norms += _norms(stage) if leaves else []
+    norms = [_norms(stage) for stage in chain.stages[:-1]]
+    staying = [number for number, found in enumerate(norms) if found is None]
     graph = without_layers(chain_units(chain), staying)
-    return Separable(graph, chain.layers, tuple(norms), chain.owners)
-
-
-def _is_apart(module: nn.Module) -> bool:
-    """Whether a module does with every unit what it would do without the others."""
-    if isinstance(module, BatchNorm):
-        return module.eps > 0.0  # else a unit that never changes is a division by zero
-    return not isinstance(module, nn.Dropout | nn.Dropout2d)
+    own = tuple(norm for found in norms for norm in found or ())
+    return Separable(graph, chain.layers, own, chain.owners)
 
 
 @torch.no_grad()
-def _norms(stage: Stage) -> list[UnitNorm]:
-    """The batch normalisation of a stage's units."""
+def _norms(stage: Stage) -> list[UnitNorm] | None:
+    """The batch normalisation of a stage's units; None where these do not leave one by one."""
     found = []
     silent = torch.zeros(1)
     for module in stage.after:
         if isinstance(module, BatchNorm):
+            if not module.eps > 0.0:
+                return None  # a unit that never changes would be a division by zero
             found.append(UnitNorm(stage.layers[0].name, module, float(silent)))
             silent = torch.zeros(1)  # scale and shift are zero
-        else:
+        elif isinstance(module, nn.Dropout | nn.Dropout2d):
+            return None
+        elif not isinstance(module, POOLING):
             silent = module(silent)
+        elif silent.any():
+            return None  # padding of zeros: what is pooled is not the same everywhere
     return found

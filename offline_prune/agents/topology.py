@@ -21,10 +21,19 @@ from d3rlpy.models.torch.encoders import (
 from d3rlpy.torch_utility import Swish
 from torch import Tensor, nn
 
-from offline_prune.agents.own_encoders import registered_layers
+from offline_prune.agents.own_encoders import flattened_size, registered_layers
 from offline_prune.ofenet.encoder import OFENetReader
 
-__all__ = ["Chain", "Layer", "Stage", "chain_of", "constants_fold", "find_chains", "headed"]
+__all__ = [
+    "POOLING",
+    "Chain",
+    "Layer",
+    "Stage",
+    "chain_of",
+    "constants_fold",
+    "find_chains",
+    "headed",
+]
 
 _HEADED = (
     d3.CategoricalPolicy,
@@ -57,6 +66,10 @@ _UNITWISE = (
 _UNITWISE_IN_EVALUATION = (nn.Dropout, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
+POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
+"""Applied to every channel on its own."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """A linear layer or a convolution, under the name its mask has."""
@@ -75,7 +88,7 @@ class Stage:
         repeat: Input columns a unit of the stage before owns: 1, or H·W where
             channels were flattened. Columns beyond those (an action appended to the
             features) are inputs of the network.
-        after: Unit-wise modules applied to the outputs, in order.
+        after: Modules applied to the outputs in order, to every unit on its own.
     """
 
     layers: tuple[Layer, ...]
@@ -98,7 +111,7 @@ class Chain:
             as in use.
         constant_units_fold: Whether a unit without inputs puts out one constant that a
             bias of the next layer can take over exactly, in training and evaluation:
-            false with dropout, batch normalisation, padded convolutions or layers
+            false with dropout, batch normalisation, pooling, padded convolutions or layers
             without a bias.
         owners: The modules that hold the encoder and its heads (a policy, a Q
             function); several where they share the encoder.
@@ -119,11 +132,11 @@ class Chain:
         return tuple(layer.name for layer in self.layers)
 
 
-def _layers_of(encoder: nn.Module) -> Iterable[nn.Module] | None:
+def _layers_of(encoder: nn.Module) -> list[nn.Module] | None:
     if isinstance(encoder, VectorEncoder | VectorEncoderWithAction | OFENetReader):
         return list(encoder._layers)  # of a reader, features are the inputs
     if isinstance(encoder, PixelEncoder | PixelEncoderWithAction):
-        return [*encoder._cnn_layers, *encoder._last_layers]
+        return [*encoder._cnn_layers, nn.Flatten(), *encoder._last_layers]
     return registered_layers(encoder)
 
 
@@ -168,32 +181,62 @@ def chain_of(
         The chain; None where one of the modules is no layer and nothing that is applied to
         every unit on its own.
     """
-    behind = _UNITWISE + _UNITWISE_IN_EVALUATION + ((nn.LayerNorm,) if normalised else ())
+    behind = (*_UNITWISE, *_UNITWISE_IN_EVALUATION, *POOLING, *([nn.LayerNorm] * normalised))
     stages: list[Stage] = []
 
-    def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> None:
-        """Put a stage behind those that are there."""
+    def add(layers: Sequence[nn.Linear | nn.Conv2d]) -> bool:
+        """Put a stage behind those that are there; False if it cannot read them."""
         before, reader, repeat = stages[-1].layers[0].module if stages else None, layers[0], 1
         if isinstance(before, nn.Conv2d) and isinstance(reader, nn.Linear):
             repeat = (reader.in_features - appended) // before.out_channels
         named = tuple(Layer(names[id(layer.weight)], layer) for layer in layers)
         stages.append(Stage(named, repeat, ()))
+        return repeat > 0  # not where channels are read that nothing flattened
 
     for module in modules:
         if isinstance(module, nn.Linear | nn.Conv2d):
-            add([module])
+            if getattr(module, "groups", 1) != 1 or not add([module]):
+                return None
+        elif isinstance(module, nn.Flatten):
+            continue
         elif isinstance(module, nn.Dropout | nn.Dropout2d) and not module.p:
             continue  # d3rlpy's pixel encoders hold dropout layers that drop nothing
-        elif stages and isinstance(module, behind):
+        elif stages and isinstance(module, behind) and _fits(module, stages[-1]):
             stages[-1] = replace(stages[-1], after=(*stages[-1].after, module))
         else:
             return None
-    add(heads)
+    if not add(heads):
+        return None
     return Chain(tuple(stages), constants_fold(stages), tuple(owners))
 
 
+def _appended(
+    encoder: nn.Module,
+    modules: Sequence[nn.Module],
+    heads: Sequence[nn.Linear],
+    observation_shape: Sequence[int],
+) -> int:
+    """Inputs that join an encoder's flattened channels; all of a layer's where none are."""
+    if isinstance(encoder, PixelEncoderWithAction):
+        return int(encoder._action_size)
+    if isinstance(encoder, PixelEncoder) or not any(isinstance(m, nn.Conv2d) for m in modules):
+        return 0
+    reader = next(module for module in (*modules, *heads) if isinstance(module, nn.Linear))
+    return reader.in_features - flattened_size(modules, observation_shape)
+
+
+def _fits(module: nn.Module, stage: Stage) -> bool:
+    """Whether batch normalisation is one of a stage's units, not of flattened channels."""
+    units = stage.layers[0].module.weight.shape[0]
+    return not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or module.num_features == units
+
+
 def find_chains(
-    modules: Iterable[nn.Module], names: Mapping[int, str], *, normalised: bool = False
+    modules: Iterable[nn.Module],
+    names: Mapping[int, str],
+    observation_shape: Sequence[int] = (),
+    *,
+    normalised: bool = False,
 ) -> tuple[Chain, ...]:
     """Chains of an agent's modules, heads on a shared encoder together.
 
@@ -202,6 +245,7 @@ def find_chains(
         names: ``id`` of a weight → the name its mask has; a target's weights carry the
             names of their online twins. Modules whose weights are not named are left
             out.
+        observation_shape: Of the agent; asked for by registered encoders of images.
         normalised: Whether stacks with layer normalisation count: what flows along the
             weights can be told there too, but every unit it reads changes all that it puts
             out, so none of them is dead.
@@ -214,13 +258,13 @@ def find_chains(
     found = []
     for encoder, heads, owners in headed(modules, names):
         layers = _layers_of(encoder)
-        if layers is None:
-            continue
-        # A pixel encoder appends the action to the flattened channels.
-        appended = encoder._action_size if isinstance(encoder, PixelEncoderWithAction) else 0
-        found.append(
-            chain_of(layers, heads, names, owners=owners, appended=appended, normalised=normalised)
-        )
+        if layers is not None:
+            appended = _appended(encoder, layers, heads, observation_shape)
+            found.append(
+                chain_of(
+                    layers, heads, names, owners=owners, appended=appended, normalised=normalised
+                )
+            )
     return tuple(chain for chain in found if chain is not None)
 
 

@@ -34,8 +34,8 @@ class UnitGroup:
     Attributes:
         graph: The units.
         roles: The networks whose weights they own.
-        readers: The layers that read the units, in targets too; none where the wiring was found
-            by tracing.
+        readers: The layers that read the units, in targets too; none where the wiring is no
+            stack or tree of layers.
         ofenet: The OFENet whose units these are.
         elsewhere: Weights of other networks that read the units.
     """
@@ -75,8 +75,8 @@ class UnitGroup:
 def unit_groups(agent: Agent) -> list[UnitGroup]:
     """Find the units of every network of an agent.
 
-    Units of stacks of layers and of an OFENet are known; those of other encoders are
-    found by tracing (:func:`~offline_prune.agents.traced_units.traced_units`).
+    Units of stacks of layers, of IMPALA encoders and of an OFENet are known; those of other
+    encoders are found by tracing (:func:`~offline_prune.agents.traced_units.traced_units`).
 
     Args:
         agent: The agent.
@@ -97,6 +97,8 @@ def unit_groups(agent: Agent) -> list[UnitGroup]:
     role_of = {n: net.role for net in agent.networks for n in net.weights}
     targets = {chain.weight_names[0]: chain for chain in agent.target_chains}
     parts = [_of_chain(chain, targets.get(chain.weight_names[0])) for chain in agent.chains]
+    stacked = {name for chain in agent.chains for name in chain.weight_names}
+    parts += [Units(s.graph) for s in agent.separable if s.layers[0].name not in stacked]
     covered = {weight.name for part in parts for weight in part.graph.weights}
     names = {id(w): n for n, w in agent.weights.items()}
     for module in agent.host.modules.values():

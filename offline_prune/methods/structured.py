@@ -35,14 +35,14 @@ class Structured(GradualUnitPruning):
     ``end`` (fractions of the run).
 
     While d3rlpy trains, structured masks are held; the compact engine takes the units
-    of stacks of layers out as they go. Units leave whole: the mask keeps at most
-    ``round(N · (1 − s))`` weights a network, not exactly as many. Networks that share an
-    encoder share a budget.
+    of stacks of layers and of IMPALA encoders out as they go. Units leave whole: the mask
+    keeps at most ``round(N · (1 − s))`` weights a network, not exactly as many. Networks that
+    share an encoder share a budget.
 
     References:
         The schedule, the groups and the norm: ICLR 2025 submission 10988, gradual
         structured pruning of image encoders. The groups are Torch-Pruning's where the
-        wiring is not a stack of layers: Fang et al. 2023, arXiv 2301.12900.
+        wiring is not known: Fang et al. 2023, arXiv 2301.12900.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.topology import Chain
+from offline_prune.agents.topology import POOLING, Chain
 from offline_prune.errors import AlgorithmError
 from offline_prune.saliency.objective import Scores
 
@@ -24,7 +24,7 @@ def flow(
     """Share of every weight in the flow through a linear stack, ``|m · ∂R/∂m|``.
 
     ``R = Σ_k u_k z_k``: z are the outputs of the stack with weights m for inputs of ones,
-    biases and activations left out, heads taken before they are squashed.
+    biases and activations left out, pooling left in, heads taken before they are squashed.
 
     Args:
         chain: The stack.
@@ -47,6 +47,8 @@ def flow(
         h = torch.cat(
             [layer_output(layer.module, weights[layer.name], read) for layer in stage.layers], 1
         )
+        for module in (module for module in stage.after if isinstance(module, POOLING)):
+            h = module(h)
     total = h.sum() if readout is None else (h * readout).sum()
     gradients = torch.autograd.grad(total, list(weights.values()), materialize_grads=True)
     return {

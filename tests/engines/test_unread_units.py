@@ -3,6 +3,7 @@
 import dataclasses
 
 import d3rlpy
+import numpy as np
 import pytest
 import torch
 from d3rlpy.models import PixelEncoderFactory, VectorEncoderFactory
@@ -10,9 +11,11 @@ from torch import nn
 
 from offline_prune import CompactEngine
 from offline_prune.agents import build_agent
+from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.engines import make_engine
 from offline_prune.masks.build import mask_from_kept
 from offline_prune.masks.reading import read_units
+from offline_prune.masks.unit_choice import choose_units
 from tests.worlds import dataset, in_double_precision, state, take_double_steps
 
 
@@ -66,6 +69,8 @@ NETWORKS = {
     ),
     "batch normalisation, images": (PIXEL, PixelEncoderFactory(FILTERS, 24, use_batch_norm=True)),
     "padding": (PIXEL, Changed(PixelEncoderFactory([[6, 1, 3], [8, 1, 2], [5, 1, 1]], 16), padded)),
+    "IMPALA": (PIXEL, ImpalaEncoderFactory([7, 9], feature_size=16)),
+    "Impoola": (PIXEL, ImpalaEncoderFactory([7, 9], feature_size=16, pooled=True)),
     "no bias": (VECTOR, Changed(VectorEncoderFactory([24, 20]), without_bias)),
 }  # fmt: skip
 
@@ -131,6 +136,79 @@ def test_both_engines_follow_one_trajectory(name, whole, double_precision):
         torch.testing.assert_close(found[key], tensor, atol=1e-10, rtol=1e-8, check_dtype=False)
 
 
+def test_the_sparse_kernels_leave_unread_units_out_too():
+    def run(engine):
+        kind, subject = subject_of("no bias")
+        holding = make_engine(engine, subject)
+        holding.attach(unread(subject))
+        assert {choice.form for choice in holding.forms.values()} == {engine}
+        for i in range(10):
+            torch.manual_seed(i)
+            subject.algo.update(dataset(kind).buffer.batch_at(np.arange(i, i + 8)))
+        holding.detach()
+        return subject.algo.impl.modules.q_funcs.state_dict()
+
+    expected, found = run("masked"), run("sparse")
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, atol=1e-5, rtol=1e-4)
+
+
+def structured(subject, sparsity):
+    """Whole units chosen at random, as many as there are weights for."""
+    kept = {}
+    generator = torch.Generator().manual_seed(3)
+    for network in subject.separable:
+        graph = network.graph
+        scores = [torch.rand(layer.size, generator=generator) for layer in graph.layers]
+        alive = [torch.ones(layer.size, dtype=torch.bool) for layer in graph.layers]
+        budget = graph.n_weights * (1.0 - sparsity)
+        kept |= graph.kept_weights(choose_units(graph, scores, alive, budget))
+    return mask_from_kept(subject, kept)
+
+
+@pytest.mark.parametrize("name", ["IMPALA", "Impoola"])
+@pytest.mark.parametrize("sparsity", [0.8, 0.95])
+@pytest.mark.parametrize("chosen", ["whole units", "weights"])
+def test_both_engines_train_the_same_residual_encoder(name, sparsity, chosen, double_precision):
+    def run(engine):
+        kind, subject = subject_of(name)
+        holding = make_engine(engine, in_double_precision(subject))
+        by_unit = structured(subject, sparsity)
+        by_weight = unread(subject, density=1.0 - sparsity, whole=0.0)
+        holding.attach(by_unit if chosen == "whole units" else by_weight)
+        forms = {choice.form for choice in holding.forms.values()}
+        assert forms == {"dense" if engine == "auto" else "masked"}
+        torch.manual_seed(0)
+        take_double_steps(subject.algo, kind, 5)
+        holding.detach()
+        return state(subject.algo)
+
+    expected, found = run("masked"), run("auto")
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, atol=1e-10, rtol=1e-8, check_dtype=False)
+
+
+@pytest.mark.parametrize("name", ["batch normalisation, images", "padding", "IMPALA", "Impoola"])
+def test_further_units_leave_with_their_moments(name, double_precision):
+    def run(engine):
+        kind, subject = subject_of(name)
+        holding = make_engine(engine, in_double_precision(subject))
+        torch.manual_seed(0)
+        sizes = []
+        for whole in (0.3, 0.8):
+            mask = unread(subject, density=1.0, whole=whole)
+            holding.update(mask) if holding.mask else holding.attach(mask)
+            sizes.append(n_numbers(subject))
+            take_double_steps(subject.algo, kind, 4)
+        assert (sizes[1] < sizes[0]) == (engine == "compact")
+        holding.detach()
+        return state(subject.algo)
+
+    expected, found = run("masked"), run("compact")
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, atol=1e-10, rtol=1e-8, check_dtype=False)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_attaching_changes_no_output(name):
     kind, subject = subject_of(name)
@@ -164,6 +242,24 @@ def test_a_file_of_the_original_shapes_loads_while_it_is_held(name, tmp_path):
     again.algo.load_model(str(tmp_path / "model.pt"))
     other.verify()
     assert all(torch.equal(saved[key], t) for key, t in state(again.algo).items())
+
+
+def test_tied_channels_leave_together_once_none_of_their_readers_is_left():
+    _, subject = subject_of("IMPALA")
+    kept = {n: torch.ones(w.shape, dtype=torch.bool) for n, w in subject.weights.items()}
+    stages = "policy._encoder.torso.stages"
+    stage = f"{stages}.0"
+    for block in (0, 1):
+        kept[f"{stage}.blocks.{block}.first.weight"][:, :2] = False
+    kept[f"{stages}.1.convolution.weight"][:, 0] = False  # channel 1 is read by the next stage
+    engine = CompactEngine(subject, "dense")
+    engine.attach(mask_from_kept(subject, kept))
+    torso = subject.algo.impl.policy._encoder.torso
+    tied = torso.stages[0].convolution, *(block.second for block in torso.stages[0].blocks)
+    assert [layer.out_channels for layer in tied] == [6, 6, 6]
+    assert engine.mask.connected[f"{stage}.convolution.weight"][1].all()
+    for block in (0, 1):
+        assert not engine.mask.connected[f"{stage}.blocks.{block}.second.weight"][0].any()
 
 
 def test_normalisation_of_dead_channels_leaves_and_comes_back():

@@ -56,6 +56,7 @@ def test_residual_channels_leave_together(pooled):
     result = run("pixel-discrete", "cql", algo_params=impala_params(pooled), sparsity=0.6)
     mask = result.mask.nominal
     assert 0.6 <= result.mask.sparsity < 0.85
+    assert result.trained_as["critic[0]"].startswith("dense")
     prefix = "q_funcs.0._encoder.torso.stages"
     for stage in (0, 1):
         tied = [

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.hooks import RemovableHandle
 
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import whole_number
-from offline_prune.engines import make_following_engine
-from offline_prune.errors import InputError
 from offline_prune.hosts.sb3.host import agent_of
 from offline_prune.hosts.sb3.parts import clock_of
 from offline_prune.hosts.sb3.steps import gradient_steps
+from offline_prune.hosts.session import Asked, Session
 from offline_prune.masks.allocation import Allocation
-from offline_prune.masks.checks import check_request
 from offline_prune.masks.mask import Mask
-from offline_prune.masks.parameterization import STANDARD, make_parameterization
-from offline_prune.methods import (
-    MethodLike,
-    PruningMethod,
-    PruningSettings,
-    make_method,
-    refuse_replacement,
-)
-from offline_prune.methods.clock import Clock
-from offline_prune.run.choices import any_agents
+from offline_prune.masks.parameterization import make_parameterization
+from offline_prune.methods import MethodLike
 from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
 
 __all__ = ["PruningCallback"]
@@ -53,8 +39,9 @@ class PruningCallback(BaseCallback):  # type: ignore[misc]
 
     Attributes:
         agent: The model as networks, once training has started.
-        mask: The mask in force, or the final one; None before the first.
-        step: Gradient steps that are done.
+        mask: The mask of the last call of ``learn``; None before.
+        step: Gradient steps that it took.
+        n_steps: Gradient steps that were foreseen.
     """
 
     def __init__(
@@ -91,114 +78,58 @@ class PruningCallback(BaseCallback):  # type: ignore[misc]
         super().__init__(verbose)
         if n_gradient_steps is not None:
             n_gradient_steps = whole_number("n_gradient_steps", n_gradient_steps, 1)
-        if engine not in ("masked", "compact"):
-            raise InputError(f"engine is 'masked' or 'compact' here, not {engine!r}.")
-        self._method, self._sparsity, self._allocation = method, sparsity, allocation
-        self._seed, self._n_batches = seed, whole_number("n_batches", n_batches, 1)
-        self._engine = engine
-        self._parameterization = make_parameterization(parameterization)
+        self._asked = Asked(
+            method,
+            sparsity,
+            allocation=allocation,
+            seed=seed,
+            n_batches=n_batches,
+            engine=engine,
+            parameterization=make_parameterization(parameterization),
+        )
         self._n_gradient_steps = n_gradient_steps
-        self._settled: Mask | None = None
-        self._clock: Clock | None = None
-        self._ticking: RemovableHandle | None = None
-        self._last = 0
+        self._session: Session | None = None
         self.agent: Agent | None = None
         self.mask: Mask | None = None
-        self.step = 0
-        if (known := any_agents(method)) is not None:  # a wrong name is refused now
-            _refuse_other_agents(known)
+        self.step = self.n_steps = 0
+
+    def release(self) -> None:
+        """Let go of the model, whatever the state of its training: after an interrupt."""
+        if self._session is not None:
+            self._session.release()
+            self._session = None
 
     def _on_training_start(self) -> None:
         self.release()
-        agent = self.agent = agent_of(self.model)
-        self.step, self._last = 0, self._planned()
-        settings = PruningSettings(
-            check_request(agent, self._sparsity, self._allocation),
-            seed=self._seed,
-            n_steps=self._last,
-            n_batches=self._n_batches,
-            allocation=self._allocation,
-        )
-        chosen = make_method(self._settled or self._method, settings)
-        _refuse_other_agents(chosen)
-        engine = make_following_engine(self._engine, agent, self._parameterization)
-        self._clock = Clock(agent, chosen, engine)
-        if chosen.while_training or self._settled is not None:
-            self._begin()
+        self.agent = agent_of(self.model)
+        # What was pruned in an earlier call stays so.
+        asked = self._asked if self.mask is None else replace(self._asked, method=self.mask)
+        self.step, self.n_steps = 0, self._foreseen()
+        self._session = Session(self.agent, asked, self.n_steps)
+        if not self._session.waits_for_data or self.mask is not None:
+            self._begin(self._session)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
-        if self._clock is None or self._clock.engine.mask is not None:
-            return
-        starts = getattr(self.model, "learning_starts", 0)
-        if isinstance(self.model, OnPolicyAlgorithm) or self.model.num_timesteps > starts:
-            self._begin()
+        session = self._session
+        if session is not None and session.mask is None:
+            starts = getattr(self.model, "learning_starts", 0)
+            if isinstance(self.model, OnPolicyAlgorithm) or self.model.num_timesteps > starts:
+                self._begin(session)
 
     def _on_training_end(self) -> None:
-        if self._clock is None:
-            return
-        clock, self._clock = self._clock, None
-        self._stop_ticking()
-        if clock.engine.mask is None:  # it ended before there was anything to score
-            return
-        if self.step < self._last and clock.method.while_training:
-            clock.tick(self._last)  # target_kl, or a callback, ended it early
-        self.mask = self._settled = clock.end()
+        session, self._session = self._session, None
+        # Without a mask it ended before there was anything to score.
+        if session is not None and session.mask is not None:
+            self.step = session.step
+            self.mask = session.end()
 
-    def release(self) -> None:
-        """Let go of the model, whatever the state of its training: after an interrupt."""
-        self._stop_ticking()
-        if self._clock is not None:
-            self._clock.stop()
-            self._clock = None
+    def _begin(self, session: Session) -> None:
+        session.begin(None, clock_of(self.model), trained=self.mask is not None)
 
-    def _begin(self) -> None:
-        clock = self._clock
-        assert clock is not None
-        # What was trained before keeps its weights.
-        initial = self._parameterization if self._settled is None else STANDARD
-        self.mask = clock.begin(None, initial)
-        # Torch's hook for all optimizers: masks change hooks of single ones, which torch
-        # walks through right then.
-        hook = _after(clock_of(self.model), weakref.ref(self))
-        self._ticking = register_optimizer_step_post_hook(hook)
-
-    def _tick(self) -> None:
-        assert self._clock is not None
-        self.step += 1
-        if self.step <= self._last:
-            self._clock.tick(self.step)
-            self.mask = self._clock.engine.mask
-
-    def _planned(self) -> int:
+    def _foreseen(self) -> int:
         if self._n_gradient_steps is not None:
             return self._n_gradient_steps
         return gradient_steps(self.model, int(self.locals["total_timesteps"]))
-
-    def _stop_ticking(self) -> None:
-        if self._ticking is not None:
-            self._ticking.remove()
-            self._ticking = None
-
-
-def _after(
-    watched: Optimizer, callback: weakref.ref[PruningCallback]
-) -> Callable[[Optimizer, Any, Any], None]:
-    """A hook that counts the steps of one optimizer."""
-
-    def hook(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if optimizer is watched and (owner := callback()) is not None:
-            owner._tick()
-
-    return hook
-
-
-def _refuse_other_agents(method: PruningMethod) -> None:
-    refuse_replacement(method, "the model that trains is Stable-Baselines3's")
-    if method.builds_d3rlpy:
-        raise InputError(
-            f"{type(method).__name__} builds d3rlpy's agents or changes its datasets. Use another"
-            " method, or give the model a smaller net_arch."
-        )

@@ -16,14 +16,23 @@ from torch.optim import Optimizer
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.host import Change, Stepped, SteppedBy
 from offline_prune.agents.network import Loss, Network
-from offline_prune.agents.separable import find_separable
+from offline_prune.agents.residual_units import residual_units
+from offline_prune.agents.separable import Separable, find_separable
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.agents.units import Units
 from offline_prune.base.random_state import seeded_random_state
 from offline_prune.errors import AlgorithmError
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.hosts.sb3.losses import loss_of
 from offline_prune.hosts.sb3.parts import layers_of, trained_parts
-from offline_prune.hosts.wiring import Tower, chains_of, prunable_weights, together, tree_units
+from offline_prune.hosts.wiring import (
+    Part,
+    Tower,
+    chains_of,
+    prunable_weights,
+    together,
+    tree_units,
+)
 
 __all__ = ["Sb3Host", "agent_of"]
 
@@ -162,8 +171,26 @@ def agent_of(model: Any) -> Agent:
         chains=chains,
         target_chains=target_chains,
         paths=chains_of(online, names, model.policy, layers_of, normalised=True),
-        separable=find_separable(chains),
-        target_separable=find_separable(target_chains),
+        separable=(*find_separable((), names, chains), *_residual(online, names, model.policy)),
+        target_separable=(
+            *find_separable((), target_names, target_chains),
+            *_residual(targets, target_names, model.policy),
+        ),
         stacks=(),
         target_stacks=(),
     )
+
+
+def _residual(parts: list[Part], names: Mapping[int, str], owner: nn.Module) -> list[Separable]:
+    """IMPALA encoders that heads alone read."""
+    found = []
+    for group in together(parts):
+        extractors = {id(part.trunk[0]): part.trunk[0] for part in group}
+        behind = [m for part in group for top in part.trunk[1:] for m in top.parameters()]
+        (extractor,) = extractors.values() if len(extractors) == 1 else (None,)
+        if isinstance(extractor, ImpalaFeatures) and not behind:
+            heads = [head for part in group for head in part.heads]
+            units = residual_units(extractor.encoder, heads, names)
+            if units is not None:
+                found.append(Separable(*units, owners=(owner,)))
+    return found

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from offline_prune.encoders.impala import ImpalaTorso
+from offline_prune.encoders.impala import ImpalaEncoder, ImpalaTorso
 
 __all__ = ["ImpalaFeatures"]
 
@@ -40,9 +39,10 @@ class ImpalaFeatures(BaseFeaturesExtractor):  # type: ignore[misc]
             pooled: Average every channel over the image instead of flattening.
         """
         super().__init__(observation_space, features_dim)
-        self.torso = ImpalaTorso(observation_space.shape, filters, pooled)
-        self.last = nn.Linear(self.torso.output_size, features_dim)
+        torso = ImpalaTorso(observation_space.shape, filters, pooled)
+        self.encoder = ImpalaEncoder(torso, features_dim)
 
     def forward(self, observations: Tensor) -> Tensor:
         """(B, channels, H, W), scaled → (B, features_dim)."""
-        return functional.relu(self.last(self.torso(observations)))
+        features: Tensor = self.encoder(observations)
+        return features

@@ -32,9 +32,9 @@ def gradient_steps(model: Any, until: int) -> int:
     """
     start, n_envs = int(model.num_timesteps), int(model.n_envs)
     if isinstance(model, OnPolicyAlgorithm):
-        collected = model.n_steps * n_envs
+        collected = int(model.n_steps) * n_envs
         rollouts = math.ceil(max(0, until - start) / collected)
-        batches = math.ceil(collected / getattr(model, "batch_size", collected))
+        batches = math.ceil(collected / int(getattr(model, "batch_size", collected)))
         return max(1, rollouts * int(getattr(model, "n_epochs", 1)) * batches)
     freq = model.train_freq
     if isinstance(freq, int):

@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import CallbackList, StopTrainingOnMaxEp
 
 from offline_prune.errors import AlgorithmError, InputError, SparsityError, UnknownNameError
 from offline_prune.hosts.sb3 import PruningCallback
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.masks.allocation import kept_count
 from tests.hosts.sb3.learning import ALGORITHMS, IMPALA, image_model, model_of, parameters
 
@@ -38,7 +39,7 @@ def assert_zeros(callback):
 def test_every_algorithm_with_every_method(name, method):
     _, callback = pruned(name, method)
     assert_zeros(callback)
-    assert callback.step == callback._last > 0  # what was foreseen is what was done
+    assert callback.step == callback.n_steps > 0  # what was foreseen is what was done
     for network in callback.agent.networks:
         kept, most = callback.mask[network.role].n_kept, kept_count(network.n_weights, 0.8)
         assert kept <= most * 1.25 if method in WHOLE_UNITS else kept == most
@@ -68,8 +69,9 @@ def test_files_are_stable_baselines3s_own(name, tmp_path):
     assert not all(torch.equal(value, changed[key]) for key, value in after.items())
 
 
-def test_a_callback_that_is_used_again_holds_its_mask():
-    model, callback = pruned("ppo", "gmp")
+@pytest.mark.parametrize("method", ["gmp", "structured"])
+def test_a_callback_that_is_used_again_holds_its_mask(method):
+    model, callback = pruned("ppo", method)
     mask = callback.mask
     model.learn(160, callback=callback, reset_num_timesteps=False)
     assert_zeros(callback)
@@ -126,7 +128,7 @@ def test_a_run_that_ends_early_ends_with_the_sparsity_asked_for():
     callback = PruningCallback("gmp", 0.8)
     stop = StopTrainingOnMaxEpisodes(max_episodes=1)
     model.learn(3000, callback=CallbackList([stop, callback]))
-    assert callback.step < callback._last
+    assert callback.step < callback.n_steps
     assert callback.mask["actor"].sparsity > 0.79
     assert_zeros(callback)
 
@@ -160,9 +162,9 @@ def test_episodes_as_training_frequency_want_a_number():
         (("snop", 0.8), UnknownNameError, "snop"),
         (("gmp", 1.0), SparsityError, "1.0"),
         (("gmp", {"critic": 0.5}), UnknownNameError, "critic"),
-        (("pops", 0.8), InputError, "Stable-Baselines3's"),
-        (("small_dense", 0.8), InputError, "net_arch"),
-        (("corrupted(snip, rewards)", 0.8), InputError, "net_arch"),
+        (("pops", 0.8), InputError, "another library's"),
+        (("small_dense", 0.8), InputError, "narrower layers"),
+        (("corrupted(snip, rewards)", 0.8), InputError, "narrower layers"),
     ],
 )
 def test_what_cannot_be_is_said_before_training(arguments, error, words):
@@ -184,3 +186,24 @@ def test_unknown_models_are_named():
     model = TRPO("MlpPolicy", "CartPole-v1", device="cpu")
     with pytest.raises(AlgorithmError, match=r"TRPO.*Known: PPO"):
         model.learn(10, callback=PruningCallback("gmp", 0.8))
+
+
+@pytest.mark.parametrize("kind", [PPO, DQN])
+def test_dead_channels_of_impala_leave_while_it_trains(kind):
+    models, sizes = [], []
+    for engine in ("masked", "compact"):
+        model = image_model(kind, **IMPALA)
+        callback = PruningCallback("structured(begin=0, end=.3)", 0.8, engine=engine)
+        callback._on_rollout_end = lambda policy=model.policy: sizes.append(
+            {sum(p.numel() for p in m.parameters()) for m in policy.modules() if is_impala(m)}
+        )
+        models.append(model.learn(96, callback=callback))
+    (whole,), (smaller,) = sizes[0], sizes[-1]  # of the target, too
+    assert smaller < 0.5 * whole
+    held, compact = map(parameters, models)
+    for key, value in compact.items():
+        torch.testing.assert_close(value, held[key], atol=1e-4, rtol=1e-3)
+
+
+def is_impala(module):
+    return isinstance(module, ImpalaFeatures)

@@ -1,0 +1,110 @@
+"""Prune an algorithm of tianshou while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from offline_prune.agents.agent import Agent
+from offline_prune.base.arguments import whole_number
+from offline_prune.hosts.session import Asked, Session
+from offline_prune.hosts.tianshou.host import agent_of
+from offline_prune.masks.allocation import Allocation
+from offline_prune.masks.mask import Mask
+from offline_prune.masks.parameterization import make_parameterization
+from offline_prune.methods import MethodLike
+from offline_prune.saliency.scoring import DEFAULT_N_BATCHES
+
+__all__ = ["Pruning"]
+
+
+class Pruning:
+    """Prune the value network of a tianshou algorithm while its trainer runs.
+
+    ::
+
+        with Pruning(algorithm, "gmp", 0.9, n_gradient_steps=100_000) as pruning:
+            algorithm.run_training(params)
+        pruning.mask
+
+    tianshou has no callback that knows gradient steps; the block counts the optimizer's. In noisy
+    layers (Rainbow) the means are scored and pruned, and the standard deviations of pruned
+    weights are zero too. Losses, trainer, optimizer and ``state_dict`` are tianshou's own. When
+    the block ends pruned weights are exactly zero and nothing holds them any more. At sparsity 0
+    nothing is different, bit for bit.
+
+    Attributes:
+        agent: The algorithm as networks.
+        mask: The final mask; None before the block's end.
+        step: Gradient steps that were done in the block.
+    """
+
+    def __init__(
+        self,
+        algorithm: Any,
+        method: MethodLike = "gmp",
+        sparsity: float | Mapping[str, float] = 0.9,
+        *,
+        n_gradient_steps: int,
+        buffer: Any = None,
+        allocation: Allocation | None = None,
+        seed: int = 0,
+        n_batches: int = DEFAULT_N_BATCHES,
+        engine: str = "masked",
+        parameterization: str = "standard",
+    ) -> None:
+        """Prepare; nothing changes before the block begins.
+
+        Args:
+            algorithm: DQN, C51, RainbowDQN or QRDQN of tianshou 2.
+            method: As :func:`~offline_prune.prune_then_train` takes it.
+            sparsity: Fraction of the weights to remove, in [0, 1).
+            n_gradient_steps: Gradient steps that the trainer will take in the block: schedules
+                are fractions of it.
+            buffer: A replay buffer with steps in it, for methods that score before training.
+            allocation: As there; None for the method's own.
+            seed: Of scores and noise.
+            n_batches: Scoring mini-batches.
+            engine: ``"masked"`` or ``"compact"``.
+            parameterization: ``"standard"`` or ``"sparse"``, as there.
+
+        Raises:
+            InputError: If an argument is wrong, or the method cannot be used here.
+        """
+        asked = Asked(
+            method,
+            sparsity,
+            allocation=allocation,
+            seed=seed,
+            n_batches=n_batches,
+            engine=engine,
+            parameterization=make_parameterization(parameterization),
+        )
+        n_steps = whole_number("n_gradient_steps", n_gradient_steps, 1)
+        self.agent: Agent = agent_of(algorithm)
+        self.mask: Mask | None = None
+        self._algorithm, self._buffer = algorithm, buffer
+        self._session = Session(self.agent, asked, n_steps)
+
+    @property
+    def step(self) -> int:
+        """Gradient steps that were done."""
+        return self._session.step
+
+    def __enter__(self) -> Pruning:
+        """Hold the first mask."""
+        self._session.begin(self._buffer, self._algorithm.optim._optim)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the run; after an error, let go."""
+        if error is None:
+            self.mask = self._session.end()
+        else:
+            self._session.release()
