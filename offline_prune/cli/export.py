@@ -74,8 +74,9 @@ def _of_zip(
     try:
         from offline_prune.hosts.sb3.files import load_policy
     except ModuleNotFoundError as error:
+        library = str(error.name).partition(".")[0]
         raise UnsupportedExportError(
-            f"A zip is read by the library that wrote it, and {error.name} is missing: pip"
+            f"A zip is read by the library that wrote it, and {library} is missing: pip"
             " install 'offline-prune[online]'."
         ) from error
     policy = load_policy(path, trust=trust)

@@ -8,12 +8,12 @@ from offline_prune.acting.stacks import compact_layers
 
 
 class Own(nn.Module):
-    """Two layers, and a forward that a test gives."""
+    """Some layers, and a forward that a test gives."""
 
     def __init__(self, forward):
         super().__init__()
         self.second, self.first = nn.Linear(4, 2), nn.Linear(6, 4)
-        self.then = forward
+        self.both, self.then = nn.Bilinear(6, 6, 6), forward
 
     def forward(self, x):
         return self.then(self, x)
@@ -31,6 +31,7 @@ NOT = [
     lambda own, x: own.second(own.first(own.second(own.first(x)).repeat(1, 3))),
     lambda own, x: (own.first(x), own.second(own.first(x)))[0],
     lambda own, x: own.first(x).flatten(),
+    lambda own, x: own.first(own.both(x, x)),
     lambda own, x: own.second(own.first.weight),
 ]
 

@@ -1,5 +1,7 @@
 """The command ``export``, as a user runs it."""
 
+import sys
+
 import pytest
 
 
@@ -24,3 +26,11 @@ def test_a_saved_run_is_exported(run, tmp_path):
     assert (code, ".onnx" in error) == (2, True)
     code, _, error = run("export", tmp_path, tmp_path / "policy.c")
     assert (code, "not a result" in " ".join(error.split())) == (2, True)
+
+
+def test_a_zip_is_read_by_the_library_that_wrote_it(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "stable_baselines3.common.save_util", None)
+    monkeypatch.delitem(sys.modules, "offline_prune.hosts.sb3.files", raising=False)
+    code, _, error = run("export", tmp_path / "model.zip", tmp_path / "policy.c")
+    error = " ".join(error.split())
+    assert (code, "stable_baselines3 is missing: pip install" in error) == (2, True)

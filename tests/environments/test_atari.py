@@ -6,8 +6,9 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
-from offline_prune.data.environment import make_registered
+from offline_prune.data.environment import make_registered, trusted_spec
 from offline_prune.environments import ATARI_GAMES, atari
 from offline_prune.errors import EnvironmentUnavailableError, InputError, UnknownNameError
 
@@ -70,6 +71,14 @@ def test_an_episode_depends_on_its_seed_alone():
 def test_without_chance_seeds_are_alike():
     environment = atari("pong", sticky=0)
     np.testing.assert_array_equal(_play(environment, 1, 50)[0], _play(environment, 2, 50)[0])
+
+
+@playable
+def test_a_stored_specification_makes_the_same_game():
+    environment = gymnasium.make("offline_prune/Atari-Pong-v0", frames=2, sticky=0)
+    spec = trusted_spec(EnvSpec.from_json(environment.spec.to_json()))
+    again = make_registered(spec)
+    np.testing.assert_array_equal(_play(environment, 0, 20)[0], _play(again, 1, 20)[0])
 
 
 @playable

@@ -13,7 +13,7 @@ from offline_prune.errors import AlgorithmError
 from offline_prune.export.source import Source
 from offline_prune.hosts.sb3.policy import sb3_policy
 from offline_prune.hosts.sb3.reading import reading_of
-from offline_prune.hosts.sb3.statistics import find_normalization
+from offline_prune.hosts.sb3.statistics import find_normalization, normalized_parts
 
 __all__ = ["source"]
 
@@ -54,8 +54,13 @@ def source(
     else:
         scale = policy.observation_scale
         assert scale is not None
-        normal = np.random.default_rng(0).normal(size=(256, *reading.shape))
-        rows = (normal * scale.b.numpy() + scale.a.numpy()).astype(np.float32)
+        drawn, parts = reading.drawn(), reading.parts
+        normal = np.random.default_rng(0).normal(size=drawn.shape) * scale.b.numpy()
+        normalized = normalized_parts(statistics)
+        there = reading.joined(
+            {name: np.full((1, *part.shape), name in normalized) for name, part in parts.items()}
+        )
+        rows = np.where(there, normal + scale.a.numpy(), drawn).astype(np.float32)
 
     def predict(observed: NDArray[Any]) -> NDArray[Any]:
         found = reading.as_asked(observed)
@@ -71,7 +76,7 @@ def source(
         "library": "Stable-Baselines3",
         "sparsity": f"{policy.sparsity:.2%} of the {policy.n_weights} weights of the acting"
         f" networks are zero, {policy.n_nonzero} are not",
-        "observations": reading.words,
+        **({} if reading.words is None else {"observations": reading.words}),
         **({} if statistics is None else {"normalized": "by the file, as VecNormalize does"}),
     }
     return Source(policy, predict, "model.predict", about), rows

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
@@ -15,13 +14,17 @@ from offline_prune.acting.in_order import layers_in_order
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ArgmaxRule, MeanRule, Rescale, Rule, TanhRule
 from offline_prune.acting.stacks import compact_layers, frozen
+from offline_prune.acting.traced import remove_unread_units
 from offline_prune.agents.network import is_prunable
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.compaction.layers import fill_layer
+from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.errors import InputError, UnsupportedExportError
 from offline_prune.hosts.sb3.acting_parts import ActingParts, acting_parts
+from offline_prune.hosts.sb3.combined import combined_extractor
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.hosts.sb3.reading import Reading
-from offline_prune.hosts.sb3.statistics import normalizing_scale
+from offline_prune.hosts.sb3.statistics import normalized_parts, normalizing_scale
 
 __all__ = ["sb3_policy"]
 
@@ -32,8 +35,9 @@ def sb3_policy(
     """Build what ``policy.predict(…, deterministic=True)`` computes, dead units left out.
 
     Weights that are exactly zero count as pruned. Networks whose ``forward`` is one layer after
-    the other are compacted; a features extractor of other wiring is copied whole. The mean of
-    quantiles becomes part of the last layer.
+    the other are compacted, and IMPALA and Impoola lose the channels that nobody reads; a features
+    extractor of other wiring is copied whole. The mean of quantiles becomes part of the last
+    layer.
 
     Args:
         policy: Of Stable-Baselines3 or sb3-contrib; it stays as it is.
@@ -45,17 +49,21 @@ def sb3_policy(
 
     Raises:
         AlgorithmError: If the policy is not known, or a layer's weight is computed from others.
-        UnsupportedExportError: If it remembers, takes masks, reads images beside other parts,
-            or actions are several numbers or switches.
+        UnsupportedExportError: If it remembers, takes masks, has an extractor of one's own for
+            a Dict, or actions are several numbers or switches.
         InputError: If images would be normalised twice.
+
+    Warns:
+        WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
     """
     parts = acting_parts(policy)
     refuse_reparameterised([("policy", policy)])
     rule, action_scale, action_size = _actions(policy, parts)
-    image = bool(policy.normalize_images) and is_image_space(policy.observation_space)
-    scale = Rescale(0.0, 255.0, 1.0, 0.0) if image else None
+    images = {name for name, part in reading.parts.items() if is_image_space(part)}
+    divided = images if policy.normalize_images else set()
+    scale = Rescale(0.0, 255.0, 1.0, 0.0) if "" in divided else None
     if normalization is not None:
-        if image:
+        if divided & (normalized_parts(normalization)):
             raise InputError(
                 "The model divides images by 255 itself, so it was not trained on normalised ones:"
                 " leave normalization out."
@@ -64,7 +72,10 @@ def sb3_policy(
     shape = reading.shape
     if reading.channels_last:
         shape = (shape[-1], *shape[:-1])
-    whole = frozen(nn.Sequential(_extractor(policy, parts), *parts.hidden, parts.head))
+    extractor = parts.extractor
+    if isinstance(policy.observation_space, spaces.Dict):
+        extractor = combined_extractor(extractor, reading, divided)
+    whole = frozen(nn.Sequential(extractor, *parts.hidden, parts.head))
     weights = _weights_in_use(whole, shape)
     return ActingPolicy(
         scale,
@@ -99,19 +110,6 @@ def _actions(policy: Any, parts: ActingParts) -> tuple[Rule, Rescale | None, int
     return rule, scale, len(low)
 
 
-def _extractor(policy: Any, parts: ActingParts) -> nn.Module:
-    """The features extractor; of a Dict's parts that already stand side by side, none."""
-    if not isinstance(policy.observation_space, spaces.Dict):
-        return parts.extractor
-    if type(parts.extractor) is not CombinedExtractor:
-        raise UnsupportedExportError(
-            f"The features extractor {type(parts.extractor).__name__} reads the parts of a Dict,"
-            " and the files written here read one array. Expected CombinedExtractor, which puts"
-            " what it makes of them side by side."
-        )
-    return nn.Identity()
-
-
 def _weights_in_use(network: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:
     """Prunable weights that one pass uses, each once."""
     used: dict[int, Tensor] = {}
@@ -141,8 +139,22 @@ def _compacted(whole: nn.Sequential, quantiles: int, shape: tuple[int, ...]) -> 
             return network
     features = layers_in_order(extractor) or [extractor]
     layers = layers_in_order(behind)
-    network = None if layers is None else compact_layers(layers)
-    return nn.Sequential(*features, *(behind if network is None else network))
+    tail = (None if layers is None else compact_layers(layers)) or behind
+    if isinstance(extractor, ImpalaFeatures):
+        encoder = _as_encoder(extractor)
+        network = nn.Sequential(encoder, *tail)
+        remove_unread_units(network, encoder, [tail[-1]], shape)
+        return network
+    return nn.Sequential(*features, *tail)
+
+
+def _as_encoder(features: ImpalaFeatures) -> ImpalaEncoder:
+    """The same layers as d3rlpy's, which C has a form of and whose channels may leave."""
+    with torch.device("meta"):
+        encoder = ImpalaEncoder(features.torso, features.features_dim)
+    encoder.last = features.last
+    encoder.eval()
+    return encoder
 
 
 @torch.no_grad()

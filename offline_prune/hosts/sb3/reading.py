@@ -56,6 +56,8 @@ class Reading:
         flat = []
         for name, part in self.parts.items():
             array = np.asarray(observations[name])
+            if is_image_space(part) and array.shape[1:] == (*part.shape[1:], part.shape[0]):
+                array = np.moveaxis(array, -1, 1)
             if array.shape[1:] != part.shape:
                 raise InputError(
                     f"observations[{name!r}] has the shape {array.shape}; (N,"
@@ -100,15 +102,16 @@ class Reading:
         return self.joined(drawn).astype(np.float32)
 
     @property
-    def words(self) -> str:
-        """How a file's comment says it."""
+    def words(self) -> str | None:
+        """How a file's comment says it; None where there is nothing to say."""
         if isinstance(self.space, spaces.Dict):
-            sizes = {name: math.prod(part.shape) for name, part in self.parts.items()}
-            listed = ", ".join(f"{name} ({size})" for name, size in sizes.items())
-            return f"the parts one after another: {listed}"
+            listed = (
+                f"{name} ({' x '.join(map(str, part.shape))})" for name, part in self.parts.items()
+            )
+            return f"the parts one after another, flat: {', '.join(listed)}"
         if is_image_space(self.space):
             return "rows, columns, channels" if self.channels_last else "channels, rows, columns"
-        return "as the environment gives them"
+        return None
 
 
 def reading_of(space: Any, observations: Any) -> Reading:
@@ -124,7 +127,7 @@ def reading_of(space: Any, observations: Any) -> Reading:
 
     Raises:
         UnsupportedExportError: If numbers of the space are no quantities (Discrete ones are made
-            one-hot), or a part of a Dict is an image.
+            one-hot).
     """
     parts: Mapping[str, Any] = space.spaces if isinstance(space, spaces.Dict) else {"": space}
     for name, part in parts.items():
@@ -134,11 +137,6 @@ def reading_of(space: Any, observations: Any) -> Reading:
                 f"{where} is {type(part).__name__}, which Stable-Baselines3 makes one-hot, and no"
                 " format here has a form of that. Train on gymnasium's FlattenObservation of it,"
                 " a Box."
-            )
-        if name and is_image_space(part):
-            raise UnsupportedExportError(
-                f"{where} is an image beside other parts, and the files written here read one"
-                " array. Train on a single Box, or on a Dict of vectors."
             )
     if isinstance(space, spaces.Dict):
         return Reading(space, (sum(math.prod(part.shape) for part in parts.values()),))

@@ -13,7 +13,7 @@ from offline_prune.acting.rules import Rescale
 from offline_prune.errors import InputError, UntrustedFileError
 from offline_prune.hosts.sb3.reading import Reading
 
-__all__ = ["find_normalization", "normalizing_scale"]
+__all__ = ["find_normalization", "normalized_parts", "normalizing_scale"]
 
 _NOTHING = 1e-7  # of a standard deviation, float32's own rounding
 
@@ -58,6 +58,12 @@ def find_normalization(model: Any, normalization: Any, *, trust: bool) -> VecNor
             f" {type(normalization).__name__}."
         )
     return normalization if normalization.norm_obs else None
+
+
+def normalized_parts(normalization: VecNormalize) -> set[str]:
+    """Names of the parts of a Dict that have statistics; of other observations ``{""}``."""
+    found: Any = normalization.obs_rms
+    return set(found) if isinstance(found, dict) else {""}
 
 
 def normalizing_scale(normalization: VecNormalize, reading: Reading) -> Rescale:

@@ -12,11 +12,13 @@ from gymnasium import spaces
 from torch import nn
 
 from offline_prune.hosts.sb3.acting_parts import acting_parts
+from offline_prune.hosts.sb3.impala import ImpalaFeatures
 
 VECTOR = spaces.Box(-2.0, 3.0, (5,))
 IMAGE = spaces.Box(0, 255, (36, 40, 3), np.uint8)
 GOAL = spaces.Dict({"observation": VECTOR, "achieved": spaces.Box(-1, 1, (2, 2)),
                     "wanted": spaces.Box(-np.inf, np.inf, (2,))})  # fmt: skip
+CAMERA = spaces.Dict({"eye": IMAGE, "arm": VECTOR})
 NUMBER = spaces.Discrete(3)
 VALUES = spaces.Box(np.array([-1, -3], np.float32), np.array([2, 5], np.float32))
 
@@ -48,7 +50,8 @@ class Still(gymnasium.Env):
     """An environment of these spaces that does nothing."""
 
     def __init__(self, seen, acted):
-        self.observation_space, self.action_space = seen, acted
+        # VecNormalize writes into Dict spaces.
+        self.observation_space, self.action_space = copy.deepcopy(seen), acted
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -67,6 +70,13 @@ def model(name, space=VECTOR, kind="MlpPolicy", density=0.3, **changes):
     if space is VECTOR and acted is NUMBER:
         _let_actions_vary(built.policy)
     return built
+
+
+def impala(pooled):
+    """A2C on images with a small IMPALA or Impoola."""
+    own = {"features_dim": 12, "filters": (4, 6), "pooled": pooled}
+    kwargs = {"features_extractor_class": ImpalaFeatures, "features_extractor_kwargs": own}
+    return model("A2C", IMAGE, "CnnPolicy", policy_kwargs=kwargs)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import pytest
 
 from offline_prune.errors import AlgorithmError, InputError, UnsupportedExportError
 from offline_prune.export import FORMATS, export_policy
-from tests.hosts.sb3.models import GOAL, IMAGE, MODELS, VECTOR, model, seen
+from tests.hosts.sb3.models import CAMERA, GOAL, IMAGE, MODELS, VECTOR, impala, model, seen
 from tests.hosts.sb3.test_statistics import normalizing
 
 SUFFIXES = tuple(FORMATS)
@@ -34,6 +34,13 @@ def test_images(name, channels, suffix, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_residual_encoders(pooled, suffix, tmp_path):
+    assert export_policy(impala(pooled), tmp_path / f"policy{suffix}").n_checked == 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("space", [VECTOR, GOAL])
 def test_statistics_are_part_of_the_file(space, suffix, tmp_path):
     kind = "MultiInputPolicy" if space is GOAL else "MlpPolicy"
@@ -43,6 +50,21 @@ def test_statistics_are_part_of_the_file(space, suffix, tmp_path):
     assert written.n_checked == 256
     if suffix == ".c":
         assert "normalized: by the file" in path.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_images_beside_vectors(suffix, tmp_path):
+    built = model("SAC", CAMERA, "MultiInputPolicy")
+    made = normalizing(CAMERA, norm_obs_keys=["arm"])
+    path = tmp_path / f"policy{suffix}"
+    if suffix == ".c":
+        with pytest.raises(UnsupportedExportError, match="C has no form of CombinedRow"):
+            export_policy(built, path, normalization=made)
+    else:
+        assert export_policy(built, path, normalization=made).n_checked == 256
+        with pytest.raises(InputError, match="divides images by 255 itself"):
+            export_policy(built, path, normalization=normalizing(CAMERA))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 from torch.nn.utils.prune import l1_unstructured
@@ -13,6 +13,7 @@ from offline_prune.errors import AlgorithmError, InputError, UnsupportedExportEr
 from offline_prune.hosts.sb3.policy import sb3_policy
 from offline_prune.hosts.sb3.reading import reading_of
 from tests.hosts.sb3.models import (
+    CAMERA,
     GOAL,
     IMAGE,
     MODELS,
@@ -22,6 +23,7 @@ from tests.hosts.sb3.models import (
     VECTOR,
     Still,
     contrib,
+    impala,
     model,
     sb3,
     seen,
@@ -106,13 +108,50 @@ def test_images_are_divided_and_read_as_environments_give_them(name):
     assert layers[0].out_channels < 32
 
 
-def test_dicts_of_vectors_stand_side_by_side():
-    built = model("SAC", GOAL, "MultiInputPolicy")
-    reading = reading_of(GOAL, None)
-    rows = reading.drawn()
+@pytest.mark.parametrize("pooled", [False, True])
+def test_channels_that_nobody_reads_leave_impala(pooled):
+    built = impala(pooled)
+    torso = built.policy.features_extractor.torso
+    with torch.no_grad():
+        for reader in [block.first for block in torso.stages[1].blocks]:
+            reader.weight[:, 1:3] = 0.0
+        positions = torso.output_size // 6
+        built.policy.features_extractor.last.weight[:, positions : 3 * positions] = 0.0
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 36, 40), np.uint8)
+    found, expected = compared(built, images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    last = acting(built).networks[0][0].torso.stages[1].convolution
+    assert last.out_channels == 4
+    assert torso.stages[1].convolution.out_channels == 6
+
+
+@pytest.mark.parametrize("space", [GOAL, CAMERA])
+@pytest.mark.parametrize("name", ["PPO", "SAC"])
+def test_dicts_are_read_as_one_row(name, space):
+    built = model(name, space, "MultiInputPolicy")
+    reading = reading_of(built.observation_space, None)
+    rows = reading.drawn()[:20]
     found = sb3_policy(built.policy, reading)(torch.from_numpy(rows)).numpy()
     expected, _ = built.predict(reading.as_asked(rows), deterministic=True)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_channels_that_do_nothing_leave_a_part_of_a_dict():
+    layers = [m for m in acting(model("PPO", CAMERA, "MultiInputPolicy")).modules()
+              if isinstance(m, nn.Conv2d)]  # fmt: skip
+    assert len(layers) == 3
+    assert layers[0].out_channels < 32
+
+
+class Mixing(CombinedExtractor):
+    pass
+
+
+def test_an_extractor_of_ones_own_for_a_dict():
+    kwargs = {"features_extractor_class": Mixing}
+    built = model("PPO", GOAL, "MultiInputPolicy", policy_kwargs=kwargs)
+    with pytest.raises(UnsupportedExportError, match="Mixing reads the parts of a Dict"):
+        acting(built)
 
 
 class InOrder(BaseFeaturesExtractor):
