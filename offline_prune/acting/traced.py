@@ -27,7 +27,7 @@ class WholeEncoderWarning(UserWarning):
 
 
 def remove_unread_units(
-    network: nn.Module, encoder: nn.Module, heads: Sequence[nn.Linear], shape: Sequence[int]
+    network: nn.Module, encoder: nn.Module, heads: Sequence[nn.Module], shape: Sequence[int]
 ) -> None:
     """Make the layers of a network smaller, in place, the function unchanged.
 
@@ -36,7 +36,7 @@ def remove_unread_units(
     connections tie together leave at once. Only IMPALA encoders (and Impoola), d3rlpy's own
     of linear layers and convolutions, and encoders of parts that are such are touched: others
     may mix units between layers, so that none of them could leave. The wiring of IMPALA
-    encoders below plain heads is known, that of the others is traced.
+    encoders that heads alone read is known, that of the others is traced.
 
     Args:
         network: Of observations, on the CPU, in evaluation mode; nobody else's layers.
@@ -56,7 +56,10 @@ def remove_unread_units(
     if all(bool(unit_mask(weight != 0).any(dim=0).all()) for weight in weights.values()):
         return
     names = {id(weight): name for name, weight in weights.items()}
-    if (found := residual_units(encoder, heads, names)) is not None:
+    linear = [head for head in heads if isinstance(head, nn.Linear)]
+    found = residual_units(encoder, linear, names)
+    # Other layers may stand behind the encoder, and what they read is not in its graph.
+    if found is not None and {weight.name for weight in found[0].weights} == weights.keys():
         graph, _ = found
     elif importlib.util.find_spec("torch_pruning") is None:
         warnings.warn(

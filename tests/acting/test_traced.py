@@ -10,7 +10,7 @@ from d3rlpy.models import PixelEncoderFactory, QRQFunctionFactory
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from offline_prune import prune_then_train
-from offline_prune.acting.traced import WholeEncoderWarning
+from offline_prune.acting.traced import WholeEncoderWarning, remove_unread_units
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import AlgorithmError
@@ -133,6 +133,20 @@ def test_without_torch_pruning_the_encoder_is_whole(monkeypatch):
     assert policy.networks[0].owner._fc.weight.shape == (12, 16)
     x = dataset(DISCRETE).observations[:8]
     np.testing.assert_array_equal(policy(torch.tensor(x)).numpy(), algo.predict(x))
+
+
+def test_layers_between_an_encoder_and_its_head_read_it_too():
+    pytest.importorskip("torch_pruning")
+    encoder = ImpalaEncoderFactory(filters=[6, 8], feature_size=16).create((2, 12, 12))
+    network = torch.nn.Sequential(encoder, torch.nn.Linear(16, 9), torch.nn.Linear(9, 3))
+    with torch.no_grad():
+        network[1].weight[:, 4:] = 0.0
+        network[2].weight[:, :2] = 0.0
+    x = torch.rand(3, 2, 12, 12)
+    expected = network(x)
+    remove_unread_units(network, encoder, [network[2]], (2, 12, 12))
+    assert (encoder.last.out_features, network[1].out_features) == (4, 7)
+    torch.testing.assert_close(network(x), expected)
 
 
 class Mixing(ImpalaEncoderFactory):
