@@ -13,7 +13,7 @@ from torch.optim import optimizer as shared
 
 __all__ = ["FusedAdam"]
 
-_KERNELS = ("_fused_adam_", "_fused_adamw_", "_foreach_add_", "_foreach_zero_")
+_KERNELS = ("_fused_adam_", "_fused_adamw_", "_foreach_zero_")
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 _GLOBAL_HOOKS = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
 _SCALING = ("grad_scale", "found_inf")
@@ -141,7 +141,8 @@ class FusedAdam:
             beta1, beta2 = group["betas"]
             steps = [state["step"] for state in states]
             with torch.no_grad():
-                torch._foreach_add_(steps, self._one)
+                for step in steps:
+                    step.add_(self._one)
                 kernel(
                     parameters,
                     [parameter.grad for parameter in parameters],

@@ -215,7 +215,7 @@ def normalise_back(
     ``∂a = r (ĝ − mean(ĝ) − â mean(ĝ â))``, ``∂γ = Σ g â``, ``∂β = Σ g``.
 
     Args:
-        grads: (U, TILE); rows ``first …`` hold g and become ĝ.
+        grads: (U, TILE); rows ``first …`` hold g.
         deposits: (U, TILE); ∂a is added to rows ``source …``.
         block: As :func:`normalise` left it.
         first: As there.
@@ -227,20 +227,12 @@ def normalise_back(
         sums: (2, TILE) scratch.
     """
     mean, scale = first + count, first + count + 1
-    share, zero = block.dtype.type(1) / block.dtype.type(count), block.dtype.type(0)
-    if parameter >= 0 and len(grad_theta):
-        for u in range(count):
-            for_weight, for_bias = zero, zero
-            for i in range(TILE):
-                normal = (block[source + u, i] - block[mean, i]) * block[scale, i]
-                for_weight += grads[first + u, i] * normal
-                for_bias += grads[first + u, i]
-            grad_theta[parameter + u] += for_weight
-            grad_theta[parameter + count + u] += for_bias
+    share = block.dtype.type(1) / block.dtype.type(count)
     if parameter >= 0:
         weigh_and_sum(
-            grads, block, first, count, source, mean, scale, theta, parameter, sums, share
-        )
+            grads, block, first, count, source, mean, scale, theta, parameter, sums, share,
+            grad_theta,
+        )  # fmt: skip
     else:
         sums[:] = 0
         for u in range(count):
@@ -248,4 +240,4 @@ def normalise_back(
                 normal = (block[source + u, i] - block[mean, i]) * block[scale, i]
                 sums[0, i] += share * grads[first + u, i]
                 sums[1, i] += share * grads[first + u, i] * normal
-    spread(deposits, grads, block, first, count, source, mean, scale, sums)
+    spread(deposits, grads, block, first, count, source, mean, scale, theta, parameter, sums)

@@ -6,7 +6,7 @@ import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,7 +23,16 @@ def kernels_available() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-class SparseMLP(nn.Module):
+class _Modeless(nn.Module):
+    """Is the same in training and in evaluation."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Note the mode: d3rlpy sets it twice a step, and torch's way looks at everything."""
+        vars(self)["training"] = mode
+        return self
+
+
+class SparseMLP(_Modeless):
     """Linear layers, activations and normalisations, of which only kept weights exist.
 
     ``h_u = σ(b_u + Σ_k θ_k · h_{source(k)})`` over the kept weights ``k`` of unit ``u``.
@@ -51,11 +60,13 @@ class SparseMLP(nn.Module):
         self.steps = tuple(steps)
         self.wiring = Wiring.of(steps)
         self.theta = nn.Parameter(theta)
-        self.further = None if further is None else nn.Parameter(further)
+        self.register_parameter("further", None if further is None else nn.Parameter(further))
 
-    @property
     def _numbers(self) -> Tensor:
-        return self.theta if self.further is None else torch.cat([self.theta, self.further])
+        parameters = self._parameters  # an attribute would be looked for elsewhere first
+        theta, further = parameters["theta"], parameters["further"]
+        assert theta is not None
+        return theta if further is None else torch.cat([theta, further])
 
     def forward(self, x: Tensor, action: Tensor | None = None) -> Tensor:
         """Evaluate.
@@ -75,9 +86,9 @@ class SparseMLP(nn.Module):
         x = x.contiguous()
         action = None if action is None else action.contiguous()
         if torch.is_grad_enabled():
-            found = _Evaluate.apply(self._numbers, x, action, self.wiring)  # type: ignore[no-untyped-call]
+            found = _Evaluate.apply(self._numbers(), x, action, self.wiring)  # type: ignore[no-untyped-call]
             return found
-        return _evaluate(self._numbers.detach().numpy(), x, action, self.wiring, keep=False)[0]
+        return _evaluate(self._numbers().detach().numpy(), x, action, self.wiring, keep=False)[0]
 
     def as_dense_layers(self, x: Tensor, action: Tensor | None = None) -> Tensor:
         """The same through torch's own operations, for what records those.
@@ -90,7 +101,7 @@ class SparseMLP(nn.Module):
             (B, O) outputs of all heads.
         """
         inputs = x if action is None else torch.cat([x, action], dim=1)
-        theta = self._numbers
+        theta = self._numbers()
         weight, further = 0, len(self.wiring.sources)
         found: list[Tensor] = []
         for step in self.steps:
@@ -128,7 +139,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class OutputColumns(nn.Linear):
+class OutputColumns(_Modeless, nn.Linear):
     """Stands in for a head: its outputs are columns that :class:`SparseMLP` computed.
 
     A linear layer by type, as d3rlpy's policies check; it has no parameters.
@@ -166,6 +177,11 @@ def _kernels() -> ModuleType:
 # therefore, but for what they read in whole vectors: torch aligns it.
 
 
+def _numpy(tensor: Tensor) -> NDArray[Any]:
+    found: NDArray[Any] = (tensor.detach() if tensor.requires_grad else tensor).numpy()
+    return found
+
+
 def _evaluate(
     theta: NDArray[Any], x: Tensor, action: Tensor | None, wiring: Wiring, *, keep: bool
 ) -> tuple[Tensor, Tensor]:
@@ -175,8 +191,8 @@ def _evaluate(
     blocks = torch.empty(n_blocks, wiring.n_units, kernels.TILE, dtype=x.dtype)
     out = np.empty((rows, wiring.n_outputs), theta.dtype)
     kernels.forward(
-        x.detach().numpy(),
-        np.empty((rows, 0), theta.dtype) if action is None else action.detach().numpy(),
+        _numpy(x),
+        np.empty((rows, 0), theta.dtype) if action is None else _numpy(action),
         wiring.inputs,
         wiring.steps,
         wiring.eps,

@@ -5,8 +5,9 @@ A loop over an array leaves its running sums in memory where these stay in regis
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class _Emit:
         self.scalar = context.get_value_type(element)
         self.lanes = 512 // element.bitwidth
         self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.four = ir.VectorType(self.scalar, 4)
 
     def data(self, array_type: Any, array: Any) -> Any:
         """The pointer to an array's first element."""
@@ -96,6 +98,34 @@ class _Emit:
             f"llvm.vector.reduce.fadd.v{self.lanes}{kind}",
         )
         return self.builder.call(function, [start, vector], fastmath=["reassoc"])
+
+    def sums_of_four(self, vectors: Sequence[Any]) -> Any:
+        """The sums over all lanes of four vectors, in the order of :meth:`sum`, at once.
+
+        Halves are added to halves: two vectors become one with half of the lanes for each.
+        Four take little more than one does.
+        """
+        a, b, c, d = vectors
+        joined = self._halved(self._halved(a, b, 1), self._halved(c, d, 1), 2)
+        width = self.lanes // 4
+        while width > 1:
+            width //= 2
+            swapped = [lane ^ width for lane in range(self.lanes)]
+            joined = self.builder.fadd(joined, self._shuffled(joined, joined, swapped))
+        return self._shuffled(joined, joined, range(0, self.lanes, self.lanes // 4))
+
+    def _halved(self, x: Any, y: Any, parts: int) -> Any:
+        """Each of the parts of two vectors, its first half added to its second."""
+        width = self.lanes // parts
+        starts = range(0, 2 * self.lanes, width)
+        first = [start + i for start in starts for i in range(width // 2)]
+        second = [i + width // 2 for i in first]
+        return self.builder.fadd(self._shuffled(x, y, first), self._shuffled(x, y, second))
+
+    def _shuffled(self, x: Any, y: Any, lanes: Iterable[int]) -> Any:
+        chosen = [int(lane) for lane in lanes]
+        kind = ir.VectorType(ir.IntType(32), len(chosen))
+        return self.builder.shuffle_vector(x, y, ir.Constant(kind, chosen))
 
     def apart(self, data: Any, row: Any, means: Sequence[Any]) -> list[Any]:
         """The vectors of one row, less those of another."""
@@ -187,17 +217,31 @@ def add_dots(
         ours = emit.load_row(emit.data(sig.args[1], left), unit)
         rows, numbers = emit.data(sig.args[3], right), emit.data(sig.args[4], index)
 
-        def add_dot(k: Any, _: Sequence[Any]) -> Sequence[Any]:
+        def dot(k: Any) -> Any:
+            """A vector whose lanes add up to the product with the row of a weight."""
             source = emit.load_row(rows, emit.row_number(numbers, k))
             products = [builder.fmul(x, y) for x, y in zip(ours[:2], source[:2], strict=True)]
             for i in range(2, len(ours)):
                 products[i % 2] = emit.multiply_add(ours[i], source[i], products[i % 2])
+            return builder.fadd(*products)
+
+        def add_dot(k: Any, _: Sequence[Any]) -> Sequence[Any]:
             slot = builder.gep(sums, [k])
-            total = emit.sum(builder.load(slot), builder.fadd(*products))
-            builder.store(total, slot)
+            builder.store(emit.sum(builder.load(slot), dot(k)), slot)
             return []
 
-        emit.loop(start, stop, [], add_dot)
+        def add_four(group: Any, _: Sequence[Any]) -> Sequence[Any]:
+            k = builder.add(start, builder.shl(group, ir.Constant(_INT64, 2)))
+            dots = [dot(builder.add(k, ir.Constant(_INT64, i))) for i in range(4)]
+            slot = builder.bitcast(builder.gep(sums, [k]), emit.four.as_pointer())
+            old = builder.load(slot, align=4)
+            builder.store(builder.fadd(old, emit.sums_of_four(dots)), slot, align=4)
+            return []
+
+        groups = builder.ashr(builder.sub(stop, start), ir.Constant(_INT64, 2))
+        emit.loop(ir.Constant(_INT64, 0), groups, [], add_four)
+        done = builder.add(start, builder.shl(groups, ir.Constant(_INT64, 2)))
+        emit.loop(done, stop, [], add_dot)
         return context.get_dummy_value()
 
     return signature, generate
@@ -279,30 +323,47 @@ def shift_and_scale(
 @intrinsic
 def weigh_and_sum(
     _: Any, grads: Any, block: Any, first: Any, count: Any, source: Any, mean: Any, scale: Any,
-    theta: Any, parameter: Any, sums: Any, share: Any,
+    theta: Any, parameter: Any, sums: Any, share: Any, grad_theta: Any,
 ) -> Any:  # fmt: skip
-    """``grads[first + u] *= γ_u``; ``sums[0]``: their mean, ``sums[1]``: that of them times â."""
-    signature = types.void(grads, block, *[types.int64] * 5, theta, types.int64, sums, block.dtype)
+    """``sums[0]``: the mean of ``γ_u grads[first + u]``, ``sums[1]``: of that times â.
+
+    Where ``grad_theta`` is not empty, ``Σ grads â`` is added at ``parameter + u``, and ``Σ grads``
+    ``count`` places behind it.
+    """
+    signature = types.void(
+        grads, block, *[types.int64] * 5, theta, types.int64, sums, block.dtype, grad_theta
+    )
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = _Emit(context, builder, sig.args[0].dtype)
-        grads, block, first, count, source, mean, scale, theta, parameter, sums, share = args
+        grads, block, first, count, source, mean, scale, theta, parameter, sums, share, into = args
         slopes, rows = emit.data(sig.args[0], grads), emit.data(sig.args[1], block)
         numbers, kept = emit.data(sig.args[7], theta), emit.data(sig.args[9], sums)
+        found_array = context.make_array(sig.args[11])(context, builder, into)
+        asked = builder.icmp_signed(">", found_array.nitems, ir.Constant(_INT64, 0))
         means, scales = emit.load_row(rows, mean), emit.load_row(rows, scale)
         n, shares = len(means), emit.splat(share)
         zeros = [emit.splat(ir.Constant(emit.scalar, 0.0))] * (2 * n)
 
+        def add_sum(place: Any, vectors: Sequence[Any]) -> None:
+            slot = builder.gep(found_array.data, [place])
+            total = functools.reduce(builder.fadd, vectors)
+            builder.store(emit.sum(builder.load(slot), total), slot)
+
         def weigh(u: Any, carried: Sequence[Any]) -> Sequence[Any]:
-            weight = emit.splat(emit.item(numbers, builder.add(parameter, u)))
-            place = builder.add(first, u)
-            weighed = [builder.fmul(g, weight) for g in emit.load_row(slopes, place)]
-            emit.store_row(weighed, slopes, place)
+            place = builder.add(parameter, u)
+            weight = emit.splat(emit.item(numbers, place))
+            given = emit.load_row(slopes, builder.add(first, u))
             apart = emit.apart(rows, builder.add(source, u), means)
+            normal = [builder.fmul(d, s) for d, s in zip(apart, scales, strict=True)]
+            with builder.if_then(asked):
+                add_sum(place, [builder.fmul(g, a) for g, a in zip(given, normal, strict=True)])
+                add_sum(builder.add(place, count), given)
+            weighed = [builder.fmul(g, weight) for g in given]
             totals = [builder.fadd(g, t) for g, t in zip(weighed, carried[:n], strict=True)]
             products = [
-                emit.multiply_add(g, builder.fmul(d, s), p)
-                for g, d, s, p in zip(weighed, apart, scales, carried[n:], strict=True)
+                emit.multiply_add(g, a, p)
+                for g, a, p in zip(weighed, normal, carried[n:], strict=True)
             ]
             return [*totals, *products]
 
@@ -318,32 +379,43 @@ def weigh_and_sum(
 @intrinsic
 def spread(
     _: Any, deposits: Any, grads: Any, block: Any, first: Any, count: Any, source: Any, mean: Any,
-    scale: Any, sums: Any,
+    scale: Any, theta: Any, parameter: Any, sums: Any,
 ) -> Any:  # fmt: skip
-    """``deposits[source + u] += scale (grads[first + u] − sums[0] − â sums[1])``."""
-    signature = types.void(deposits, grads, block, *[types.int64] * 5, sums)
+    """``deposits[source + u] += scale (γ_u grads[first + u] − sums[0] − â sums[1])``.
+
+    γ is at ``parameter``, or 1 where that is negative.
+    """
+    signature = types.void(deposits, grads, block, *[types.int64] * 5, theta, types.int64, sums)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = _Emit(context, builder, sig.args[0].dtype)
-        deposits, grads, block, first, count, source, mean, scale, sums = args
+        deposits, grads, block, first, count, source, mean, scale, theta, parameter, sums = args
         into, slopes = emit.data(sig.args[0], deposits), emit.data(sig.args[1], grads)
-        rows, kept = emit.data(sig.args[2], block), emit.data(sig.args[8], sums)
+        rows, kept = emit.data(sig.args[2], block), emit.data(sig.args[10], sums)
+        numbers = emit.data(sig.args[8], theta)
+        has_weights = builder.icmp_signed(">=", parameter, ir.Constant(_INT64, 0))
         means, scales = emit.load_row(rows, mean), emit.load_row(rows, scale)
         totals = emit.load_row(kept, ir.Constant(_INT64, 0))
         products = emit.load_row(kept, ir.Constant(_INT64, 1))
+        one = ir.Constant(emit.scalar, 1.0)
 
         def write(u: Any, _: Sequence[Any]) -> Sequence[Any]:
+            # Any number will do where there are no weights; there is always a first one.
+            index = builder.select(has_weights, builder.add(parameter, u), ir.Constant(_INT64, 0))
+            weight = emit.splat(builder.select(has_weights, emit.item(numbers, index), one))
             place = builder.add(source, u)
             parts = zip(
                 emit.load_row(into, place), emit.load_row(slopes, builder.add(first, u)),
                 emit.apart(rows, place, means), scales, totals, products, strict=True,
             )  # fmt: skip
-            found = [
-                emit.multiply_add(
-                    s, builder.fsub(builder.fsub(g, t), builder.fmul(builder.fmul(d, s), p)), old
+            found = []
+            for old, g, d, s, t, p in parts:
+                weighed = builder.fsub(builder.fmul(g, weight), t)
+                found.append(
+                    emit.multiply_add(
+                        s, builder.fsub(weighed, builder.fmul(builder.fmul(d, s), p)), old
+                    )
                 )
-                for old, g, d, s, t, p in parts
-            ]
             emit.store_row(found, into, place)
             return []
 
