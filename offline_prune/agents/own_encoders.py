@@ -87,7 +87,8 @@ def check_layers(encoder: nn.Module, observation_shape: Sequence[int]) -> None:
         observation_shape: Of the observations: (n,), or (channels, H, W).
 
     Raises:
-        AlgorithmError: If the layers of a registered one compute something else.
+        AlgorithmError: If the layers of a registered one compute something else, or one of them
+            is applied more than once.
     """
     if type(encoder) not in _LAYERS:
         return
@@ -107,6 +108,13 @@ def check_layers(encoder: nn.Module, observation_shape: Sequence[int]) -> None:
             f"The layers registered for {type(encoder).__name__} cannot be applied one after"
             f" the other: {error}"
         ) from error
+    held = [id(module) for module in found if next(module.parameters(), None) is not None]
+    if len(set(held)) < len(held):
+        raise AlgorithmError(
+            f"A layer that was registered for {type(encoder).__name__} is applied more than once:"
+            " its units are those of several layers at once, which cannot be followed. Do not"
+            " register this encoder; it trains in its original layers then."
+        )
     if not right:
         raise AlgorithmError(
             f"The layers registered for {type(encoder).__name__}, applied one after the other,"

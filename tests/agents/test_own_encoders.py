@@ -124,6 +124,15 @@ def test_layers_that_are_not_what_it_computes_are_refused(registered, layers, me
         agent()
 
 
+def test_a_layer_that_is_applied_twice_is_refused(registered, monkeypatch):
+    """Its units would be those of two layers."""
+    again = Mine.forward
+    monkeypatch.setattr(Mine, "forward", lambda self, x: torch.tanh(self.two(again(self, x))))
+    register_layers(Mine, lambda e: (e.one, nn.ReLU(), e.two, nn.Tanh(), e.norm, e.two, nn.Tanh()))
+    with pytest.raises(AlgorithmError, match="more than once"):
+        agent()
+
+
 @pytest.mark.parametrize("wrong", [(Mine, None), (3, list), (dict, list)])
 def test_what_cannot_be_registered(wrong):
     with pytest.raises(InputError, match="register_layers"):
