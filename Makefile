@@ -63,12 +63,18 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Qt, with which Procgen draws: where apt-get is and may install. Elsewhere its tests are skipped,
-# and say so.
+# Qt, with which Procgen draws; compilers and emulators that run exported C as microcontrollers do
+# (2.6 GB). Where apt-get is and may install: elsewhere their tests are skipped, and say so.
+EMULATORS := qemu-system-arm qemu-system-riscv32 qemu-aarch64
+COMPILERS := arm-none-eabi-gcc riscv64-unknown-elf-gcc aarch64-linux-gnu-gcc
+PACKAGES := libqt5gui5 qemu-system-arm qemu-system-misc qemu-user \
+    gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 system-packages:
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! ldconfig -p | grep -q libQt5Gui; then \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { ldconfig -p | grep -q libQt5Gui && \
+	    which $(EMULATORS) $(COMPILERS) >/dev/null; }; then \
 	    apt-get update -qq && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends libqt5gui5; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(PACKAGES); \
 	fi
 
 # torch goes first and pinned: every later requirement then finds it in place.
