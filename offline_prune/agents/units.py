@@ -165,9 +165,11 @@ class UnitGraph:
         Returns:
             (columns,); 1 for columns that read inputs of the network.
         """
+        # A head alone has no units: it reads inputs, all of them there.
+        like = units[0] if units else torch.ones(0, dtype=torch.bool)
         return torch.cat(
             [
-                units[0].new_ones(segment.columns)
+                like.new_ones(segment.columns)
                 if segment.layer is None
                 else units[segment.layer].repeat_interleave(self._repeat(segment))
                 for segment in weight.segments

@@ -43,21 +43,27 @@ class Packing:
             tensors: One of the shape of each original.
 
         Returns:
-            A new tensor of :attr:`shape`.
+            A new tensor of :attr:`shape`; channels last in memory where the first original is.
         """
         pairs = zip(tensors, self.positions, strict=True)
-        return torch.cat([tensor.detach().flatten()[i] for tensor, i in pairs]).view(self.shape)
+        small = torch.cat([tensor.detach().flatten()[i] for tensor, i in pairs]).view(self.shape)
+        if _is_channels_last(self.originals[0]):
+            return small.contiguous(memory_format=torch.channels_last)
+        return small
 
     def unpack(self, small: Tensor, into: Sequence[Tensor]) -> None:
         """Scatter the entries of a small tensor; all others stay as they are.
 
         Args:
             small: Of :attr:`shape`.
-            into: One contiguous tensor of the shape of each original; written in place.
+            into: One tensor of the shape of each original; written in place.
         """
         parts = small.detach().flatten().split([len(i) for i in self.positions])
         for tensor, i, part in zip(into, self.positions, parts, strict=True):
-            tensor.detach().view(-1)[i] = part
+            if tensor.is_contiguous():
+                tensor.detach().view(-1)[i] = part
+            else:
+                tensor.detach()[torch.unravel_index(i, tensor.shape)] = part
 
     def split(self, count: int) -> tuple[Packing, Packing]:
         """A packing of the first originals, and one of the rest.
@@ -147,6 +153,12 @@ def sparse_packing(
         masks.append(torch.cat(rows))
         outputs.append(live.get(step.layers[0].name, mask.new_ones(len(mask))))
     return _packing(stack.parameters, positions), masks
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    """Whether it is laid out so and not otherwise: kernels of optimizers want moments alike."""
+    is_so = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return is_so and not tensor.is_contiguous()
 
 
 def _packing(

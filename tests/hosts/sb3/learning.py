@@ -52,6 +52,7 @@ def model_of(name, seed=0, **more):
 
 def image_model(kind, **policy_kwargs):
     images = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=True)
+    images.observation_space.seed(0)
     arguments = _PPO if kind is PPO else _OFF_POLICY | {"train_freq": 4}
     arguments = arguments | {"policy_kwargs": copy.deepcopy(policy_kwargs)}
     return kind("CnnPolicy", images, seed=0, device="cpu", **arguments)

@@ -72,11 +72,11 @@ def model(name, space=VECTOR, kind="MlpPolicy", density=0.3, **changes):
     return built
 
 
-def impala(pooled):
+def impala(pooled, **policy_kwargs):
     """A2C on images with a small IMPALA or Impoola."""
     own = {"features_dim": 12, "filters": (4, 6), "pooled": pooled}
     kwargs = {"features_extractor_class": ImpalaFeatures, "features_extractor_kwargs": own}
-    return model("A2C", IMAGE, "CnnPolicy", policy_kwargs=kwargs)
+    return model("A2C", IMAGE, "CnnPolicy", policy_kwargs=kwargs | policy_kwargs)
 
 
 @torch.no_grad()

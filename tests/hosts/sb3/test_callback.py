@@ -221,5 +221,24 @@ def test_files_written_on_the_way_are_whole(name, tmp_path):
             assert not weight[~callback.mask.nominal[name]].any()
 
 
+def test_channels_last_in_memory_train_alike_in_both_engines():
+    values = []
+    for engine in ("masked", "compact"):
+        model = image_model(PPO, **IMPALA, net_arch=[])
+        model.policy.to(memory_format=torch.channels_last)
+        callback = PruningCallback("structured(begin=0, end=.3, multiple=2)", 0.8, engine=engine)
+        strides = []
+        callback._on_rollout_end = lambda model=model, to=strides: to.append(second(model).stride())
+        model.learn(96, callback=callback)
+        assert strides[-1][1] == 1  # while units have left, too
+        images = torch.arange(4 * 1600).view(4, 1, 40, 40) % 256
+        values.append(model.policy.predict_values(images))
+    torch.testing.assert_close(*values)
+
+
+def second(model):
+    return model.policy.features_extractor.encoder.torso.stages[1].convolution.weight
+
+
 def is_impala(module):
     return isinstance(module, ImpalaFeatures)

@@ -126,6 +126,12 @@ def test_channels_that_nobody_reads_leave_impala(pooled):
     assert torso.stages[1].convolution.out_channels == 6
 
 
+def test_heads_that_read_impala_themselves():
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 36, 40), np.uint8)
+    found, expected = compared(impala(True, net_arch=[]), images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("space", [GOAL, CAMERA])
 @pytest.mark.parametrize("name", ["PPO", "SAC"])
 def test_dicts_are_read_as_one_row(name, space):
