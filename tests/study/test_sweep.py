@@ -277,7 +277,8 @@ def test_a_sweep_killed_at_ten_random_moments_ends_with_the_same_table(
 ):
     """Moments are counted in function calls, so that writing is hit as well as training."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["offline_prune", "torch._dynamo", "pyarrow.parquet"])
+    preloaded = ["offline_prune", "torch._dynamo", "pyarrow.parquet", "numba"]
+    context.set_forkserver_preload(preloaded)
     report = context.Queue()
 
     def run(calls, directory):
@@ -294,7 +295,8 @@ def test_a_sweep_killed_at_ten_random_moments_ends_with_the_same_table(
     rng = random.Random(1)
     directory, kills, done = tmp_path / "killed", 0, set()
     while kills < 10 or len(done) < 3:  # until it was hit here and there
-        code = run(rng.randint(1, n_calls // 3), directory)
+        # Longer than any one cell takes, with what a process loads for it.
+        code = run(rng.randint(1, n_calls // 2), directory)
         assert code in (0, -signal.SIGKILL)
         done.add(len(list((directory / "cells").glob("[!.]*.json"))))
         if code == 0:  # done before it could be killed: begin another one
