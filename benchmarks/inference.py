@@ -3,7 +3,7 @@
 python benchmarks/inference.py [--out FILE]
 
 About five minutes; nothing else should run meanwhile. Needs a C compiler and the
-extras ``onnx`` and ``structured``.
+extra ``onnx``.
 """
 
 from __future__ import annotations

@@ -132,9 +132,9 @@ def acting_policy(algo: Any) -> ActingPolicy:
 
     Weights that are exactly zero count as pruned. Stacks of layers are compacted.
     IMPALA and Impoola encoders, and encoders of parts, lose the channels and units that nobody
-    reads, residual channels all at once, and so do critics of quantiles; Torch-Pruning finds
-    which belong together. Other encoders (layer normalisation, your own) are copied whole, and
-    so are the features of an OFENet below a compacted stack.
+    reads, residual channels all at once, and so do critics of quantiles; in the latter two
+    Torch-Pruning finds which belong together. Other encoders (layer normalisation, your own) are
+    copied whole, and so are the features of an OFENet below a compacted stack.
 
     Args:
         algo: A built d3rlpy algorithm; it stays as it is.
@@ -217,9 +217,9 @@ def _networks(
     return networks, order
 
 
-def acting_head(owner: Any) -> nn.Module:
+def acting_head(owner: Any) -> nn.Linear:
     """The layer of one of :data:`PLAIN_OWNERS` whose outputs decide on the action."""
-    head: nn.Module = owner._mu if isinstance(owner, NormalPolicy) else owner._fc
+    head: nn.Linear = owner._mu if isinstance(owner, NormalPolicy) else owner._fc
     return head
 
 

@@ -11,6 +11,7 @@ from d3rlpy.models.torch.encoders import PixelEncoder, VectorEncoder
 from torch import Tensor, nn
 
 from offline_prune.agents.network import is_prunable
+from offline_prune.agents.residual_units import residual_units
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.compaction.unit_removal import remove_units
 from offline_prune.encoders.impala import ImpalaEncoder
@@ -34,7 +35,8 @@ def remove_unread_units(
     (:func:`~offline_prune.masks.reading.read_units`); channels that identity
     connections tie together leave at once. Only IMPALA encoders (and Impoola), d3rlpy's own
     of linear layers and convolutions, and encoders of parts that are such are touched: others
-    may mix units between layers, so that none of them could leave.
+    may mix units between layers, so that none of them could leave. The wiring of IMPALA
+    encoders that heads alone read is known, that of the others is traced.
 
     Args:
         network: Of observations, on the CPU, in evaluation mode; nobody else's layers.
@@ -43,8 +45,8 @@ def remove_unread_units(
         shape: Of one observation.
 
     Warns:
-        WholeEncoderWarning: If Torch-Pruning, which traces the wiring, is missing and
-            there is a layer with a column of zeros: the network stays as it is.
+        WholeEncoderWarning: If Torch-Pruning, which traces the wiring, is asked for and missing
+            and there is a layer with a column of zeros: the network stays as it is.
     """
     if not _keeps_units_apart(network, encoder):
         return
@@ -53,7 +55,13 @@ def remove_unread_units(
     }
     if all(bool(unit_mask(weight != 0).any(dim=0).all()) for weight in weights.values()):
         return
-    if importlib.util.find_spec("torch_pruning") is None:
+    names = {id(weight): name for name, weight in weights.items()}
+    linear = [head for head in heads if isinstance(head, nn.Linear)]
+    found = residual_units(encoder, linear, names)
+    # Other layers may stand behind the encoder, and what they read is not in its graph.
+    if found is not None and {weight.name for weight in found[0].weights} == weights.keys():
+        graph, _ = found
+    elif importlib.util.find_spec("torch_pruning") is None:
         warnings.warn(
             "The encoder is written whole: units of it could leave, but which belong"
             " together is found by tracing. pip install 'offline-prune[structured]', which"
@@ -62,10 +70,10 @@ def remove_unread_units(
             stacklevel=2,
         )
         return
-    names = {id(weight): name for name, weight in weights.items()}
-    network.requires_grad_(True)  # the graph of gradients is what is traced
-    graph = traced_units(network, [torch.zeros(2, *shape)], heads, names)
-    network.requires_grad_(False)
+    else:
+        network.requires_grad_(True)  # the graph of gradients is what is traced
+        graph = traced_units(network, [torch.zeros(2, *shape)], heads, names)
+        network.requires_grad_(False)
     remove_units(network, graph, read_units(graph, weights))
 
 

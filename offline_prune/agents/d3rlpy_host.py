@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from offline_prune.agents.actor_step import ActorStep
-from offline_prune.agents.host import Change, Stepped, SteppedBy
+from offline_prune.agents.host import Change, Host, Stepped, SteppedBy
 from offline_prune.agents.mini_batches import draw_batches
 from offline_prune.agents.network import Batch
 from offline_prune.agents.networks import top_modules
@@ -27,8 +27,8 @@ __all__ = ["D3rlpyHost", "find_optimizers"]
 
 
 @dataclass(frozen=True)
-class D3rlpyHost:
-    """A built d3rlpy algorithm, as a :class:`~offline_prune.agents.host.Host`.
+class D3rlpyHost(Host):
+    """A built d3rlpy algorithm, as engines, scores and methods ask it.
 
     Attributes:
         algo: The algorithm.

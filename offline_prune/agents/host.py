@@ -61,9 +61,7 @@ class Host(Protocol):
         algo: The library's own object.
     """
 
-    @property
-    def algo(self) -> Any:
-        """The library's own object."""
+    algo: Any
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
@@ -76,10 +74,12 @@ class Host(Protocol):
     @property
     def ofenet(self) -> OFENet | None:
         """The OFENet whose features the networks read; None without."""
+        return None
 
     @property
     def is_captured(self) -> bool:
         """Whether CUDA graphs hold on to the parameters, so that none may take their place."""
+        return False
 
     def optimizers(self) -> Sequence[SteppedBy]:
         """Those that step the networks."""
@@ -90,6 +90,7 @@ class Host(Protocol):
         Args:
             kept: Weight name → boolean, true = held.
         """
+        return []
 
     def draw_batches(self, data: Any, n_batches: int, seed: int) -> list[Any]:
         """Draw scoring mini-batches, as the losses of the networks take them.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import d3rlpy.models.torch as d3
+import torch
 from d3rlpy.models.torch.encoders import (
     PixelEncoder,
     PixelEncoderWithAction,
@@ -111,8 +113,8 @@ class Chain:
             as in use.
         constant_units_fold: Whether a unit without inputs puts out one constant that a
             bias of the next layer can take over exactly, in training and evaluation:
-            false with dropout, batch normalisation, pooling, padded convolutions or layers
-            without a bias.
+            false with dropout, batch normalisation or pooling, and where a padded
+            convolution or a layer without a bias reads units that have one.
         owners: The modules that hold the encoder and its heads (a policy, a Q
             function); several where they share the encoder.
     """
@@ -140,21 +142,24 @@ def _layers_of(encoder: nn.Module) -> list[nn.Module] | None:
     return registered_layers(encoder)
 
 
-def constants_fold(stages: Iterable[Stage]) -> bool:
+def constants_fold(stages: Sequence[Stage]) -> bool:
     """Whether :attr:`Chain.constant_units_fold` holds for a chain of these stages."""
-    return all(
-        _folds(module)
-        for stage in stages
-        for module in (*(layer.module for layer in stage.layers), *stage.after)
+    after = (module for stage in stages for module in stage.after)
+    return all(isinstance(module, _UNITWISE) for module in after) and all(
+        _puts_out_zeros(before) or all(_takes_constants(layer.module) for layer in stage.layers)
+        for before, stage in pairwise(stages)
     )
 
 
-def _folds(module: nn.Module) -> bool:
-    if isinstance(module, nn.Conv2d):
-        return module.padding in (0, (0, 0)) and module.bias is not None
-    if isinstance(module, nn.Linear):
-        return module.bias is not None
-    return isinstance(module, _UNITWISE)
+def _puts_out_zeros(stage: Stage) -> bool:
+    """Whether units without inputs put out 0, which nobody has to take over."""
+    has_bias = any(layer.module.bias is not None for layer in stage.layers)
+    return not has_bias and not bool(stage.activate(torch.zeros(1)).any())
+
+
+def _takes_constants(module: nn.Linear | nn.Conv2d) -> bool:
+    """Whether its bias can take over what a constant adds; padding breaks it at the border."""
+    return module.bias is not None and getattr(module, "padding", 0) in (0, (0, 0))
 
 
 def chain_of(

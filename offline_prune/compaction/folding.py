@@ -39,9 +39,9 @@ def fold_constant_units(chains: Sequence[Chain], mask: Mapping[str, Tensor]) -> 
                     columns[: len(owned)] = owned
                 without_inputs = _fold_into(layer, columns, mask[layer.name])
             if stage is not chain.stages[-1]:
-                bias = stage.layers[0].module.bias
-                assert bias is not None  # part of what constant_units_fold promises
-                units = torch.where(without_inputs, stage.activate(bias), torch.nan)
+                weight, bias = stage.layers[0].module.weight, stage.layers[0].module.bias
+                before = weight.new_zeros(len(weight)) if bias is None else bias
+                units = torch.where(without_inputs, stage.activate(before), torch.nan)
 
 
 def _fold_into(layer: Layer, columns: Tensor, mask: Tensor) -> Tensor:
@@ -49,9 +49,10 @@ def _fold_into(layer: Layer, columns: Tensor, mask: Tensor) -> Tensor:
     weight, bias = layer.module.weight, layer.module.bias
     constant = ~columns.isnan()
     if bool(constant.any()):
-        assert bias is not None
-        per_column = weight.flatten(2).sum(dim=2) if weight.dim() > 2 else weight
-        bias += per_column @ columns.nan_to_num(nan=0.0)
+        if bool((columns[constant] != 0.0).any()):
+            assert bias is not None  # part of what constant_units_fold promises
+            per_column = weight.flatten(2).sum(dim=2) if weight.dim() > 2 else weight
+            bias += per_column @ columns.nan_to_num(nan=0.0)
         weight[:, constant] = 0.0
     kept = unit_mask(mask).to(weight.device)
     return ~(kept & ~constant).any(dim=1)

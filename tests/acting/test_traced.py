@@ -10,7 +10,7 @@ from d3rlpy.models import PixelEncoderFactory, QRQFunctionFactory
 from d3rlpy.preprocessing import PixelObservationScaler
 
 from offline_prune import prune_then_train
-from offline_prune.acting.traced import WholeEncoderWarning
+from offline_prune.acting.traced import WholeEncoderWarning, remove_unread_units
 from offline_prune.agents.traced_units import traced_units
 from offline_prune.encoders import ImpalaEncoderFactory
 from offline_prune.errors import AlgorithmError
@@ -59,8 +59,8 @@ def sizes(encoder):
 
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("kind", [CONTINUOUS, DISCRETE])
-def test_channels_that_nobody_reads_leave(kind, pooled):
-    pytest.importorskip("torch_pruning")
+def test_channels_that_nobody_reads_leave(kind, pooled, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)  # nothing has to be traced
     algo = without_channels(built(config(kind, pooled), kind, density=1.0))
     x = dataset(kind).observations[:16]
     policy = acting_policy(algo)
@@ -123,12 +123,30 @@ def test_without_torch_pruning_the_encoder_is_whole(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(AlgorithmError, match="structured"):
         traced_units(torch.nn.Linear(2, 2), [torch.zeros(2, 2)], [], {})
-    algo = without_channels(built(config(CONTINUOUS), CONTINUOUS, density=1.0))
+    made = config(DISCRETE, quantiles=4)
+    made.encoder_factory = PixelEncoderFactory([[8, 4, 2], [6, 3, 1]], 16)
+    algo = built(made, DISCRETE, density=1.0)
+    with torch.no_grad():
+        algo.impl.modules.q_funcs[0]._fc.weight[:, 1:9] = 0.0
     with pytest.warns(WholeEncoderWarning, match=r"offline-prune\[structured\]"):
         policy = acting_policy(algo)
-    assert sizes(policy.networks[0][0]) == [(6, 6, 6), (8, 8, 8), 16]
-    x = dataset(CONTINUOUS).observations[:8]
-    np.testing.assert_allclose(policy(torch.tensor(x)).numpy(), algo.predict(x), atol=1e-6)
+    assert policy.networks[0].owner._fc.weight.shape == (12, 16)
+    x = dataset(DISCRETE).observations[:8]
+    np.testing.assert_array_equal(policy(torch.tensor(x)).numpy(), algo.predict(x))
+
+
+def test_layers_between_an_encoder_and_its_head_read_it_too():
+    pytest.importorskip("torch_pruning")
+    encoder = ImpalaEncoderFactory(filters=[6, 8], feature_size=16).create((2, 12, 12))
+    network = torch.nn.Sequential(encoder, torch.nn.Linear(16, 9), torch.nn.Linear(9, 3))
+    with torch.no_grad():
+        network[1].weight[:, 4:] = 0.0
+        network[2].weight[:, :2] = 0.0
+    x = torch.rand(3, 2, 12, 12)
+    expected = network(x)
+    remove_unread_units(network, encoder, [network[2]], (2, 12, 12))
+    assert (encoder.last.out_features, network[1].out_features) == (4, 7)
+    torch.testing.assert_close(network(x), expected)
 
 
 class Mixing(ImpalaEncoderFactory):
@@ -156,7 +174,6 @@ def test_an_encoder_that_may_mix_units_is_whole():
 
 @pytest.mark.parametrize("pooled", [False, True])
 def test_structured_pruning_makes_small_files(pooled, tmp_path):
-    pytest.importorskip("torch_pruning")
     result = prune_then_train(
         dataset(DISCRETE),
         "cql",

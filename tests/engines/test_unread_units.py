@@ -35,6 +35,10 @@ def without_bias(module):
     return module
 
 
+def sigmoids_without_bias(module):
+    return with_sigmoids(without_bias(module))
+
+
 def with_sigmoids(module):
     for name, layer in module._layers.named_children():
         if isinstance(layer, nn.ReLU):
@@ -72,6 +76,9 @@ NETWORKS = {
     "IMPALA": (PIXEL, ImpalaEncoderFactory([7, 9], feature_size=16)),
     "Impoola": (PIXEL, ImpalaEncoderFactory([7, 9], feature_size=16, pooled=True)),
     "no bias": (VECTOR, Changed(VectorEncoderFactory([24, 20]), without_bias)),
+    "no bias, and not 0 at 0": (
+        VECTOR, Changed(VectorEncoderFactory([24, 20]), sigmoids_without_bias)
+    ),
 }  # fmt: skip
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.host import Change, Stepped, SteppedBy
+from offline_prune.agents.host import Host, Stepped, SteppedBy
 from offline_prune.agents.network import Loss, Network
 from offline_prune.agents.residual_units import residual_units
 from offline_prune.agents.separable import Separable, find_separable
@@ -40,8 +40,8 @@ _BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Sb3Host:
-    """A Stable-Baselines3 model, as a :class:`~offline_prune.agents.host.Host`.
+class Sb3Host(Host):
+    """A Stable-Baselines3 model, as engines, scores and methods ask it.
 
     Attributes:
         algo: The model.
@@ -72,24 +72,10 @@ class Sb3Host:
             )
         return tuple(space.shape)
 
-    @property
-    def ofenet(self) -> None:
-        """There is none."""
-        return None
-
-    @property
-    def is_captured(self) -> bool:
-        """It has no CUDA graphs."""
-        return False
-
     def optimizers(self) -> list[SteppedBy]:
         """Those of the policy, or of actor and critic."""
         found = dict.fromkeys(part.optimizer for part in trained_parts(self.algo))
         return [Stepped.by(optimizer) for optimizer in found]
-
-    def while_held(self, kept: Mapping[str, Tensor]) -> list[Change]:
-        """Nothing has to change."""
-        return []
 
     def draw_batches(self, data: object, n_batches: int, seed: int) -> list[Any]:
         """Draw mini-batches of what was collected: a rollout, or the replay buffer.

@@ -18,7 +18,6 @@ from offline_prune.acting.traced import remove_unread_units
 from offline_prune.agents.network import is_prunable
 from offline_prune.agents.reparameterised import refuse_reparameterised
 from offline_prune.compaction.layers import fill_layer
-from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.errors import InputError, UnsupportedExportError
 from offline_prune.hosts.sb3.acting_parts import ActingParts, acting_parts
 from offline_prune.hosts.sb3.combined import combined_extractor
@@ -141,20 +140,10 @@ def _compacted(whole: nn.Sequential, quantiles: int, shape: tuple[int, ...]) -> 
     layers = layers_in_order(behind)
     tail = (None if layers is None else compact_layers(layers)) or behind
     if isinstance(extractor, ImpalaFeatures):
-        encoder = _as_encoder(extractor)
-        network = nn.Sequential(encoder, *tail)
-        remove_unread_units(network, encoder, [tail[-1]], shape)
+        network = nn.Sequential(extractor.encoder, *tail)
+        remove_unread_units(network, extractor.encoder, [tail[-1]], shape)
         return network
     return nn.Sequential(*features, *tail)
-
-
-def _as_encoder(features: ImpalaFeatures) -> ImpalaEncoder:
-    """The same layers as d3rlpy's, which C has a form of and whose channels may leave."""
-    with torch.device("meta"):
-        encoder = ImpalaEncoder(features.torso, features.features_dim)
-    encoder.last = features.last
-    encoder.eval()
-    return encoder
 
 
 @torch.no_grad()

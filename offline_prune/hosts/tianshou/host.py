@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from offline_prune.agents.agent import Agent
-from offline_prune.agents.host import Change, Stepped, SteppedBy
+from offline_prune.agents.host import Change, Host, Stepped, SteppedBy
 from offline_prune.agents.network import Network
 from offline_prune.agents.separable import find_separable
 from offline_prune.agents.units import Units
@@ -23,8 +23,8 @@ __all__ = ["TianshouHost", "agent_of"]
 
 
 @dataclass(frozen=True)
-class TianshouHost:
-    """A value-based algorithm of tianshou, as a :class:`~offline_prune.agents.host.Host`.
+class TianshouHost(Host):
+    """A value-based algorithm of tianshou, as engines, scores and methods ask it.
 
     Attributes:
         algo: The algorithm.
@@ -52,16 +52,6 @@ class TianshouHost:
     def observation_shape(self) -> tuple[int, ...]:
         """Of one observation."""
         return tuple(self.algo.policy.observation_space.shape)
-
-    @property
-    def ofenet(self) -> None:
-        """There is none."""
-        return None
-
-    @property
-    def is_captured(self) -> bool:
-        """It has no CUDA graphs."""
-        return False
 
     def optimizers(self) -> list[SteppedBy]:
         """Its optimizer."""

@@ -7,7 +7,11 @@ pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
 
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import CallbackList, StopTrainingOnMaxEpisodes
+from stable_baselines3.common.callbacks import (
+    CallbackList,
+    CheckpointCallback,
+    StopTrainingOnMaxEpisodes,
+)
 
 from offline_prune.errors import AlgorithmError, InputError, SparsityError, UnknownNameError
 from offline_prune.hosts.sb3 import PruningCallback
@@ -200,6 +204,21 @@ def test_dead_channels_of_impala_leave_while_it_trains(kind):
     (whole,), (smaller,) = sizes[0], sizes[-1]  # of the target, too
     assert smaller < 0.5 * whole
     assert_zeros(callback)
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac"])
+def test_files_written_on_the_way_are_whole(name, tmp_path):
+    model = model_of(name)
+    callback = PruningCallback("structured(begin=0, end=.1)", 0.8, engine="compact")
+    checkpoints = CheckpointCallback(save_freq=150, save_path=tmp_path)
+    model.learn(160, callback=[callback, checkpoints])
+    (file,) = tmp_path.glob("*.zip")
+    whole = parameters(model)
+    found = parameters(type(model).load(file, device="cpu"))
+    assert {n: t.shape for n, t in found.items()} == {n: t.shape for n, t in whole.items()}
+    for name, weight in type(model).load(file, device="cpu").policy.named_parameters():
+        if name in callback.mask.nominal:
+            assert not weight[~callback.mask.nominal[name]].any()
 
 
 def is_impala(module):

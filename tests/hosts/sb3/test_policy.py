@@ -111,12 +111,13 @@ def test_images_are_divided_and_read_as_environments_give_them(name):
 @pytest.mark.parametrize("pooled", [False, True])
 def test_channels_that_nobody_reads_leave_impala(pooled):
     built = impala(pooled)
-    torso = built.policy.features_extractor.torso
+    encoder = built.policy.features_extractor.encoder
+    torso = encoder.torso
     with torch.no_grad():
         for reader in [block.first for block in torso.stages[1].blocks]:
             reader.weight[:, 1:3] = 0.0
         positions = torso.output_size // 6
-        built.policy.features_extractor.last.weight[:, positions : 3 * positions] = 0.0
+        encoder.last.weight[:, positions : 3 * positions] = 0.0
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 36, 40), np.uint8)
     found, expected = compared(built, images)
     np.testing.assert_allclose(found, expected, atol=1e-5)
