@@ -92,7 +92,7 @@ def main() -> None:
         "Cortex-M0+ and a 32-bit RISC-V (RV32IMAC), which have none. Flash (kB of 1,024 bytes) is",
         "the whole image: weights, code, math functions, and about 1 kB of start-up and",
         "semihosting. RAM is the stack of one decision and what is static. Instructions are those",
-        f"of one decision, the mean of {DECISIONS}, counted in the emulator; they are no cycles, of",
+        f"of one decision, the mean of {DECISIONS}, counted in the emulator and no cycles, of",
         "which a real core takes one or more for each. Fits: 64 kB of flash and 8 kB of RAM.",
         f"Return: mean of {EPISODES} episodes. Made by `python -m benchmarks.microcontrollers`.",
         "",
