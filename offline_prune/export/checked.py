@@ -103,6 +103,8 @@ def format_of(path: Path, dtype: str = "float32") -> ExportFormat:
     """
     if path.suffix not in FORMATS:
         raise UnknownNameError("export format", path.suffix, FORMATS)
+    if not isinstance(dtype, str):
+        raise InputError(f"dtype is one of {', '.join(TOLERANCES)}, not {type(dtype).__name__}.")
     if dtype not in TOLERANCES:
         raise UnknownNameError("dtype", dtype, TOLERANCES)
     chosen = FORMATS[path.suffix]

@@ -38,7 +38,7 @@ def export_policy(
     the weights count as pruned, wherever they come from. The written file is run on the
     observations and compared with ``algo.predict``, to 10⁻⁵ of the largest action, or
     action for action but for ties. Smaller weights cost accuracy: what they cost is in the
-    result, and beyond 1 % of the largest action (float16) or 10 % (int8) nothing is written;
+    result, and beyond 1 % of the largest action (float16) or 20 % (int8) nothing is written;
     discrete actions may differ where both score the same to that.
 
     Args:
