@@ -97,10 +97,12 @@ class ActingPolicy(nn.Module):
         Returns:
             (B, outputs): means of actions, logits, or Q values.
         """
+        return self.network_outputs(self.scaled(observations))
+
+    def scaled(self, observations: Tensor) -> Tensor:
+        """Observations as the networks read them: channels first, scaled."""
         x = observations.movedim(-1, 1) if self.channels_last else observations
-        if self.observation_scale is not None:
-            x = self.observation_scale(x)
-        return self.network_outputs(x)
+        return x if self.observation_scale is None else self.observation_scale(x)
 
     def network_outputs(self, x: Tensor) -> Tensor:
         """The same of scaled observations, as the networks read them."""

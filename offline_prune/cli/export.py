@@ -21,6 +21,9 @@ def command(
         Path, typer.Argument(help="A folder that 'run --out' wrote, or a Stable-Baselines3 zip.")
     ],
     file: Annotated[Path, typer.Argument(help="Ends in .onnx, .pt (TorchScript) or .c (C99).")],
+    dtype: Annotated[
+        str, typer.Option(help="Of the weights: float32; in C also float16 and int8.")
+    ] = "float32",
     dataset: Annotated[
         str | None, typer.Option(help="Observations to check on; by default the run's own.")
     ] = None,
@@ -43,17 +46,17 @@ def command(
     if source.suffix == ".zip" or source.is_file():
         if dataset is not None:
             raise InputError("--dataset is for a run's folder. Of a zip, give --observations.")
-        click.echo(str(_of_zip(source, file, observations, normalization, trust)))
+        click.echo(str(_of_zip(source, file, dtype, observations, normalization, trust)))
         return
     if observations is not None or normalization is not None or trust:
         raise InputError(
             "--observations, --normalization and --trust are for zips of Stable-Baselines3;"
             " a run's folder is opened without running anything of it."
         )
-    click.echo(str(_of_run(source, file, dataset)))
+    click.echo(str(_of_run(source, file, dtype, dataset)))
 
 
-def _of_run(directory: Path, file: Path, dataset: str | None) -> ExportedPolicy:
+def _of_run(directory: Path, file: Path, dtype: str, dataset: str | None) -> ExportedPolicy:
     from offline_prune.data import load_dataset
     from offline_prune.run.result import PruneResult
 
@@ -62,11 +65,16 @@ def _of_run(directory: Path, file: Path, dataset: str | None) -> ExportedPolicy:
     if dataset is not None:
         stack = result.settings.frame_stack
         observations = load_dataset(dataset).with_frame_stack(stack).observations
-    return result.export(file, observations)
+    return result.export(file, observations, dtype=dtype)
 
 
 def _of_zip(
-    path: Path, file: Path, observations: Path | None, normalization: Path | None, trust: bool
+    path: Path,
+    file: Path,
+    dtype: str,
+    observations: Path | None,
+    normalization: Path | None,
+    trust: bool,
 ) -> ExportedPolicy:
     from offline_prune.errors import UnsupportedExportError
     from offline_prune.export import export_policy
@@ -81,7 +89,7 @@ def _of_zip(
         ) from error
     policy = load_policy(path, trust=trust)
     seen = None if observations is None else _read(observations)
-    return export_policy(policy, file, seen, normalization=normalization, trust=trust)
+    return export_policy(policy, file, seen, dtype=dtype, normalization=normalization, trust=trust)
 
 
 def _read(path: Path) -> Any:

@@ -14,10 +14,11 @@ from offline_prune.errors import ExportError
 from offline_prune.export.source import Source
 from offline_prune.export.written import Runner
 
-__all__ = ["TOLERANCE", "Agreement", "check_agreement"]
+__all__ = ["TOLERANCES", "Agreement", "check_agreement"]
 
-TOLERANCE = 1e-5
-"""Largest difference of an action, relative to the largest action, 1 at least."""
+TOLERANCES = {"float32": 1e-5, "float16": 0.01, "int8": 0.2}
+"""Type of the weights → largest difference of an action, relative to the largest action, 1 at
+least; of discrete actions, of what the two that differ score, relative to the largest score."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,21 @@ class Agreement:
 
     Attributes:
         largest_difference: Of continuous actions, ``max |a' − a|``; 0 for discrete ones.
+        mean_difference: The mean of the same.
         n_ties: Discrete actions that differ where two score the same, up to rounding.
     """
 
     largest_difference: float
+    mean_difference: float
     n_ties: int
 
 
 def check_agreement(
-    run: Runner, expected: NDArray[Any], source: Source, observations: NDArray[Any]
+    run: Runner,
+    expected: NDArray[Any],
+    source: Source,
+    observations: NDArray[Any],
+    dtype: str = "float32",
 ) -> Agreement:
     """Run a written file on a batch and on its first row alone; compare.
 
@@ -43,12 +50,13 @@ def check_agreement(
         expected: What ``source.predict`` returned for the observations.
         source: What the file was written from; its policy tells ties from errors.
         observations: (B, *observation shape) float32.
+        dtype: Of the weights, one of :data:`TOLERANCES`.
 
     Returns:
         How well they agree.
 
     Raises:
-        ExportError: If continuous actions differ by more than :data:`TOLERANCE`,
+        ExportError: If continuous actions differ by more than is allowed,
             discrete ones where there is no tie, or an action is not finite.
     """
     found, single = run(observations), run(observations[:1])
@@ -61,16 +69,23 @@ def check_agreement(
     found = np.concatenate([found, single])
     expected = np.concatenate([expected, expected[:1]])
     if source.policy.discrete:
-        return Agreement(0.0, _check_numbers(found, expected, source, observations))
-    largest = float(np.abs(found.astype(np.float64) - expected).max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+        return Agreement(0.0, 0.0, _check_numbers(found, expected, source, observations, dtype))
+    differences = np.abs(found.astype(np.float64) - expected)
+    largest = float(differences.max())
+    allowed = TOLERANCES[dtype] * max(1.0, float(np.abs(expected).max()))
     if not largest <= allowed:  # a NaN is no agreement
         raise ExportError(
             f"The written file's actions differ from {source.reference} by up to {largest:.3g};"
             f" {allowed:.3g} is allowed. Nothing was left on disk. Check that the"
-            " observations are in the range the policy was trained on."
+            f" observations are in the range the policy was trained on{_coarse(dtype)}."
         )
-    return Agreement(largest, 0)
+    return Agreement(largest, float(differences.mean()), 0)
+
+
+def _coarse(dtype: str) -> str:
+    """What else may be done, to be added to a sentence."""
+    finer = {"int8": '"float16"', "float16": '"float32"'}
+    return f", or take dtype={finer[dtype]}" if dtype in finer else ""
 
 
 def _check_numbers(
@@ -78,6 +93,7 @@ def _check_numbers(
     expected: NDArray[Any],
     source: Source,
     observations: NDArray[Any],
+    dtype: str,
 ) -> int:
     policy = source.policy
     other = np.flatnonzero(found != expected)
@@ -91,11 +107,11 @@ def _check_numbers(
         torch.from_numpy(np.where(inside, a, 0)[other]).long() for a in (found, expected)
     )
     assert isinstance(policy.rule, ArgmaxRule)
-    ties = policy.rule.decides_alike(outputs, first, second, TOLERANCE).numpy()
+    ties = policy.rule.decides_alike(outputs, first, second, TOLERANCES[dtype]).numpy()
     if not bool(np.all(ties & inside[other])):
         raise ExportError(
             f"The written file chooses another action than {source.reference} on"
             f" {int((~ties).sum())} of {len(observations)} observations, and not for a"
-            " tie. Nothing was left on disk."
+            f" tie. Nothing was left on disk{_coarse(dtype)}."
         )
     return int(ties.sum())

@@ -145,7 +145,13 @@ class ShrinkResult:
             )
         return table
 
-    def export(self, path: str | Path, observations: NDArray[Any] | None = None) -> ExportedPolicy:
+    def export(
+        self,
+        path: str | Path,
+        observations: NDArray[Any] | None = None,
+        *,
+        dtype: str = "float32",
+    ) -> ExportedPolicy:
         """Write the student as a file that runs without this package.
 
         See :func:`~offline_prune.export.export_policy`: the written file is run and
@@ -156,6 +162,8 @@ class ShrinkResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
+            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
+                ``"int8"``, which is calibrated on the observations.
 
         Returns:
             What was written.
@@ -168,7 +176,7 @@ class ShrinkResult:
         """
         from offline_prune.export import export_policy  # exporters, only where one is wanted
 
-        return export_policy(self.algo, path, observations, dataset=self.dataset)
+        return export_policy(self.algo, path, observations, dtype=dtype, dataset=self.dataset)
 
 
 def in_words(units: tuple[int, ...]) -> str:

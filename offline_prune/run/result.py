@@ -177,7 +177,13 @@ class PruneResult:
             write_result(self, self._content(), aside)
         return directory
 
-    def export(self, path: str | Path, observations: NDArray[Any] | None = None) -> ExportedPolicy:
+    def export(
+        self,
+        path: str | Path,
+        observations: NDArray[Any] | None = None,
+        *,
+        dtype: str = "float32",
+    ) -> ExportedPolicy:
         """Write the acting policy as a file that runs without this package.
 
         See :func:`~offline_prune.export.export_policy`: dead units leave, and the written
@@ -188,6 +194,8 @@ class PruneResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
+            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
+                ``"int8"``, which is calibrated on the observations.
 
         Returns:
             What was written.
@@ -203,6 +211,7 @@ class PruneResult:
             self.algo,
             path,
             observations,
+            dtype=dtype,
             dataset=self.settings.dataset,
             frame_stack=self.settings.frame_stack,
         )

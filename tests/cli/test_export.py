@@ -17,6 +17,8 @@ def test_a_saved_run_is_exported(run, tmp_path):
     assert (code, error) == (0, "")
     assert "agrees with algo.predict on 256 observations" in printed
     assert "dataset: pendulum/mixture-v0" in (tmp_path / "policy.c").read_text()
+    code, printed, _ = run("export", out, tmp_path / "policy.c", "--dtype", "int8")
+    assert (code, "int8 weights" in printed, "in the mean" in printed) == (0, True, True)
     code, printed, _ = run(
         "export", out, tmp_path / "policy.pt", "--dataset", "pendulum/mixture-v0"
     )

@@ -6,13 +6,18 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale, TanhRule
+from offline_prune.export.c.forms import FORMS
 from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
+from offline_prune.export.c.integer_network import integer_network
 from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
 from offline_prune.export.c.library import open_c
 from offline_prune.export.c.slices import SLICE
@@ -21,7 +26,12 @@ from offline_prune.export.written import ExportFormat
 __all__ = ["C99", "c_source"]
 
 
-def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
+def c_source(
+    policy: ActingPolicy,
+    about: Mapping[str, str],
+    dtype: str = "float32",
+    observations: NDArray[Any] | None = None,
+) -> str:
     """Write a policy as C99.
 
     ``policy_act`` takes one observation, ``policy_act_batch`` any number. A linear layer
@@ -33,9 +43,12 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     Args:
         policy: The policy.
         about: Label → words of the comment at the top.
+        dtype: Of the weights of linear layers, one of
+            :data:`~offline_prune.export.c.forms.FORMS`.
+        observations: (N, *observation shape) to calibrate integers on.
 
     Returns:
-        The text; only ``<math.h>`` is included.
+        The text; only ``<math.h>`` is included, and ``<stdint.h>`` for other weights than floats.
 
     Raises:
         UnsupportedExportError: If C has no form of one of its layers, or a number is not
@@ -43,7 +56,8 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     """
     shape = policy.network_shape
     networks = [
-        c_network(f"network_{i}", network, shape) for i, network in enumerate(policy.networks)
+        _c_network(f"network_{i}", policy, network, dtype, observations)
+        for i, network in enumerate(policy.networks)
     ]
     lanes = _lanes(networks) if all(network.flat for network in networks) else None
     bodies = [_network(network.name, network.calls, network, "") for network in networks]
@@ -56,7 +70,7 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
         calls += [call for network in networks for call in network.lanes]
     parts = [
         _comment(policy, about, networks, lanes),
-        _declarations(policy, lanes),
+        _declarations(policy, lanes, dtype),
         *(array for network in networks for array in network.arrays),
         *functions(call.partition("(")[0] for call in calls),
         *bodies,
@@ -77,8 +91,33 @@ def c_source(policy: ActingPolicy, about: Mapping[str, str]) -> str:
     return "\n".join(parts)
 
 
+def _c_network(
+    name: str,
+    policy: ActingPolicy,
+    network: nn.Module,
+    dtype: str,
+    observations: NDArray[Any] | None,
+) -> CNetwork:
+    if dtype != "int8":
+        return c_network(name, network, policy.network_shape, FORMS[dtype])
+    assert observations is not None
+    with torch.no_grad():
+        inputs = policy.scaled(torch.from_numpy(np.asarray(observations, dtype=np.float32)))
+    return integer_network(name, network, inputs)
+
+
 def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
     path.write_text(c_source(policy, about), encoding="ascii")
+
+
+def _write_as(
+    policy: ActingPolicy,
+    path: Path,
+    about: Mapping[str, str],
+    dtype: str,
+    observations: NDArray[Any],
+) -> None:
+    path.write_text(c_source(policy, about, dtype, observations), encoding="ascii")
 
 
 def _comment(
@@ -97,6 +136,7 @@ def _comment(
         *(f"{label}: {text}" for label, text in words.items()),
         f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
         f"storage: linear layers are sparse up to a density of {SPARSE_BELOW}, convolutions always",
+        f"numbers: {networks[0].form.line}",
         f"batches: {batch}",
         f"stack: about {4 * floats / 1024 * (lanes or 1):.0f} KiB"
         " at most; no heap, no state, safe in threads",
@@ -112,7 +152,8 @@ def _lanes(networks: list[CNetwork]) -> int:
     return SPARSE_LANES if balance > 0 else DENSE_LANES
 
 
-def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
+def _declarations(policy: ActingPolicy, lanes: int | None, dtype: str) -> str:
+    integers = "" if dtype == "float32" else "\n#include <stdint.h>"
     block = "" if lanes is None else f"\n#define POLICY_LANES {lanes}"
     type_, act = "float", "void policy_act(const float *observation, float *action);"
     if policy.discrete:
@@ -122,7 +163,7 @@ def _declarations(policy: ActingPolicy, lanes: int | None) -> str:
 #ifndef OFFLINE_PRUNE_POLICY
 #define OFFLINE_PRUNE_POLICY
 
-#include <math.h>
+#include <math.h>{integers}
 
 #define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}
 #define POLICY_ACTION_SIZE {policy.action_size}{block}
@@ -143,6 +184,10 @@ def _network(name: str, calls: list[str], network: CNetwork, times: str) -> str:
     lines = [f"static void {name}(const float *x, float *y)", "{"]
     if buffers:
         lines.append(f"    float {', '.join(buffers)};")
+    lines += [
+        f"    {type_} {buffer}[{size}];"
+        for buffer, (type_, size) in network.integer_buffers.items()
+    ]
     lines += [f"    {call}" for call in calls]
     return "\n".join([*lines, "}", ""])
 
@@ -322,4 +367,4 @@ def _act_batch(policy: ActingPolicy, networks: list[CNetwork], *, in_lanes: bool
 """
 
 
-C99 = ExportFormat("C99", _write, open_c)
+C99 = ExportFormat("C99", _write, open_c, write_as=_write_as)

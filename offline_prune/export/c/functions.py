@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from offline_prune.export.c.forms import FORMS, SMALL_LOOPS, Form
 from offline_prune.export.c.images import CONVOLVE_FRAMED, IMAGE_LOOPS, POSITIONS
 from offline_prune.export.c.slices import SLICE
 
@@ -79,9 +80,9 @@ static void dense_lanes(const float *restrict weights, const float *restrict bia
 _SPARSE = """\
 /* y = W x + b on kept weights only, {slice} outputs at a time: lengths[s] places, a weight of each
    output at every place, 0 where it has no more. Writes whole slices, beyond the last output. */
-static void sparse_{bits}(const float *restrict values, const {type} *restrict columns,
-                      const unsigned int *restrict lengths, const float *restrict bias,
-                      int n_outputs, const float *restrict x, float *restrict y)
+static void sparse_{bits}{form}(const {stored} *restrict values, const {type} *restrict columns,
+                      const unsigned int *restrict lengths, const {sum} *restrict bias,
+                      int n_outputs, const {read} *restrict x, {sum} *restrict y)
 {{
     int i;
     for (i = 0; i < n_outputs; i += {slice}) {{
@@ -185,6 +186,8 @@ def functions(names: Iterable[str]) -> list[str]:
     wanted = set(names)
     if any(name.startswith("convolve_framed") for name in wanted):
         wanted.add("pool")
+    if any(name.endswith("_half") for name in wanted):
+        wanted.add("half")
     return [text for name, text in _loops().items() if name in wanted]
 
 
@@ -201,22 +204,28 @@ def _loops() -> dict[str, str]:
     for bits, type_ in INDEX_TYPES.items():
         index: dict[str, Any] = {"bits": bits, "type": type_}
         found[f"convolve_{bits}"] = _CONVOLVE.format(**index)
-        found[f"sparse_{bits}"] = _SPARSE.format(**index, **_sliced())
-        found[f"sparse_{bits}_lanes"] = _SPARSE_LANES.format(**index, **_sliced())
+        for form in FORMS.values():
+            found[f"sparse_{bits}{form.suffix}"] = _SPARSE.format(**index, **_sliced(form))
+        found[f"sparse_{bits}_lanes"] = _SPARSE_LANES.format(**index, **_sliced(FORMS["float32"]))
         framed[f"convolve_framed_{bits}"] = CONVOLVE_FRAMED.format(**index, positions=POSITIONS)
     ordered = sorted(found.items(), key=lambda item: item[0].removeprefix("activate_"))
-    return {**dict(ordered), **IMAGE_LOOPS, **framed}
+    return {**SMALL_LOOPS, **dict(ordered), **IMAGE_LOOPS, **framed}
 
 
-def _sliced() -> dict[str, object]:
+def _sliced(form: Form) -> dict[str, object]:
     """What the sparse loops say of every row of a slice, one sum a variable."""
     # A compiler keeps variables in registers, and adds to several at once; arrays of sums
     # only where it unrolls loops.
     rows = range(SLICE)
-    starts = [f"        float s{row} = bias[i + {row}];" for row in rows]
-    added = [f"            s{row} += values[{row}] * x[columns[{row}]];" for row in rows]
+    starts = [f"        {form.sum} s{row} = bias[i + {row}];" for row in rows]
+    weights = [form.weight.format(f"values[{row}]") for row in rows]
+    added = [f"            s{row} += {weights[row]} * x[columns[{row}]];" for row in rows]
     ends = [f"        y[i + {row}] = s{row};" for row in rows]
     return {
+        "form": form.suffix,
+        "stored": form.stored,
+        "sum": form.sum,
+        "read": form.read,
         "slice": SLICE,
         "start": "\n".join(starts),
         "add": "\n".join(added),

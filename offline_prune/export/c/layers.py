@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.errors import UnsupportedExportError
+from offline_prune.export.c.forms import FORMS, Form
 from offline_prune.export.c.functions import INDEX_TYPES
 from offline_prune.export.c.images import (
     POSITIONS,
@@ -25,7 +27,19 @@ from offline_prune.export.c.images import (
 )
 from offline_prune.export.c.slices import longest_rows_first, slices, whole_slices
 
-__all__ = ["SPARSE_BELOW", "CNetwork", "c_array", "c_network", "c_number"]
+__all__ = [
+    "SPARSE_BELOW",
+    "CNetwork",
+    "as_half",
+    "c_array",
+    "c_network",
+    "c_number",
+    "check_linear",
+    "is_unitwise",
+    "ordered_layers",
+    "write_activation",
+    "write_weights",
+]
 
 SPARSE_BELOW = 0.4
 """Density up to which a linear layer is stored and computed sparse: the text of a kept weight
@@ -40,6 +54,7 @@ class CNetwork:
 
     Attributes:
         name: Of its function, ``network_0``, …
+        form: What the weights of its linear layers are stored as.
         n_outputs: Length of what it writes.
         arrays: Definitions of its numbers.
         calls: Lines of its body for one observation.
@@ -50,9 +65,11 @@ class CNetwork:
         n_sparse: Kept weights of its sparse ones.
         image_buffers: Name → floats of what padded convolutions and residual blocks need
             besides.
+        integer_buffers: Name → type and length of those that hold no floats.
     """
 
     name: str
+    form: Form = FORMS["float32"]
     n_outputs: int = 0
     arrays: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -61,6 +78,7 @@ class CNetwork:
     n_dense: int = 0
     n_sparse: int = 0
     image_buffers: dict[str, int] = field(default_factory=dict)
+    integer_buffers: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def flat(self) -> bool:
@@ -69,8 +87,9 @@ class CNetwork:
 
     @property
     def n_floats(self) -> int:
-        """Floats of all its buffers, one observation."""
-        return 2 * self.buffer_size + sum(self.image_buffers.values())
+        """Floats of all its buffers, one observation; integers of 32 bits for others at most."""
+        others = sum(size for _, size in self.integer_buffers.values())
+        return 2 * self.buffer_size + sum(self.image_buffers.values()) + others
 
     def call(self, function: str, *arguments: object) -> None:
         """Add a line to the body for one observation."""
@@ -81,14 +100,17 @@ class CNetwork:
         self.image_buffers[buffer] = max(size, self.image_buffers.get(buffer, 0))
 
 
-def c_network(name: str, stack: nn.Module, shape: tuple[int, ...]) -> CNetwork:
-    """Write a stack of layers as C.
+def c_network(
+    name: str, stack: nn.Module, shape: tuple[int, ...], form: Form = FORMS["float32"]
+) -> CNetwork:
+    """Write a stack of layers as C, in floats.
 
     Args:
         name: Of its function.
         stack: Linear layers, convolutions, activations and a flattening, in order; or an
             IMPALA encoder and layers behind it.
         shape: Of its input.
+        form: Of the weights; one other than float32 is for linear layers alone.
 
     Returns:
         The text.
@@ -96,16 +118,18 @@ def c_network(name: str, stack: nn.Module, shape: tuple[int, ...]) -> CNetwork:
     Raises:
         UnsupportedExportError: If a layer is of another kind.
     """
-    network = CNetwork(name)
-    layers = longest_rows_first(_layers(stack), _is_unitwise)
-    last = max(i for i, layer in enumerate(layers) if not _is_unitwise(layer))
+    network = CNetwork(name, form)
+    layers = ordered_layers(stack)
+    if form is not FORMS["float32"]:
+        check_linear(layers)
+    last = max(i for i, layer in enumerate(layers) if not is_unitwise(layer))
     source, target = "x", "a"
     for number, layer in enumerate(layers):
         size = math.prod(shape)
         if isinstance(layer, nn.Flatten):
             shape = (size,)
-        elif _is_unitwise(layer):
-            _write_activation(network, layer, source, size)
+        elif is_unitwise(layer):
+            write_activation(network, layer, source, size)
         elif isinstance(layer, Keep | AddKept):
             network.needs("kept", size)
             network.call("keep" if isinstance(layer, Keep) else "add", source, size, "kept")
@@ -163,7 +187,12 @@ def c_number(value: np.float32) -> str:
     return f"{np.float32(value)!s}f"
 
 
-def _layers(stack: nn.Module) -> list[nn.Module]:
+def ordered_layers(stack: nn.Module) -> list[nn.Module]:
+    """The layers of a stack as plain steps, hidden units in the order in which C has them.
+
+    Raises:
+        UnsupportedExportError: If one has no form in C.
+    """
     layers: list[nn.Module] = []
     for module in stack if type(stack) is nn.Sequential else [stack]:
         if isinstance(module, nn.Identity):
@@ -178,7 +207,24 @@ def _layers(stack: nn.Module) -> list[nn.Module]:
                     " which take any encoder."
                 )
         layers += steps
-    return layers
+    return longest_rows_first(layers, is_unitwise)
+
+
+def check_linear(layers: Sequence[nn.Module]) -> None:
+    """Refuse what has weights of float32 alone.
+
+    Raises:
+        UnsupportedExportError: If there is another layer than linear ones and activations, or
+            no linear one comes first.
+    """
+    plain = [layer for layer in layers if not isinstance(layer, nn.Flatten)]
+    other = next((m for m in plain if not (type(m) is nn.Linear or is_unitwise(m))), None)
+    if other is not None or is_unitwise(plain[0]):
+        raise UnsupportedExportError(
+            f"{type(other or plain[0]).__name__}: weights of float16 and int8 are those of stacks"
+            ' of linear layers with activations between them. Export with dtype="float32", which'
+            " takes images as well."
+        )
 
 
 def _is_plain(step: nn.Module) -> bool:
@@ -186,13 +232,14 @@ def _is_plain(step: nn.Module) -> bool:
     if type(step) is nn.Conv2d:
         zeros = step.padding_mode == "zeros" and isinstance(step.padding, tuple)
         return zeros and step.dilation == (1, 1) and step.groups == 1
-    return type(step) in _STEPS or _is_unitwise(step)
+    return type(step) in _STEPS or is_unitwise(step)
 
 
 _STEPS = (nn.Linear, nn.Flatten, PooledConvolution, Keep, AddKept, MeanOfChannels)
 
 
-def _is_unitwise(layer: nn.Module) -> bool:
+def is_unitwise(layer: nn.Module) -> bool:
+    """Whether a layer is an activation, of each unit by itself, that C has."""
     return type(layer) in _ACTIVATIONS and getattr(layer, "approximate", "none") == "none"
 
 
@@ -208,7 +255,8 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 }
 
 
-def _write_activation(network: CNetwork, layer: nn.Module, where: str, size: int) -> None:
+def write_activation(network: CNetwork, layer: nn.Module, where: str, size: int) -> None:
+    """Add the call of an activation, in place."""
     function, slope = f"activate_{_ACTIVATIONS[type(layer)]}", ""
     if isinstance(layer, nn.ELU):
         slope = f", {c_number(np.float32(layer.alpha))}"
@@ -221,28 +269,71 @@ def _write_activation(network: CNetwork, layer: nn.Module, where: str, size: int
 def _write_linear(
     network: CNetwork, prefix: str, layer: nn.Linear, source: str, target: str
 ) -> tuple[int, ...]:
-    weight, bias = layer.weight.detach(), _bias(layer)
+    weight, bias, form = layer.weight.detach(), _bias(layer), network.form
+    if form.stored == "uint16_t":
+        weight = as_half(weight)
+    rows = len(weight)
+    function, arguments = write_weights(network, prefix, weight)
+    if function.startswith("sparse"):
+        bias = torch.cat([bias, bias.new_zeros(whole_slices(rows) - rows)])
+    network.arrays.append(c_array(f"{prefix}_bias", bias))
+    network.call(f"{function}{form.suffix}", arguments, source, target)
+    if form is FORMS["float32"]:
+        network.lanes.append(f"{function}_lanes({arguments}, {source}, {target});")
+    return (rows,)
+
+
+def write_weights(network: CNetwork, prefix: str, weight: Tensor) -> tuple[str, str]:
+    """Add the arrays of a linear layer's weights; its bias, ``{prefix}_bias``, is yet to be added.
+
+    Args:
+        network: To add to.
+        prefix: Of the arrays' names.
+        weight: (rows, columns), as its numbers are in the network's form.
+
+    Returns:
+        The loop without the form's suffix, and its arguments before the input.
+    """
     rows, columns = weight.shape
+    stored = network.form.stored
     if int(weight.count_nonzero()) <= SPARSE_BELOW * weight.numel():
         cut, (bits, type_) = slices(weight), _index(columns)
-        function = f"sparse_{bits}"
-        arguments = f"{prefix}_values, {prefix}_columns, {prefix}_lengths, {prefix}_bias, {rows}"
         network.arrays += [
-            c_array(f"{prefix}_values", cut.values),
+            c_array(f"{prefix}_values", _stored(cut.values, stored), stored),
             c_array(f"{prefix}_columns", cut.columns, type_),
             c_array(f"{prefix}_lengths", cut.lengths, "unsigned int"),
         ]
         network.n_sparse += int(weight.count_nonzero())
-        bias = torch.cat([bias, bias.new_zeros(whole_slices(rows) - rows)])
-    else:
-        function = "dense"
-        arguments = f"{prefix}_weights, {prefix}_bias, {columns}, {rows}"
-        network.arrays.append(c_array(f"{prefix}_weights", weight.T))
-        network.n_dense += weight.numel()
-    network.arrays.append(c_array(f"{prefix}_bias", bias))
-    network.call(function, arguments, source, target)
-    network.lanes.append(f"{function}_lanes({arguments}, {source}, {target});")
-    return (rows,)
+        names = ", ".join(f"{prefix}_{part}" for part in ("values", "columns", "lengths", "bias"))
+        return f"sparse_{bits}", f"{names}, {rows}"
+    # Floats of one input lie side by side; what is smaller, row by row.
+    ordered = weight.T if stored == "float" else weight
+    network.arrays.append(c_array(f"{prefix}_weights", _stored(ordered, stored), stored))
+    network.n_dense += weight.numel()
+    return "dense", f"{prefix}_weights, {prefix}_bias, {columns}, {rows}"
+
+
+def _stored(values: Tensor, type_: str) -> Tensor | NDArray[np.integer]:
+    if type_ == "float":
+        return values
+    if type_ == "uint16_t":
+        return values.to(torch.float16).numpy().view(np.uint16)
+    return values.numpy().astype(np.int64)
+
+
+def as_half(weight: Tensor) -> Tensor:
+    """Weights rounded to float16; those that become zero leave.
+
+    Raises:
+        UnsupportedExportError: If one is too large for it.
+    """
+    rounded = weight.to(torch.float16).float()
+    if not bool(torch.isfinite(rounded).all()):
+        raise UnsupportedExportError(
+            f"The largest weight is {float(weight.abs().max()):.3g}, and float16 ends at 65504."
+            ' Export with dtype="float32".'
+        )
+    return rounded
 
 
 def _write_convolution(

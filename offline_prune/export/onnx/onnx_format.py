@@ -83,4 +83,4 @@ def _in_silence() -> Iterator[None]:
         logger.setLevel(before)
 
 
-ONNX = ExportFormat("ONNX", _write, _open, _check)
+ONNX = ExportFormat("ONNX", _write, _open, check=_check)

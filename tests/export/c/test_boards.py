@@ -15,6 +15,7 @@ from offline_prune.data import load_dataset
 from offline_prune.export import acting_policy
 from offline_prune.export.agreement import check_agreement
 from offline_prune.export.c.c99 import c_source
+from offline_prune.export.c.library import open_c
 from offline_prune.export.source import Source
 from tests.export.agents import named, prune
 from tests.export.c.target.boards import BOARDS, build, run
@@ -82,8 +83,18 @@ def test_decides_as_the_agent_does(name, board, tmp_path):
     check_agreement(lambda x: run(image, x).actions, expected, source, observations)
 
 
-def built_of(source, board, folder):
-    (folder / "policy.c").write_text(c_source(source.policy, {}))
+@pytest.mark.parametrize("board", ALL)
+@pytest.mark.parametrize("name", ["dense", "sparse", "discrete"])
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_smaller_weights_decide_as_they_do_here(dtype, name, board, tmp_path):
+    source, observations = POLICIES[name]()
+    image = built_of(source, board, tmp_path, dtype, observations)
+    here = open_c(tmp_path / "policy.c", source.policy)[0](observations)
+    np.testing.assert_allclose(run(image, observations).actions, here, atol=1e-6)
+
+
+def built_of(source, board, folder, *smaller):
+    (folder / "policy.c").write_text(c_source(source.policy, {}, *smaller))
     return build(board, folder / "policy.c", folder, discrete=source.policy.discrete)
 
 

@@ -1,0 +1,122 @@
+"""What weights are stored as, and the loops of those that are smaller than a float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FORMS", "SMALL_LOOPS", "Form"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """Numbers of a linear layer.
+
+    Attributes:
+        suffix: Of its loops' names.
+        stored: Type of a weight.
+        read: Type of an input.
+        sum: Type of a sum, of a bias and of what is written.
+        weight: A stored weight as a factor; ``{}`` is it.
+        line: What the file's comment says.
+    """
+
+    suffix: str
+    stored: str
+    read: str
+    sum: str
+    weight: str
+    line: str
+
+
+FORMS = {
+    "float32": Form("", "float", "float", "float", "{}", "float32"),
+    "float16": Form(
+        "_half", "uint16_t", "float", "float", "half({})", "weights float16, all else float32"
+    ),
+    "int8": Form(
+        "_int8", "int8_t", "int16_t", "int32_t", "(int32_t){}",
+        "weights int8, a step a row; units int16, saturating; sums int32, which cannot overflow",
+    ),
+}  # fmt: skip
+"""Name → form of the weights of linear layers."""
+
+SMALL_LOOPS = {
+    "half": """\
+/* A float16 as the float that it is; finite ones. Its exponent is moved by 112. */
+static float half(uint16_t bits)
+{
+    union { uint32_t bits; float value; } number;
+    number.bits = (uint32_t)(bits & 0x7FFFU) << 13;
+    number.value *= 5192296858534827628530496329220096.0f;
+    return bits & 0x8000U ? -number.value : number.value;
+}
+""",
+    "dense_half": """\
+/* y = W x + b, output by output. */
+static void dense_half(const uint16_t *restrict weights, const float *restrict bias, int n_inputs,
+                       int n_outputs, const float *restrict x, float *restrict y)
+{
+    int i, j;
+    for (i = 0; i < n_outputs; i++, weights += n_inputs) {
+        float sum = bias[i];
+        for (j = 0; j < n_inputs; j++)
+            sum += half(weights[j]) * x[j];
+        y[i] = sum;
+    }
+}
+""",
+    "dense_int8": """\
+/* y = W x + b, output by output. */
+static void dense_int8(const int8_t *restrict weights, const int32_t *restrict bias, int n_inputs,
+                       int n_outputs, const int16_t *restrict x, int32_t *restrict y)
+{
+    int i, j;
+    for (i = 0; i < n_outputs; i++, weights += n_inputs) {
+        int32_t sum = bias[i];
+        for (j = 0; j < n_inputs; j++)
+            sum += (int32_t)weights[j] * x[j];
+        y[i] = sum;
+    }
+}
+""",
+    "quantise": """\
+/* Numbers as whole steps, rounded and cut to the limit; what is no number becomes the least. */
+static void quantise(const float *restrict x, const float *restrict per_step, int32_t limit, int n,
+                     int16_t *restrict units)
+{
+    int i;
+    for (i = 0; i < n; i++) {
+        const float q = x[i] * per_step[i], most = (float)limit;
+        const float cut = q >= -most ? (q <= most ? q : most) : -most;
+        units[i] = (int16_t)(cut < 0.0f ? cut - 0.5f : cut + 0.5f);
+    }
+}
+""",
+    "dequantise": """\
+static void dequantise(const int32_t *restrict sums, const float *restrict scales, int n,
+                       float *restrict y)
+{
+    int i;
+    for (i = 0; i < n; i++)
+        y[i] = (float)sums[i] * scales[i];
+}
+""",
+    "requantise": """\
+/* Sums as the next layer's inputs: times multiplier / 2^shift, rounded, cut to low and high. */
+static void requantise(const int32_t *restrict sums, const int32_t *restrict multipliers,
+                       const uint8_t *restrict shifts, int32_t low, int32_t high, int n,
+                       int16_t *restrict units)
+{
+    int i;
+    for (i = 0; i < n; i++) {
+        const int64_t middle = (int64_t)1 << (shifts[i] - 1);
+        const int64_t product = (int64_t)sums[i] * multipliers[i];
+        int64_t q = ((product < 0 ? -product : product) + middle) >> shifts[i];
+        q = product < 0 ? -q : q;
+        q = q < low ? low : q > high ? high : q;
+        units[i] = (int16_t)q;
+    }
+}
+""",
+}
+"""Name → text of a loop."""
