@@ -1,0 +1,75 @@
+"""Hook: a page of reference for every room that users call, made from docstrings.
+
+A page holds what is in the room's ``__all__``. A name that several rooms have is written out in
+the first of them; the others lead there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+__all__ = ["ROOMS", "on_files", "reference_pages"]
+
+ROOMS: Mapping[str, str] = {
+    "offline_prune": "Everyday",
+    "offline_prune.errors": "Errors",
+    "offline_prune.data": "Data",
+    "offline_prune.agents": "Agents and encoders of your own",
+    "offline_prune.methods": "Methods",
+    "offline_prune.masks": "Masks",
+    "offline_prune.engines": "Engines",
+    "offline_prune.evaluation": "Evaluation",
+    "offline_prune.evaluation.statistics": "Statistics",
+    "offline_prune.evaluation.off_policy": "Without an environment",
+    "offline_prune.diagnostics": "Diagnostics",
+    "offline_prune.export": "Export",
+    "offline_prune.pops": "Prune and shrink",
+    "offline_prune.study": "Studies",
+    "offline_prune.reporting": "Reports",
+    "offline_prune.hosts.sb3": "Stable-Baselines3",
+    "offline_prune.hosts.tianshou": "tianshou",
+}
+"""Room → title of its page; ``mkdocs.yml`` lists the pages again, in the same order."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages."""
+    for uri, text in reference_pages(ROOMS).items():
+        files.append(File.generated(config, uri, content=text))
+    return files
+
+
+def reference_pages(rooms: Mapping[str, str]) -> dict[str, str]:
+    """Pages of reference.
+
+    Args:
+        rooms: Module → title.
+
+    Returns:
+        Source in the site → Markdown for mkdocstrings.
+    """
+    homes: dict[object, str] = {}
+    pages = {}
+    for room, title in rooms.items():
+        module = import_module(room)
+        lines = [f"# {title}", "", f"`{room}`", "", f"::: {room}", "    options:"]
+        lines += ["      members: false", "      show_root_heading: false", ""]
+        elsewhere = []
+        for name in sorted(module.__all__, key=str.lower):
+            value = getattr(module, name)
+            key = id(value) if callable(value) else f"{room}.{name}"
+            if key in homes:
+                elsewhere.append(f"[`{name}`][{homes[key]}]")
+            else:
+                homes[key] = f"{room}.{name}"
+                lines += [f"::: {room}.{name}", ""]
+        if elsewhere:
+            lines += ["## Written out elsewhere", "", ", ".join(elsewhere), ""]
+        pages[f"reference/{room.removeprefix('offline_prune.').replace('.', '-')}.md"] = "\n".join(
+            lines
+        )
+    return pages
