@@ -16,6 +16,7 @@ import griffe
 
 __all__ = ["AsShown", "linked"]
 
+_RETURNED = re.compile(r"((?:Returns|Yields):\n\s+[^\n`]*?): ")
 _ROLE = re.compile(r":[a-z]+:`(~?)([\w.]+)`")
 _PARAMETER_KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: griffe.ParameterKind.positional_only,
@@ -34,6 +35,12 @@ class AsShown(griffe.Extension):  # type: ignore[misc]
         if obj.docstring is not None:
             obj.docstring.value = linked(obj.docstring.value, obj)
 
+    def on_attribute(self, *, attr: griffe.Attribute, **_: Any) -> None:
+        """Of a setting of a request show the default, not how it is declared."""
+        value = attr.value
+        if isinstance(value, griffe.ExprCall) and str(value.function) == "setting":
+            attr.value = value.arguments[1]
+
     def on_function(self, *, func: griffe.Function, **_: Any) -> None:
         """Give a call of a request the signature that it has when it runs."""
         if any("asked_by" in str(decorator.value) for decorator in func.decorators):
@@ -41,7 +48,8 @@ class AsShown(griffe.Extension):  # type: ignore[misc]
             func.parameters = griffe.Parameters(
                 *(_parameter(p) for p in inspect.signature(call).parameters.values())
             )
-            func.docstring = griffe.Docstring(inspect.getdoc(call) or "", parent=func)
+            said = linked(inspect.getdoc(call) or "", func)
+            func.docstring = griffe.Docstring(said, parent=func)
             func.decorators = []
 
 
@@ -68,7 +76,8 @@ def linked(text: str, near: griffe.Object) -> str:
                 return f"`{shown}`"
         return f'<autoref identifier="{whole}" optional><code>{shown}</code></autoref>'
 
-    return _ROLE.sub(link, text)
+    # "The cells, each once: …" is a sentence; the type stands in the signature.
+    return _ROLE.sub(link, _RETURNED.sub(r"\1:&nbsp;", text))
 
 
 def _parameter(parameter: inspect.Parameter) -> griffe.Parameter:

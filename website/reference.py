@@ -1,13 +1,14 @@
 """Hook: a page of reference for every room that users call, made from docstrings.
 
-A page holds what is in the room's ``__all__``. A name that several rooms have is written out in
-the first of them; the others lead there.
+A page holds what is in the room's ``__all__``, functions first. A name that several rooms have is
+written out in the first of them; the others lead there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import isfunction
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -57,10 +58,12 @@ def reference_pages(rooms: Mapping[str, str]) -> dict[str, str]:
     for room, title in rooms.items():
         module = import_module(room)
         lines = [f"# {title}", "", f"`{room}`", "", f"::: {room}", "    options:"]
-        lines += ["      members: false", "      show_root_heading: false", ""]
+        lines += ["      members: false", "      show_root_heading: false"]
+        lines += ["      show_root_toc_entry: false", ""]
         elsewhere = []
-        for name in sorted(module.__all__, key=str.lower):
-            value = getattr(module, name)
+        named = {name: getattr(module, name) for name in module.__all__}
+        for name in sorted(named, key=lambda n: (not isfunction(named[n]), n.lower())):
+            value = named[name]
             key = id(value) if callable(value) else f"{room}.{name}"
             if key in homes:
                 elsewhere.append(f"[`{name}`][{homes[key]}]")

@@ -13,3 +13,9 @@ def test_roles_become_links():
     )
     assert ">name<" in linked(":class:`~other.name`", near)
     assert linked(":meth:`nowhere`", near) == "`nowhere`"
+
+
+def test_what_is_returned_is_a_sentence():
+    text = linked("Do.\n\nReturns:\n    The cells: all of them.", griffe.Module("room"))
+    (_, returned) = griffe.Docstring(text).parse("google", returns_named_value=False)
+    assert returned.value[0].description == "The cells:&nbsp;all of them."
