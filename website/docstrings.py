@@ -77,7 +77,7 @@ def linked(text: str, near: griffe.Object) -> str:
         return f'<autoref identifier="{whole}" optional><code>{shown}</code></autoref>'
 
     # "The cells, each once: …" is a sentence; the type stands in the signature.
-    return _ROLE.sub(link, _RETURNED.sub(r"\1:&nbsp;", text))
+    return _ROLE.sub(link, _RETURNED.sub(r"\1&#58; ", text))
 
 
 def _parameter(parameter: inspect.Parameter) -> griffe.Parameter:

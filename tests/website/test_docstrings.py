@@ -18,4 +18,4 @@ def test_roles_become_links():
 def test_what_is_returned_is_a_sentence():
     text = linked("Do.\n\nReturns:\n    The cells: all of them.", griffe.Module("room"))
     (_, returned) = griffe.Docstring(text).parse("google", returns_named_value=False)
-    assert returned.value[0].description == "The cells:&nbsp;all of them."
+    assert returned.value[0].description == "The cells&#58; all of them."
