@@ -13,28 +13,9 @@ from inspect import isfunction
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-__all__ = ["ROOMS", "on_files", "reference_pages"]
+from website.rooms import ROOMS
 
-ROOMS: Mapping[str, str] = {
-    "offline_prune": "Everyday",
-    "offline_prune.errors": "Errors",
-    "offline_prune.data": "Data",
-    "offline_prune.agents": "Agents and encoders of your own",
-    "offline_prune.methods": "Methods",
-    "offline_prune.masks": "Masks",
-    "offline_prune.engines": "Engines",
-    "offline_prune.evaluation": "Evaluation",
-    "offline_prune.evaluation.statistics": "Statistics",
-    "offline_prune.evaluation.off_policy": "Without an environment",
-    "offline_prune.diagnostics": "Diagnostics",
-    "offline_prune.export": "Export",
-    "offline_prune.pops": "Prune and shrink",
-    "offline_prune.study": "Studies",
-    "offline_prune.reporting": "Reports",
-    "offline_prune.hosts.sb3": "Stable-Baselines3",
-    "offline_prune.hosts.tianshou": "tianshou",
-}
-"""Room → title of its page; ``mkdocs.yml`` lists the pages again, in the same order."""
+__all__ = ["on_files", "reference_pages"]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -2,7 +2,8 @@ import pytest
 
 pytest.importorskip("mkdocs")  # the group `docs`; `make docs` builds it all
 
-from website.reference import ROOMS, reference_pages
+from website.reference import reference_pages
+from website.rooms import ROOMS
 
 
 def test_every_name_has_an_entry_once():
