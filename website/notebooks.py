@@ -50,9 +50,11 @@ def notebook_page(path: Path, run: bool) -> tuple[str, dict[str, bytes]]:
     notebook = nbformat.read(path, as_version=4)
     if run:
         NotebookClient(notebook, timeout=1200).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":  # pictures of outputs lie beside the page already
+            cell.source = relinked(cell.source, f"notebooks/{path.name}")
     name = {"unique_key": path.stem, "output_files_dir": "."}
     text, resources = MarkdownExporter().from_notebook_node(notebook, resources=name)
-    text = relinked(text, f"notebooks/{path.name}")
     if not run:
         title, _, rest = text.partition("\n")
         text = f"{title}\n\n{NOT_RUN.format(file=f'notebooks/{path.name}')}{rest}"
