@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick notebooks compat bench cells lint format clean system-packages
+.PHONY: demo test quick notebooks compat bench cells docs dist-test lint format clean system-packages
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
@@ -54,6 +54,15 @@ cells:
 	    --use-compress-program="xz -9" -C $(dir $(STUDY:/=)) \
 	    -cf $(STUDY:/=).tar.xz $(notdir $(STUDY:/=))/cells
 
+# The documentation's site, in site/; a broken link or reference fails. With NOTEBOOKS=run the
+# notebooks are executed and shown with what they draw (many minutes).
+docs: $(VENV)/.ready-docs
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build
+
+# What would be published: built, checked, installed into a bare environment and tried there.
+dist-test: $(VENV)/.ready-dist
+	$(BIN)/python -m tests.distribution
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -85,5 +94,10 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(WITH:%=--group %) --editable .
 	touch $@
 
+# Groups that only some targets need.
+$(VENV)/.ready-%: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --group $*
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest .mypy_cache .ruff_cache .hypothesis
+	rm -rf site dist $(VENV) .venv-oldest .venv-newest .mypy_cache .ruff_cache .hypothesis

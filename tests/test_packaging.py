@@ -1,12 +1,16 @@
 """The versions that are tested are the ones that pyproject.toml allows."""
 
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+import offline_prune
+from tests.distribution import SHIPPED, check_wheel
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,3 +55,23 @@ def test_pinned_versions_are_allowed(file):
         if pinned[canonicalize_name(requirement.name)] not in requirement.specifier
     ]
     assert forbidden == []
+
+
+def test_all_files_name_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = dict(
+        line.split(": ", 1)
+        for line in (ROOT / "CITATION.cff").read_text().splitlines()
+        if ": " in line
+    )
+    assert project["version"] == offline_prune.__version__ == cited["version"]
+    assert project["license"] == cited["license"]
+
+
+@pytest.mark.parametrize("names", [SHIPPED[1:], (*SHIPPED, "tests/worlds.py")])
+def test_a_wheel_with_other_files_is_refused(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    with pytest.raises(SystemExit, match=r"a\.whl"):
+        check_wheel(tmp_path / "a.whl")

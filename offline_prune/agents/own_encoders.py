@@ -35,6 +35,17 @@ def register_layers(encoder: type[nn.Module], layers: Callable[[Any], Iterable[n
 
     Raises:
         InputError: If the class is no module, or the layers cannot be asked for.
+
+    Examples:
+        >>> from torch import nn
+        >>> from offline_prune.agents import register_layers
+        >>> class Encoder(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.layers = nn.Sequential(nn.Linear(3, 8), nn.ReLU())
+        ...     def forward(self, x):
+        ...         return self.layers(x)
+        >>> register_layers(Encoder, lambda encoder: encoder.layers)
     """
     if not (isinstance(encoder, type) and issubclass(encoder, nn.Module) and callable(layers)):
         raise InputError(

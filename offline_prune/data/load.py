@@ -77,6 +77,19 @@ def load_dataset(
 
     Warns:
         DatasetWarning: If something of a source is left aside, or it has no rewards.
+
+    Examples:
+        >>> import numpy as np
+        >>> from offline_prune import load_dataset
+        >>> rows = {
+        ...     "observations": np.zeros((6, 2)),
+        ...     "actions": np.zeros((6, 1)),
+        ...     "rewards": np.ones(6),
+        ...     "terminals": [False, False, True, False, False, True],
+        ... }
+        >>> data = load_dataset(rows)
+        >>> data.observations.shape, data.metadata.episodes, data.metadata.mean_return
+        ((6, 2), 2, 3.0)
     """
     rows = RowOptions(env, episode_length, cut_at_jumps).checked()
     if isinstance(source, str):

@@ -74,6 +74,17 @@ def export_policy(
         UnsupportedExportError: If the policy samples (BCQ) or remembers (transformers,
             RecurrentPPO), a package is missing, or the format has no form of one of its layers.
         ExportError: If the written file computes something else; nothing is left.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import export_policy, load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> agent.engine.detach()  # the compact form goes, the zeros stay
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = export_policy(agent.algo, f"{folder}/policy.pt", data.observations[:10])
+        >>> written.path.name
+        'policy.pt'
     """
     if not isinstance(path, str | Path):
         raise InputError(f"path is that of the file to write, not {type(path).__name__}.")

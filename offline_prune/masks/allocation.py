@@ -205,6 +205,15 @@ def allocate(
             amount to it within a weight a layer.
         UnknownNameError: If there is no such allocation.
         InputError: If its arguments do not fit.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.masks import allocate
+        >>> scores = {"first": torch.tensor([[4.0, 3.0]]), "second": torch.tensor([[1.0, 2.0]])}
+        >>> allocate(scores, 0.5)["first"].tolist()
+        [[True, True]]
+        >>> allocate(scores, 0.5, "uniform")["first"].tolist()
+        [[True, False]]
     """
     check_sparsity(sparsity)
     return make_allocation(allocation)(scores, sparsity)

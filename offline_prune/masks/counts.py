@@ -58,6 +58,11 @@ def kept_count(n_weights: int, sparsity: float) -> int:
 
     Returns:
         The count; an exact half goes to the even number, as in Python's ``round``.
+
+    Examples:
+        >>> from offline_prune.masks import kept_count
+        >>> kept_count(65_536, 0.95)
+        3277
     """
     # The decimal number that was written counts, not its binary neighbour.
     return max(1, round(n_weights * (1 - Fraction(str(float(sparsity))))))

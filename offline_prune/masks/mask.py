@@ -43,6 +43,14 @@ class Mask:
             known to be read by nobody.
         severed: Names of weights that no engine may take out, although a layer without a
             weight cuts them off (layer normalisation puts out numbers of no input at all).
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune import Mask
+        >>> kept = {"w": torch.tensor([[True, False], [False, False]])}
+        >>> mask = Mask(nominal=kept, connected=kept, roles={"actor": ("w",)})
+        >>> mask["actor"].n_kept, mask.sparsity
+        (1, 0.75)
     """
 
     nominal: Mapping[str, Tensor]

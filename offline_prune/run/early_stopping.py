@@ -32,6 +32,14 @@ class EarlyStopping:
         patience: Epochs without an improvement that are waited for.
         mode: Whether lower (``"min"``) or higher (``"max"``) is better.
         min_change: What counts as an improvement, at least.
+
+    Examples:
+        >>> from offline_prune import EarlyStopping
+        >>> rule = EarlyStopping("loss", patience=2)
+        >>> rule.is_over([{"loss": 1.0}, {"loss": 0.5}, {"loss": 0.6}])
+        False
+        >>> rule.is_over([{"loss": 1.0}, {"loss": 0.5}, {"loss": 0.6}, {"loss": 0.7}])
+        True
     """
 
     metric: str

@@ -54,6 +54,14 @@ def prune_then_train(request: TrainingRequest) -> PruneResult:
         UnsavedResultError: If training is done and the disk is full, or another process
             took the folder meanwhile; the error has the result as ``.result``, and a
             checkpoint stays.
+
+    Examples:
+        >>> from offline_prune import prune_then_train
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", sparsity=0.95, n_steps=100, evaluate=0, progress=False
+        ... )
+        >>> print(f"{result.mask['actor'].sparsity:.2f}")
+        0.95
     """
     if wants_search(request):
         return choose_sparsity(request, run_request)
@@ -113,6 +121,13 @@ def prune(request: PruningRequest) -> tuple[PrunedAgent, Mask]:
     Raises:
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, mask = prune(data, "bc", sparsity=0.9)
+        >>> history = agent.algo.fit(data.buffer, n_steps=50, n_steps_per_epoch=50)
+        >>> agent.engine.verify()  # every pruned weight is still zero
     """
     prepared = prepare(request)
     refuse_replacement(prepared.method, "prune only attaches a mask")
@@ -129,6 +144,12 @@ def score(request: ScoringRequest) -> ScoredAgent:
     Raises:
         InputError: If an argument is wrong.
         NonFiniteError: If a loss or a score is NaN or infinite.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> scored = score("pendulum/mixture-v0", "iql", {"actor": 0.9}, method="snip")
+        >>> print(f"{scored.mask['actor'].sparsity:.2f} {scored.mask['critic'].sparsity:.2f}")
+        0.90 0.00
     """
     prepared = prepare(request)
     chosen, came_to = prepared.method, dataclasses.asdict(prepared.settings)

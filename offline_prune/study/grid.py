@@ -63,6 +63,12 @@ def plan(
         UnknownNameError: If an option or an axis does not exist, or a mapping names an
             algorithm that is not in the grid.
         InputError: If no cell is left, or a value is of the wrong kind.
+
+    Examples:
+        >>> from offline_prune.study import plan
+        >>> cells = plan("pendulum/mixture-v0", ["bc", "iql"], [0.0, 0.9], ["snip", "gmp"], seeds=2)
+        >>> len(cells), sum(cell.is_dense for cell in cells)
+        (12, 4)
     """
     for name in options:
         if name not in _OPTIONS:

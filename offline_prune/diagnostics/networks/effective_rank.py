@@ -30,6 +30,12 @@ def srank(features: Tensor, delta: float = 0.01) -> float:
     References:
         Kumar, Agarwal, Ghosh & Levine 2021, Implicit under-parameterization inhibits
         data-efficient deep reinforcement learning, arXiv 2010.14498.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.diagnostics import srank
+        >>> srank(torch.eye(4)), srank(torch.ones(4, 4))
+        (4.0, 1.0)
     """
     if features.ndim != 2 or not features.numel():
         raise InputError(f"Features have the shape (B, features), not {tuple(features.shape)}.")

@@ -42,6 +42,13 @@ def interquartile_mean(
 
     Raises:
         InputError: If scores are missing, not finite, or only one a task.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import interquartile_mean
+        >>> scores = {"hopper": [0.5, 0.6, 0.7], "walker": [0.8, 0.9, 1.0]}
+        >>> estimate = interquartile_mean(scores)
+        >>> print(f"{estimate.value:.2f} {estimate.low < estimate.value < estimate.high}")
+        0.75 True
     """
     tasks = runs_by_task(scores)
     return estimate(tasks, lambda p: iqm(np.concatenate(p, -1)), level, n_resamples, seed)
@@ -73,6 +80,11 @@ def probability_of_improvement(
     Raises:
         InputError: If the tasks differ, or scores are missing, not finite, or only one
             a task.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import probability_of_improvement
+        >>> probability_of_improvement({"hopper": [2.0, 3.0]}, {"hopper": [1.0, 2.0]}).value
+        0.875
     """
     x, y = runs_of_both(ours, theirs, paired=False)
     samples = {
@@ -116,6 +128,14 @@ def ratio_to_dense(
     Raises:
         InputError: If tasks or numbers of runs differ, scores are missing, not finite or
             only one a task, or the dense interquartile mean is below ``least``.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import ratio_to_dense
+        >>> dense = {"hopper": [1.0, 1.0, 1.0]}
+        >>> ratio_to_dense({"hopper": [0.99, 1.0, 1.01]}, dense).verdict
+        'retained'
+        >>> ratio_to_dense({"hopper": [0.49, 0.5, 0.51]}, dense).verdict
+        'not retained'
     """
     ours, theirs = runs_of_both(pruned, dense, paired=True)
     least = finite_number("least", least)

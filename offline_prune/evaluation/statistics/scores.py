@@ -41,6 +41,11 @@ def final_window_mean(curve: ArrayLike, window: int) -> float:
 
     Raises:
         InputError: If there is no point, or the window is not a whole number from 1 on.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import final_window_mean
+        >>> final_window_mean([0.0, 8.0, 2.0, 4.0], window=2)
+        3.0
     """
     window = whole_number("window", window, 1)
     return float(list_of_runs("the curve", curve)[-window:].mean())
@@ -61,6 +66,11 @@ def iqm(values: ArrayLike, axis: int = -1) -> Any:
 
     Raises:
         InputError: If there are no values, or no such axis.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import iqm
+        >>> float(iqm([0.0, 0.9, 1.0, 1.1, 9.0]))
+        1.0
     """
     numbers = _numbers("values", values)
     axis = whole_number("axis", axis, -numbers.ndim)

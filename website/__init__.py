@@ -1,0 +1,1 @@
+"""How the documentation's site is made: hooks of MkDocs, one page or subject a file."""
