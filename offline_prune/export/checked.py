@@ -24,14 +24,27 @@ from offline_prune.export.written import ExportFormat
 __all__ = ["FORMATS", "ExportedPolicy", "UncheckedExportWarning", "format_of", "write_checked"]
 
 FORMATS: Mapping[str, ExportFormat] = {".onnx": ONNX, ".pt": TORCHSCRIPT, ".c": C99}
-"""File suffix → format."""
+"""File suffix → format.
+
+Examples:
+    >>> from offline_prune.export import FORMATS
+    >>> {suffix: form.title for suffix, form in FORMATS.items()}
+    {'.onnx': 'ONNX', '.pt': 'TorchScript', '.c': 'C99'}
+"""
 
 _OBSERVATIONS = 256  # for the check, evenly spaced over those that are given
 _CALIBRATION = 4096  # the same, for the ranges of integers
 
 
 class UncheckedExportWarning(UserWarning):
-    """A file was written that cannot be run here."""
+    """A file was written that cannot be run here.
+
+    Examples:
+        >>> import warnings
+        >>> from offline_prune.export import UncheckedExportWarning
+        >>> with warnings.catch_warnings():  # no file counts unless it was run
+        ...     warnings.simplefilter("error", UncheckedExportWarning)
+    """
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,17 @@ class ExportedPolicy:
         reference: What the file was compared with, ``"algo.predict"`` or ``"model.predict"``.
         dtype: Of the weights of linear layers: ``"float32"``, ``"float16"`` or ``"int8"``.
         mean_difference: As ``largest_difference``.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import export_policy, load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> agent.engine.detach()  # the compact form goes, the zeros stay
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = export_policy(agent.algo, f"{folder}/policy.pt", data.observations[:10])
+        >>> written.format, written.n_checked, written.n_exported < written.n_weights
+        ('TorchScript', 10, True)
     """
 
     path: Path
