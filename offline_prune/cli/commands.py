@@ -12,7 +12,7 @@ import typer.main
 from rich.console import Console
 from rich.markup import escape
 
-from offline_prune import __version__
+import offline_prune
 from offline_prune.errors import InputError, OfflinePruneError
 
 __all__ = ["main"]
@@ -62,7 +62,7 @@ for _name, (_, _help) in _COMMANDS.items():
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"offline-prune {__version__}")
+        typer.echo(f"offline-prune {offline_prune.__version__}")
         raise typer.Exit
 
 
