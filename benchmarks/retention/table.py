@@ -37,7 +37,7 @@ Runs = dict[int, Mapping[str, Any]]
 
 def main() -> None:
     """Write the page."""
-    arms = _recorded("results")
+    arms = recorded("results")
     parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
     for dataset in sorted({arm.dataset for arm in arms}):
         ours = {arm: runs for arm, runs in arms.items() if arm.dataset == dataset}
@@ -50,7 +50,7 @@ def main() -> None:
         ("Which mask, and which steps?", "choice"),
         ("Three times the steps", "longer"),
     ):
-        if found := _recorded(folder):
+        if found := recorded(folder):
             parts += [f"## {heading}", _rates(found)]
             if folder == "longer":
                 parts += [_points(found)]
@@ -82,7 +82,7 @@ class Arm(NamedTuple):
 Arms = Mapping[Arm, Runs]
 
 
-def _recorded(name: str) -> dict[Arm, Runs]:
+def recorded(name: str) -> dict[Arm, Runs]:
     """The arms of a sweep whose cells are in the archive of that name."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.unpack_archive(FOLDER / f"{name}.tar.xz", folder, filter="data")
@@ -106,7 +106,8 @@ def _said(cell: Mapping[str, Any]) -> str:
     return json.dumps(said, sort_keys=True) if said else RECIPE
 
 
-def _scores(runs: Runs, seeds: Iterable[int], name: str) -> list[float]:
+def scores_of(runs: Runs, seeds: Iterable[int], name: str) -> list[float]:
+    """A number of each of these seeds' results."""
     return [float(runs[seed]["result"][name]) for seed in seeds]
 
 
@@ -163,7 +164,7 @@ def _quarter(runs: Runs, dense: Runs) -> str:
     """The ratio to what dense agents return on the way, at the first of four evaluations."""
     seeds = sorted(runs.keys() & dense.keys())
     theirs = [float(dense[seed]["result"]["curve"][0]["normalized_score"]) for seed in seeds]
-    return _ratio(_scores(runs, seeds, "normalized_score"), theirs) if len(seeds) > 1 else ""
+    return _ratio(scores_of(runs, seeds, "normalized_score"), theirs) if len(seeds) > 1 else ""
 
 
 def _curves(arms: Arms) -> str:
@@ -216,12 +217,12 @@ def _best_ratio(runs: Runs, dense: Arms, weights: Iterable[str]) -> str:
         if len(seeds) < 2:
             continue
         for each in weights:
-            scores = _scores(theirs, seeds, SCORES[each])
+            scores = scores_of(theirs, seeds, SCORES[each])
             candidates.append((float(np.mean(scores)), scores, seeds))
     if not candidates:
         return ""
     _, theirs_scores, seeds = max(candidates, key=lambda c: c[0])
-    return _ratio(_scores(runs, seeds, "normalized_score"), theirs_scores)
+    return _ratio(scores_of(runs, seeds, "normalized_score"), theirs_scores)
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
