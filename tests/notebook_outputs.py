@@ -15,11 +15,12 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-__all__ = ["kinds", "masked_text", "plain", "run", "tidy"]
+__all__ = ["NOTEBOOKS", "code", "kinds", "masked_text", "run", "tidy"]
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 _FOLDER = re.compile(re.escape(tempfile.gettempdir()) + r"/[\w.-]+")
-_NUMBER = re.compile(r"\d+([.,]\d+)*([eE][+-]?\d+)?|\binf\b|\bnan\b")
+_NUMBERS = re.compile(r"(-?(\d+([.,]\d+)*([eE][+-]?\d+)?|\binf\b|\bnan\b)f?[,\s]*)+")
+_SPACE = re.compile(r"[\s\u2500-\u257f]+")  # the lines of tables too
 _COLOURS = 48
 
 
@@ -49,14 +50,11 @@ def kinds(cell):
 
 
 def masked_text(cell):
-    """What a cell prints, ``#`` for every number and one space for any number of them."""
+    """What a cell prints, ``#`` for numbers in a row, one space for any number of them."""
     said = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
-    return [re.sub(r"[\s\u2500-\u257f]+", " ", _NUMBER.sub("#", _FOLDER.sub("…", s))) for s in said]
-
-
-def plain(notebook):
-    """Code cells of a notebook without their outputs."""
-    return [cell.source for cell in code(notebook)]
+    return [
+        re.sub(r"[\s\u2500-\u257f]+", " ", _NUMBERS.sub("# ", _FOLDER.sub("…", s))) for s in said
+    ]
 
 
 def code(notebook):
