@@ -17,8 +17,8 @@ from offline_prune.errors import AlgorithmError, InputError, SparsityError, Unkn
 from offline_prune.hosts.sb3 import PruningCallback
 from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.masks.allocation import kept_count
+from tests.hosts.sb3 import models
 from tests.hosts.sb3.learning import ALGORITHMS, IMPALA, image_model, model_of, parameters
-from tests.hosts.sb3.models import Custom, model
 
 WHOLE_UNITS = ("structured", "gates")
 METHODS = ("gmp", "set", "rigl", *WHOLE_UNITS, "snip", "grasp", "random", "synflow", "snip_flow")
@@ -195,7 +195,25 @@ def test_unknown_models_are_named():
 
 def test_an_extractor_of_ones_own_is_named():
     with pytest.raises(AlgorithmError, match=r"Halves.*policy_net and value_net"):
-        model("PPO", kind=Custom).learn(8, callback=PruningCallback("gmp", 0.8))
+        models.model("PPO", kind=models.Custom).learn(8, callback=PruningCallback("gmp", 0.8))
+
+
+def test_a_features_extractor_in_order_is_a_stack():
+    policy = {"features_extractor_class": models.InOrder, "net_arch": []}
+    short = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "policy_kwargs": policy}
+    values, sizes = [], []
+    for engine in ("masked", "compact"):
+        model = models.model("PPO", density=1.0, **short)
+        model.env.envs[0].unwrapped.observation_space.seed(0)
+        callback = PruningCallback("structured(begin=0, end=.3)", 0.8, engine=engine)
+        callback._on_rollout_start = lambda model=model: sizes.append(
+            len(model.policy.features_extractor.first.weight)
+        )
+        model.learn(160, callback=callback)
+        assert_zeros(callback)
+        values.append(model.policy.predict_values(torch.from_numpy(models.seen())))
+    assert sizes[-1] < sizes[0] == 9
+    torch.testing.assert_close(*values, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [PPO, DQN])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 from torch.nn.utils.prune import l1_unstructured
@@ -22,6 +22,7 @@ from tests.hosts.sb3.models import (
     VALUES,
     VECTOR,
     Custom,
+    InOrder,
     Still,
     contrib,
     impala,
@@ -160,15 +161,6 @@ def test_an_extractor_of_ones_own_for_a_dict():
     built = model("PPO", GOAL, "MultiInputPolicy", policy_kwargs=kwargs)
     with pytest.raises(UnsupportedExportError, match="Mixing reads the parts of a Dict"):
         acting(built)
-
-
-class InOrder(BaseFeaturesExtractor):
-    def __init__(self, space):
-        super().__init__(space, 12)
-        self.last, self.first = nn.Linear(9, 12), nn.Linear(5, 9)
-
-    def forward(self, x):
-        return torch.tanh(self.last(torch.relu(self.first(x.flatten(1)))))
 
 
 class Residual(InOrder):
