@@ -168,11 +168,10 @@ def onnx_timer(path: Path, observations: NDArray[np.float32]) -> Timer:
     return _python_timer(lambda x: session.run(None, {"observation": x}), observations)
 
 
-def c_timer(folder: Path, network: Network) -> Timer:
+def c_timer(folder: Path, observations: NDArray[np.float32], *, discrete: bool) -> Timer:
     """The file ``policy.c`` of a folder, timed inside C."""
     (folder / "timer.c").write_text(TIMER)
     library = folder / f"timer-{time.monotonic_ns()}.so"
-    discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
     _compile(
         folder,
         *("-O3", "-march=native", "-shared", "-fPIC", "-o", library.name, "timer.c", "-lm"),
@@ -180,7 +179,7 @@ def c_timer(folder: Path, network: Network) -> Timer:
     )
     seconds = ctypes.CDLL(str(library)).seconds
     seconds.restype = ctypes.c_double
-    rows = np.ascontiguousarray(network.observations, dtype=np.float32)
+    rows = np.ascontiguousarray(observations, dtype=np.float32)
     actions = np.zeros((len(rows), 64), dtype=np.float32)
     source, target = (ctypes.c_void_p(a.ctypes.data) for a in (rows, actions))
 
@@ -236,7 +235,9 @@ def measure(networks: Sequence[Network], folder: Path) -> list[Measured]:
         onnx_run = onnx_timer(onnx, network.observations)
         found.append(Measured(network, "ONNX", onnx_run, onnx.stat().st_size))
         sizes = source.stat().st_size, (folder / "policy.o").stat().st_size
-        found.append(Measured(network, "C", c_timer(folder, network), *sizes))
+        discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
+        c_run = c_timer(folder, network.observations, discrete=discrete)
+        found.append(Measured(network, "C", c_run, *sizes))
     return found
 
 
