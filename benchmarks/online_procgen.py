@@ -42,14 +42,16 @@ STUDY = "online_procgen"
 RUNS = Path("runs") / STUDY
 LATENCY = RESULTS / f"{STUDY}_latency.json"
 GAMES, ENCODERS, SPARSITIES, SEEDS = ("Starpilot", "Coinrun"), ("impala", "impoola"), (0.0, 0.9), 3
-STEPS, LEVELS, EPISODES = 1_000_000, 200, 100
-FILTERS = (32, 64, 64)  # the paper's scale 2
+STEPS, LEVELS, EPISODES = 200_000, 200, 100
+RANDOM = "random actions"
+FILTERS = (16, 32, 32)
 ENVIRONMENTS, ROLLOUT, MINI_BATCHES, EPOCHS = 64, 256, 8, 3
 
 
 def cells() -> list[dict[str, Any]]:
-    """All cells, seed by seed."""
-    return [
+    """All cells, seed by seed; first, for every game, nobody's."""
+    nobody = {"encoder": RANDOM, "sparsity": 0.0, "seed": 0, "steps": 0}
+    return [{"game": game, **nobody} for game in GAMES] + [
         {"game": game, "encoder": encoder, "sparsity": sparsity, "seed": seed, "steps": STEPS}
         for seed, game, encoder, sparsity in product(range(SEEDS), GAMES, ENCODERS, SPARSITIES)
     ]
@@ -75,8 +77,35 @@ def name_of(cell: Record) -> str:
     return "{game}-{encoder}-{sparsity}-{seed}-{steps}.pt".format(**cell)
 
 
+class Uniform:
+    """Acts at random, as ``evaluate_policy`` asks a model."""
+
+    def __init__(self) -> None:
+        """Seed it."""
+        self._random = np.random.default_rng(0)
+
+    def predict(self, observations: Any, **_: Any) -> tuple[Any, None]:
+        """A button for every environment."""
+        return self._random.integers(0, 15, len(observations)), None
+
+
+def play(game: str, seed: int, player: Any) -> dict[str, list[float]]:
+    """Returns of an episode each, on levels that were trained on and on others."""
+    played = {}
+    # Those held out begin where training ends.
+    for split, number, first in (("train", LEVELS, 0), ("held out", 1_000_000, LEVELS)):
+        environments = levels(game, number, 10_000 + seed, first, EPISODES)
+        returns, _ = evaluate_policy(
+            player, environments, EPISODES, deterministic=False, return_episode_rewards=True
+        )
+        played[split] = [float(value) for value in returns]
+    return played
+
+
 def run(game: str, encoder: str, sparsity: float, seed: int, steps: int) -> dict[str, Any]:
     """Train one agent with the hyperparameters of Procgen's authors, and let it play."""
+    if not steps:
+        return {"returns": play(game, seed, Uniform()), "device": "CPU"}
     torch.set_num_threads(1)
     # Rewards by their returns' deviation, as in the authors' code; observations as they are.
     environment = VecNormalize(levels(game, LEVELS, seed), norm_obs=False, gamma=0.999)
@@ -94,17 +123,9 @@ def run(game: str, encoder: str, sparsity: float, seed: int, steps: int) -> dict
     record = {"game": game, "encoder": encoder, "sparsity": sparsity, "seed": seed, "steps": steps}
     with written_aside(RUNS / name_of(record)) as aside:
         model.policy.save(aside)
-    played = {}
-    # Levels are numbered by 31 bits: those held out begin where training ends.
-    for split, number, first in (("train", LEVELS, 0), ("held out", 1_000_000, LEVELS)):
-        held = levels(game, number, 10_000 + seed, first, EPISODES)
-        returns, _ = evaluate_policy(
-            model, held, EPISODES, deterministic=False, return_episode_rewards=True
-        )
-        played[split] = [float(value) for value in returns]
     weights = [m.weight for m in model.policy.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     return {
-        "returns": played,
+        "returns": play(game, seed, model),
         "weights": sum(int(weight.count_nonzero()) for weight in weights),
         "of": sum(weight.numel() for weight in weights),
         "seconds": round(seconds),
@@ -139,10 +160,11 @@ def latency() -> None:
 
 def report() -> None:
     """Write the table."""
-    found = [record for record in records(STUDY) if record["steps"] == STEPS]
+    found = [record for record in records(STUDY) if record["steps"] in (0, STEPS)]
     timed: list[Record] = json.loads(LATENCY.read_text()) if LATENCY.exists() else []
     rows = []
-    for game, encoder, sparsity in product(GAMES, ENCODERS, SPARSITIES):
+    kinds = [(RANDOM, 0.0), *product(ENCODERS, SPARSITIES)]
+    for game, (encoder, sparsity) in product(GAMES, kinds):
         key = {"game": game, "encoder": encoder, "sparsity": sparsity}
         own, times = (
             [r for r in source if all(r[k] == v for k, v in key.items())]
@@ -152,7 +174,8 @@ def report() -> None:
             spread(float(np.mean(r["returns"][split])) for r in own)
             for split in ("train", "held out")
         ]
-        weights = f"{np.mean([r['weights'] for r in own]):,.0f}" if own else "–"
+        kept = [r["weights"] for r in own if r["steps"]]
+        weights = f"{np.mean(kept):,.0f}" if kept else "–"
         taken = [
             f"{np.mean([r['µs of ONNX and C'][batch][which] for r in times]):,.0f}"
             if times
@@ -160,14 +183,14 @@ def report() -> None:
             for which in (0, 1)
             for batch in ("1", "256")
         ]
-        name = f"structured {sparsity:.0%}" if sparsity else "dense"
+        name = f"structured {sparsity:.0%}" if sparsity else "" if encoder == RANDOM else "dense"
         rows.append(f"| {game} | {encoder} | {name} | {weights} | {' | '.join(returns + taken)} |")
-    device = ", ".join(sorted({record["device"] for record in found}))
+    device = ", ".join(sorted({record["device"] for record in found if record["steps"]}))
     text = f"""# Gradual structured pruning of PPO on Procgen
 
 PPO of Stable-Baselines3, {STEPS:,} environment steps ({device}) with the hyperparameters of
-Procgen's authors, {LEVELS} levels of the easy mode; the encoder with {FILTERS} filters, the paper's
-scale 2. `structured` goes from dense to the sparsity between 20 and 80 % of the run. Returns:
+Procgen's authors, {LEVELS} levels of the easy mode; the encoder with {FILTERS} filters, half the
+paper's. `structured` goes from dense to the sparsity between 20 and 80 % of the run. Returns:
 {EPISODES} episodes with sampled actions on the levels trained on and on others; mean ± standard
 deviation over seeds (number of seeds in brackets). µs: the exported policy, one action and 256 at
 once, one thread of a CPU. Made by `python benchmarks/online_procgen.py report`.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.base.atomic import written_aside
+from offline_prune.base.precision import full_precision
 from offline_prune.errors import InputError, UnknownNameError, UnsupportedExportError
 from offline_prune.export.agreement import TOLERANCES, check_agreement
 from offline_prune.export.c.c99 import C99
@@ -140,7 +141,8 @@ def write_checked(
     chosen, policy = format_of(path, dtype), source.policy
     observations = np.asarray(observations)
     sample = _sample(observations, policy, _OBSERVATIONS)
-    expected = source.predict(sample)
+    with full_precision():
+        expected = source.predict(sample)
     if not np.isfinite(expected).all():
         raise InputError(
             f"{source.reference} returns NaN or infinite actions for some of the observations:"
