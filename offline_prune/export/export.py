@@ -44,7 +44,8 @@ def export_policy(
     Args:
         algo: A built d3rlpy algorithm, or a model or a policy of Stable-Baselines3 or
             sb3-contrib (``model.predict(…, deterministic=True)`` is what its file does); it stays
-            as it is. One that a compact engine holds is detached first.
+            as it is. One whose layers an engine holds as sparse kernels is refused: let go first
+            (``engine.detach()``).
         path: Ends in ``.onnx``, ``.pt`` (TorchScript) or ``.c`` (C99). An existing file
             is replaced.
         observations: (N, *observation shape), as the environment gives them; up to 256

@@ -46,13 +46,14 @@ def trained_parts(model: Any) -> list[Trained]:
         networks share belongs to the first of them.
 
     Raises:
-        AlgorithmError: If it is none of PPO, A2C, DQN, SAC, TD3, DDPG, QR-DQN and TQC.
+        AlgorithmError: If it is none of PPO, A2C, DQN, SAC, TD3, DDPG, QR-DQN and TQC, or its
+            ``mlp_extractor`` is one's own and keeps no two networks.
     """
     policy = model.policy
     if type(model).__name__ in ("TRPO", "RecurrentPPO", "ARS", "CrossQ"):
         raise _unknown(model)
     if isinstance(policy, ActorCriticPolicy):
-        pi, vf = policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net
+        pi, vf = _two_networks(policy.mlp_extractor)
         actor = Part("actor", (policy.pi_features_extractor, pi), (policy.action_net,))
         value = Part("value", (policy.vf_features_extractor, vf), (policy.value_net,))
         return [Trained(part, None, policy.optimizer) for part in (actor, value)]
@@ -128,6 +129,17 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     return [
         layer for inner in module if not isinstance(inner, nn.Flatten) for layer in _layers(inner)
     ]
+
+
+def _two_networks(extractor: Any) -> tuple[nn.Module, nn.Module]:
+    try:
+        return extractor.policy_net, extractor.value_net
+    except AttributeError:
+        raise AlgorithmError(
+            f"{type(extractor).__name__} is an mlp_extractor of your own, and which layers the"
+            " actor and the value network read is not known. Name them policy_net and value_net,"
+            " as Stable-Baselines3's own MlpExtractor does."
+        ) from None
 
 
 def _q_network(policy: Any, name: str) -> Trained:

@@ -72,6 +72,31 @@ def model(name, space=VECTOR, kind="MlpPolicy", density=0.3, **changes):
     return built
 
 
+class Halves(nn.Module):
+    """As an ``mlp_extractor`` of one's own in the manual of Stable-Baselines3."""
+
+    latent_dim_pi = latent_dim_vf = 8
+
+    def __init__(self):
+        super().__init__()
+        self.actor = nn.Sequential(nn.Linear(5, 8), nn.ReLU())
+        self.critic = nn.Linear(5, 8)
+
+    def forward(self, x):
+        return self.forward_actor(x), self.forward_critic(x)
+
+    def forward_actor(self, x):
+        return self.actor(x)
+
+    def forward_critic(self, x):
+        return self.critic(x)
+
+
+class Custom(sb3.ppo.MlpPolicy):
+    def _build_mlp_extractor(self):
+        self.mlp_extractor = Halves()
+
+
 def impala(pooled, **policy_kwargs):
     """A2C on images with a small IMPALA or Impoola."""
     own = {"features_dim": 12, "filters": (4, 6), "pooled": pooled}

@@ -18,6 +18,7 @@ from offline_prune.hosts.sb3 import PruningCallback
 from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.masks.allocation import kept_count
 from tests.hosts.sb3.learning import ALGORITHMS, IMPALA, image_model, model_of, parameters
+from tests.hosts.sb3.models import Custom, model
 
 WHOLE_UNITS = ("structured", "gates")
 METHODS = ("gmp", "set", "rigl", *WHOLE_UNITS, "snip", "grasp", "random", "synflow", "snip_flow")
@@ -190,6 +191,11 @@ def test_unknown_models_are_named():
     model = TRPO("MlpPolicy", "CartPole-v1", device="cpu")
     with pytest.raises(AlgorithmError, match=r"TRPO.*Known: PPO"):
         model.learn(10, callback=PruningCallback("gmp", 0.8))
+
+
+def test_an_extractor_of_ones_own_is_named():
+    with pytest.raises(AlgorithmError, match=r"Halves.*policy_net and value_net"):
+        model("PPO", kind=Custom).learn(8, callback=PruningCallback("gmp", 0.8))
 
 
 @pytest.mark.parametrize("kind", [PPO, DQN])

@@ -21,6 +21,7 @@ from tests.hosts.sb3.models import (
     SMALL,
     VALUES,
     VECTOR,
+    Custom,
     Still,
     contrib,
     impala,
@@ -188,31 +189,6 @@ def test_features_extractors_of_ones_own(kind):
     np.testing.assert_array_equal(found, expected)
     is_compact = type(acting(built).networks[0][0]) is nn.Linear
     assert is_compact == (kind is InOrder)
-
-
-class Halves(nn.Module):
-    """As an ``mlp_extractor`` of one's own in the manual of Stable-Baselines3."""
-
-    latent_dim_pi = latent_dim_vf = 8
-
-    def __init__(self):
-        super().__init__()
-        self.actor = nn.Sequential(nn.Linear(5, 8), nn.ReLU())
-        self.critic = nn.Linear(5, 8)
-
-    def forward(self, x):
-        return self.forward_actor(x), self.forward_critic(x)
-
-    def forward_actor(self, x):
-        return self.actor(x)
-
-    def forward_critic(self, x):
-        return self.critic(x)
-
-
-class Custom(sb3.ppo.MlpPolicy):
-    def _build_mlp_extractor(self):
-        self.mlp_extractor = Halves()
 
 
 def test_an_mlp_extractor_of_ones_own():
