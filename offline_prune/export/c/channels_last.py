@@ -42,11 +42,17 @@ _CONVOLVE = """\
 #else
 #define POLICY_ADD(sum, a, b) sum += a * b
 #endif
+#if defined(__GNUC__) && !defined(__clang__) /* its copies for a layer's sizes are slower */
+#define POLICY_ONE_COPY __attribute__((noinline, noclone))
+#else
+#define POLICY_ONE_COPY
+#endif
 
 /* A convolution of an image whose channels lie side by side: what an output reads of a row of it
    is one run of numbers. Weights for 16 outputs after another, of each of them at every number of
    every run. 5 positions are summed at once, the last one again where there are fewer. Loops end
    at their end, since none is empty: compilers keep the sums in registers then. */
+POLICY_ONE_COPY
 static void convolve(const float *restrict weights, const float *restrict bias, int n_outputs,
                      int tall, int run, int pitch, int step_y, int step_x, int height, int width,
                      const float *restrict x, float *restrict y)
@@ -117,31 +123,34 @@ static void convolve_pooled(const float *restrict weights, const float *restrict
 {
     const int size = width * n_outputs;
     float *best = rows + kernel * size;
-    int top, left, row, column, i, done = 0;
+    int top, left, done = 0;
     for (top = -padding; top + kernel <= height + padding; top += stride) {
-        const int last = top + kernel < height ? top + kernel : height;
-        row = top < 0 ? 0 : top;
-        for (; done < last; done++)
+        const int first = top < 0 ? 0 : top;
+        const int last = (top + kernel < height ? top + kernel : height) - 1;
+        for (; done <= last; done++)
             convolve(weights, bias, n_outputs, tall, run, pitch, step_y, step_x, 1, width,
                      x + done * step_y, rows + done % kernel * size);
+        largest(rows, size, first, last, kernel, best);
+        for (left = -padding; left + kernel <= width + padding; left += stride, y += n_outputs)
+            largest(best, n_outputs, left < 0 ? 0 : left,
+                    (left + kernel < width ? left + kernel : width) - 1, width, y);
+    }
+}
+"""
+
+_LARGEST = """\
+/* The largest of vectors number first to last, of n that are kept in turn; one after another. */
+static void largest(const float *restrict x, int size, int first, int last, int n,
+                    float *restrict y)
+{
+    const float *one = x + first % n * size, *other = x + last % n * size;
+    int i;
+    for (i = 0; i < size; i++)
+        y[i] = one[i] > other[i] ? one[i] : other[i];
+    for (first++; first < last; first++) {
+        one = x + first % n * size;
         for (i = 0; i < size; i++)
-            best[i] = rows[row % kernel * size + i];
-        for (row++; row < last; row++) {
-            const float *other = rows + row % kernel * size;
-            for (i = 0; i < size; i++)
-                best[i] = other[i] > best[i] ? other[i] : best[i];
-        }
-        for (left = -padding; left + kernel <= width + padding; left += stride, y += n_outputs) {
-            const int stop = left + kernel < width ? left + kernel : width;
-            column = left < 0 ? 0 : left;
-            for (i = 0; i < n_outputs; i++)
-                y[i] = best[column * n_outputs + i];
-            for (column++; column < stop; column++) {
-                const float *other = best + column * n_outputs;
-                for (i = 0; i < n_outputs; i++)
-                    y[i] = other[i] > y[i] ? other[i] : y[i];
-            }
-        }
+            y[i] = one[i] > y[i] ? one[i] : y[i];
     }
 }
 """
@@ -209,6 +218,7 @@ def channels_last_loops() -> dict[str, str]:
         "interleave": _INTERLEAVE,
         "surround": _SURROUND,
         "convolve": _CONVOLVE,
+        "largest": _LARGEST,
         "convolve_pooled": _CONVOLVE_POOLED,
         "add_to": _ADD_TO,
         "average": _AVERAGE,

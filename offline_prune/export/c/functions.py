@@ -131,13 +131,13 @@ def functions(names: Iterable[str]) -> list[str]:
     """
     wanted = set(names)
     for name in list(wanted):
-        wanted.update(other for start, other in _CALLS.items() if name.startswith(start))
+        wanted.update(*(others for start, others in _CALLS.items() if name.startswith(start)))
     if any(name.endswith("_half") for name in wanted):
         wanted.add("half")
     return [text for name, text in _loops().items() if name in wanted]
 
 
-_CALLS = {"convolve_framed": "pool", "convolve_pooled": "convolve"}
+_CALLS = {"convolve_framed": ("pool",), "convolve_pooled": ("convolve", "largest")}
 
 
 def _loops() -> dict[str, str]:
