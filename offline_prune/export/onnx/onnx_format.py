@@ -7,7 +7,7 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.export.onnx.sparse import sparse_weights, stripped
-from offline_prune.export.written import ExportFormat, Runner
+from offline_prune.export.written import ExportFormat, Runner, Writing
 
 __all__ = ["ONNX"]
 
@@ -34,7 +34,7 @@ def _check() -> None:
         )
 
 
-def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
+def _write(policy: ActingPolicy, path: Path, writing: Writing) -> None:
     example = torch.zeros(2, *policy.observation_shape)
     with _in_silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -48,7 +48,7 @@ def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props.update(about)
+        program.model.metadata_props.update(writing.about)
         model = sparse_weights(stripped(program.model_proto))
     path.write_bytes(model.SerializeToString(deterministic=True))
 
