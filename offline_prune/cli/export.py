@@ -25,7 +25,7 @@ def command(
         typer.Argument(help="Ends in .onnx, .pt (TorchScript) or .c (C99); with --as a folder."),
     ],
     dtype: Annotated[
-        str, typer.Option(help="Of the weights: float32; in C also float16 and int8.")
+        str, typer.Option(help="Of the weights: float32; in ONNX and C also float16, int8.")
     ] = "float32",
     as_: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -35,7 +36,8 @@ FORMATS: Mapping[str, ExportFormat] = {".onnx": ONNX, ".pt": TORCHSCRIPT, ".c": 
 """File suffix → format."""
 
 _OBSERVATIONS = 256  # for the check, evenly spaced over those that are given
-_CALIBRATION = 4096  # the same, for the ranges of integers
+_CALIBRATION = 4096  # the same, for ranges; fewer of large images, but no fewer than for the check
+_NUMBERS = 2**24  # of all of these: 64 MiB
 
 
 class UncheckedExportWarning(UserWarning):
@@ -61,7 +63,7 @@ class ExportedPolicy:
         first_action: What the environment adds to a discrete action of the file, which counts
             from 0 as ``algo.predict`` does; 0 where the dataset was not loaded for the check.
         reference: What the file was compared with, ``"algo.predict"`` or ``"model.predict"``.
-        dtype: Of the weights of linear layers: ``"float32"``, ``"float16"`` or ``"int8"``.
+        dtype: Of the weights: ``"float32"``, ``"float16"`` or ``"int8"``.
         mean_difference: As ``largest_difference``.
         digest: SHA-256 of the agent inside, the same in every format; C has it as
             ``policy_hash``, ONNX as ``hash`` in its metadata.
@@ -190,7 +192,8 @@ def write_checked(
             f"{source.reference} returns NaN or infinite actions for some of the observations:"
             " there is nothing to export."
         )
-    seen = _sample(observations, policy, _CALIBRATION)
+    fit = _NUMBERS // math.prod(policy.observation_shape)
+    seen = _sample(observations, policy, min(_CALIBRATION, max(_OBSERVATIONS, fit)))
     facts = facts_of(source, seen, sample, expected)
     about = {**source.about, "hash": facts.digest, "writer": f"offline_prune {facts.version}"}
     name = path.name if chosen.is_folder else "policy"

@@ -53,9 +53,9 @@ def export_policy(
             of them, evenly spaced, are compared; None takes those of the dataset, and for
             Stable-Baselines3 draws them. Of a Dict space: part → array. The file reads images
             (H, W, C) where these are, else (C, H, W).
-        dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"``, and
-            ``"int8"``, which computes in integers that are calibrated on up to 4,096 of the
-            observations. Both are for networks without convolutions.
+        dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"``, and ``"int8"``,
+            which computes in integers that are calibrated on up to 4,096 of the observations: in
+            ONNX in the standard QDQ form. In C both are for networks without convolutions.
         as_: ``"cmake"`` or ``"arduino"``: the path is a new folder of C, with a header and what
             the build system reads; its name is that of the library and what functions begin with,
             as in ``walker_act``. None writes one file.

@@ -195,8 +195,8 @@ class PruneResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
-            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
-                ``"int8"``, which is calibrated on the observations.
+            dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"`` and ``"int8"``,
+                which is calibrated on the observations.
             as_: ``"cmake"`` or ``"arduino"`` for a folder of C of that name; None for a file.
 
         Returns:
