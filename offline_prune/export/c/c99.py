@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,22 @@ from torch import Tensor, nn
 
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale, TanhRule
+from offline_prune.export.agreement import TOLERANCES
 from offline_prune.export.c.batches import block_size, in_blocks, one_by_one, stack_floats
 from offline_prune.export.c.forms import FORMS
+from offline_prune.export.c.frames import frames
 from offline_prune.export.c.functions import functions
 from offline_prune.export.c.integer_network import integer_network
+from offline_prune.export.c.interface import as_comment, interface
 from offline_prune.export.c.layers import SPARSE_BELOW, c_network
 from offline_prune.export.c.library import open_c
 from offline_prune.export.c.network import CNetwork, c_array, c_number
+from offline_prune.export.c.self_test import self_test
 from offline_prune.export.c.slices import SLICE
-from offline_prune.export.written import ExportFormat
+from offline_prune.export.facts import Facts
+from offline_prune.export.written import ExportFormat, Writing
 
-__all__ = ["C99", "c_source"]
+__all__ = ["C99", "c_source", "write_source"]
 
 
 def c_source(
@@ -33,6 +39,8 @@ def c_source(
     about: Mapping[str, str],
     dtype: str = "float32",
     observations: NDArray[Any] | None = None,
+    facts: Facts | None = None,
+    name: str = "policy",
 ) -> str:
     """Write a policy as C99.
 
@@ -48,6 +56,10 @@ def c_source(
         dtype: Of the weights of linear layers, one of
             :data:`~offline_prune.export.c.forms.FORMS`.
         observations: (N, *observation shape) to calibrate integers on.
+        facts: What is known of the policy, for comments, ``policy_self_test`` and ``policy_hash``;
+            None leaves these out. ``policy_reset`` and ``policy_step`` are there where frames
+            are stacked.
+        name: What takes the place of ``policy`` in the functions' names, and in macros.
 
     Returns:
         The text; only ``<math.h>`` is included, and ``<stdint.h>`` for other weights than floats.
@@ -66,9 +78,8 @@ def c_source(
     calls = [call for network in networks for call in (*network.images, *network.calls)]
     if lanes is not None:
         calls += [call for network in networks for call in network.lanes]
-    parts = [
-        _comment(policy, about, networks, lanes),
-        _declarations(policy, lanes, dtype),
+    body = [
+        *([] if lanes is None else [f"#define POLICY_LANES {lanes}\n"]),
         *(array for network in networks for array in network.arrays),
         *functions(call.partition("(")[0] for call in calls),
         *bodies,
@@ -84,9 +95,24 @@ def c_source(
         *_decide(policy, networks),
         _act(policy, networks),
         one_by_one(policy) if lanes is None else in_blocks(policy, networks),
+        *([] if facts is None else [self_test(policy, facts)]),
+        *([] if facts is None or facts.frame_stack == 1 else [frames(policy)]),
         "#endif /* OFFLINE_PRUNE_POLICY */\n",
     ]
+    parts = [
+        _comment(policy, about, networks, lanes, name),
+        _renamed(_includes(dtype), name),
+        interface(policy, facts, name),
+        *(_renamed(text, name) for text in body),
+    ]
     return "\n".join(parts)
+
+
+def _renamed(text: str, name: str) -> str:
+    if name == "policy":
+        return text
+    text = re.sub(r"\bpolicy_", f"{name}_", text)
+    return re.sub(r"\b(OFFLINE_PRUNE_)?POLICY(?=_|\b)", rf"\1{name.upper()}", text)
 
 
 def _c_network(
@@ -104,24 +130,38 @@ def _c_network(
     return integer_network(name, network, inputs)
 
 
-def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
-    path.write_text(c_source(policy, about), encoding="ascii")
+def write_source(policy: ActingPolicy, path: Path, writing: Writing) -> None:
+    """Write :func:`c_source` as a file.
+
+    What a file with other weights than floats must do in its self-test is what it does here; the
+    agent's own action, with all that such weights may cost, where there is no compiler.
+    """
+    text = _text(policy, writing)
+    facts = writing.facts
+    if writing.dtype != "float32" and facts is not None:
+        path.write_text(text, encoding="ascii")
+        runs = open_c(path, policy, writing.name, checks_itself=False)
+        if runs:
+            facts = replace(facts, action=runs[0](facts.observation[None])[0])
+        else:
+            facts = replace(facts, tolerance=TOLERANCES[writing.dtype])
+        text = _text(policy, replace(writing, facts=facts))
+    path.write_text(text, encoding="ascii")
 
 
-def _write_as(
-    policy: ActingPolicy,
-    path: Path,
-    about: Mapping[str, str],
-    dtype: str,
-    observations: NDArray[Any],
-) -> None:
-    path.write_text(c_source(policy, about, dtype, observations), encoding="ascii")
+def _text(policy: ActingPolicy, writing: Writing) -> str:
+    return c_source(
+        policy, writing.about, writing.dtype, writing.calibration, writing.facts, writing.name
+    )
 
 
 def _comment(
-    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], lanes: int | None
+    policy: ActingPolicy,
+    about: Mapping[str, str],
+    networks: list[CNetwork],
+    lanes: int | None,
+    name: str,
 ) -> str:
-    words = {label: re.sub(r"[^ -~]|\*/|/\*", "?", text) for label, text in about.items()}
     shape = " x ".join(map(str, policy.observation_shape))
     batch = "one observation after another"
     if lanes is not None:
@@ -129,37 +169,25 @@ def _comment(
     lines = [
         "The acting policy of an agent, written by offline_prune.",
         "",
-        *(f"{label}: {text}" for label, text in words.items()),
+        *(f"{label}: {text}" for label, text in about.items()),
         f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
         f"storage: linear layers sparse up to a density of {SPARSE_BELOW}, convolutions if faster",
         f"numbers: {networks[0].form.line}",
         f"batches: {batch}",
         f"stack: about {4 * stack_floats(policy, networks, lanes) / 1024:.0f} KiB"
         " at most; no heap, no state, safe in threads",
-        "compile: cc -std=c99 -O3 -march=native -c policy.c, link with -lm; or include the file",
+        f"compile: cc -std=c99 -O3 -march=native -c {name}.c, link with -lm; or include the file",
     ]
-    body = "\n".join(f" * {line}".rstrip() for line in lines)
-    return f"/*\n{body}\n */\n"
+    return f"{as_comment(lines)}\n"
 
 
-def _declarations(policy: ActingPolicy, lanes: int | None, dtype: str) -> str:
+def _includes(dtype: str) -> str:
     integers = "" if dtype == "float32" else "\n#include <stdint.h>"
-    block = "" if lanes is None else f"\n#define POLICY_LANES {lanes}"
-    type_, act = "float", "void policy_act(const float *observation, float *action);"
-    if policy.discrete:
-        type_, act = "int", "int policy_act(const float *observation);"
-        act = f"/* The number of the action, 0 to {policy.action_size - 1}. */\n{act}"
     return f"""\
 #ifndef OFFLINE_PRUNE_POLICY
 #define OFFLINE_PRUNE_POLICY
 
 #include <math.h>{integers}
-
-#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}
-#define POLICY_ACTION_SIZE {policy.action_size}{block}
-
-{act}
-void policy_act_batch(int n, const float *observations, {type_} *actions);
 """
 
 
@@ -329,4 +357,4 @@ def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
 """
 
 
-C99 = ExportFormat("C99", _write, open_c, write_as=_write_as)
+C99 = ExportFormat("C99", write_source, open_c, dtypes=tuple(FORMS))
