@@ -118,7 +118,8 @@ def vector_networks() -> list[Network]:
     found = []
     for name, hidden_units in WIDTHS.items():
         for sparsity in SPARSITIES:
-            agent, _ = prune(data, "bc", sparsity, algo_params={"hidden_units": hidden_units})
+            params = {"hidden_units": hidden_units}
+            agent, _ = prune(data, "bc", sparsity, method="snip", algo_params=params)
             agent.engine.detach()
             found.append(Network(name, sparsity, agent.algo, _rows(data.observations)))
     return found

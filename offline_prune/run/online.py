@@ -43,7 +43,7 @@ def prune_online(request: OnlineRequest) -> tuple[PrunedAgent, Mask]:
         InputError: If an argument is wrong.
     """
     request = checked(request)
-    any_agents(request.method, request.refill)
+    any_agents(request.method, request.refill, structure=request.structure)
     algo = _built(request)
     agent = Agent.of(algo)
     chosen = make_method(request.method, pruning_settings(request, agent, request.n_steps))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import Rescale
-from offline_prune.export.c.layers import c_number
+from offline_prune.export.c.network import c_number
 from offline_prune.export.facts import Facts, action_bounds
 
 __all__ = ["as_comment", "interface"]
