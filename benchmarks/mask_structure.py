@@ -179,7 +179,7 @@ def latency_table() -> list[str]:
                     export_policy(arm.network.algo, own / file, arm.network.observations)
                 timers += [
                     onnx_timer(own / "policy.onnx", arm.network.observations),
-                    c_timer(own, arm.network),
+                    c_timer(own, arm.network.observations, discrete=False),
                 ]
             timers.append(onnx_timer(empty_graph(Path(folder)), found[0].network.observations))
             times = fastest(timers)

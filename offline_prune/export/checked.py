@@ -34,7 +34,13 @@ from offline_prune.export.written import ExportFormat, Writing
 __all__ = ["FORMATS", "ExportedPolicy", "UncheckedExportWarning", "format_of", "write_checked"]
 
 FORMATS: Mapping[str, ExportFormat] = {".onnx": ONNX, ".pt": TORCHSCRIPT, ".c": C99}
-"""File suffix → format."""
+"""File suffix → format.
+
+Examples:
+    >>> from offline_prune.export import FORMATS
+    >>> {suffix: form.title for suffix, form in FORMATS.items()}
+    {'.onnx': 'ONNX', '.pt': 'TorchScript', '.c': 'C99'}
+"""
 
 _OBSERVATIONS = 256  # for the check, evenly spaced over those that are given
 _CALIBRATION = 4096  # the same, for ranges; fewer of large images, but no fewer than for the check
@@ -42,7 +48,14 @@ _NUMBERS = 2**24  # of all of these: 64 MiB
 
 
 class UncheckedExportWarning(UserWarning):
-    """A file was written that cannot be run here."""
+    """A file was written that cannot be run here.
+
+    Examples:
+        >>> import warnings
+        >>> from offline_prune.export import UncheckedExportWarning
+        >>> with warnings.catch_warnings():  # no file counts unless it was run
+        ...     warnings.simplefilter("error", UncheckedExportWarning)
+    """
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,17 @@ class ExportedPolicy:
         mean_difference: As ``largest_difference``.
         digest: SHA-256 of the agent inside, the same in every format; C has it as
             ``policy_hash``, ONNX as ``hash`` in its metadata.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import export_policy, load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> agent.engine.detach()  # the compact form goes, the zeros stay
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = export_policy(agent.algo, f"{folder}/policy.pt", data.observations[:10])
+        >>> written.format, written.n_checked, written.n_exported < written.n_weights
+        ('TorchScript', 10, True)
     """
 
     path: Path

@@ -34,6 +34,12 @@ class PruningSettings(ScoringOptions):
         sparsity: Role → fraction of that network's prunable weights to remove.
         seed: Of mini-batches, noise and random scores.
         n_steps: Gradient steps that training will take.
+
+    Examples:
+        >>> from offline_prune.methods import PruningSettings
+        >>> settings = PruningSettings({"actor": 0.9}, n_batches=4, seed=7)
+        >>> settings.sparsity, settings.n_batches, settings.allocation
+        ({'actor': 0.9}, 4, None)
     """
 
     sparsity: Mapping[str, float]
@@ -104,6 +110,24 @@ class PruningMethod:
         scores: Role → weight name → score that decided it; None where none did.
         regrowth: What pruned weights may do while the mask in force is held; a method
             that prunes while training changes it as it goes on.
+
+    Examples:
+        >>> from offline_prune import prune_then_train
+        >>> from offline_prune.methods import PruningMethod
+        >>> class SmallestFirst(PruningMethod):
+        ...     def before_training(self, agent, data):
+        ...         scores = {
+        ...             network.role: {name: -w.abs() for name, w in network.weights.items()}
+        ...             for network in agent.networks
+        ...         }
+        ...         self.mask = self.settings.build(agent, scores)
+        ...         return self.mask
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", 0.9, method=SmallestFirst, n_steps=20, evaluate=0,
+        ...     progress=False,
+        ... )
+        >>> print(f"{result.mask.sparsity:.2f}")
+        0.90
     """
 
     default_allocation: ClassVar[Allocation] = "global"
@@ -208,6 +232,15 @@ def refuse_replacement(method: PruningMethod, what: str) -> None:
 
     Raises:
         InputError: If it is such a method.
+
+    Examples:
+        >>> from offline_prune.methods import PruningSettings, make_method, refuse_replacement
+        >>> settings = PruningSettings({"actor": 0.9}, n_steps=100)
+        >>> refuse_replacement(make_method("snip", settings), "scoring")  # no word: it may
+        >>> refuse_replacement(make_method("pops", settings), "scoring")
+        Traceback (most recent call last):
+            ...
+        offline_prune.errors.InputError: ...
     """
     if method.replaces_agent:
         raise InputError(

@@ -48,6 +48,17 @@ class PruneResult:
             :mod:`offline_prune.engines.forms`), and why not in a faster one; empty for results
             of versions that did not note it.
         search: How the sparsity was chosen; None where it was given.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import PruneResult, prune_then_train
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", sparsity=0.9, n_steps=50, evaluate=0, progress=False
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = PruneResult.load(result.save(f"{folder}/run"))
+        >>> again.mask == result.mask
+        True
     """
 
     algo: Any

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+import offline_prune
 from offline_prune import load_dataset
 
 QUICK = ("--steps", 4, "--episodes", 0, "--quiet")
@@ -233,3 +234,7 @@ def test_a_structure_is_asked_for_as_in_python(run):
     )  # fmt: skip
     assert code == 2
     assert "structure" in complaint
+
+
+def test_the_version(run):
+    assert run("--version")[:2] == (0, f"offline-prune {offline_prune.__version__}\n")

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy
-from offline_prune.export.c.layers import c_array, c_number
+from offline_prune.export.c.network import c_array, c_number
 from offline_prune.export.facts import Facts
 
 __all__ = ["self_test"]
