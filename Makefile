@@ -60,8 +60,9 @@ docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build
 
 # What would be published: built, checked, installed into a bare environment and tried there.
+# `make dist-test PYTHONS="python3.11 python3.13"` tries it under each of these.
 dist-test: $(VENV)/.ready-dist
-	$(BIN)/python -m tests.distribution
+	$(BIN)/python -m tests.distribution $(PYTHONS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

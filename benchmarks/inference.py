@@ -118,7 +118,8 @@ def vector_networks() -> list[Network]:
     found = []
     for name, hidden_units in WIDTHS.items():
         for sparsity in SPARSITIES:
-            agent, _ = prune(data, "bc", sparsity, algo_params={"hidden_units": hidden_units})
+            params = {"hidden_units": hidden_units}
+            agent, _ = prune(data, "bc", sparsity, method="snip", algo_params=params)
             agent.engine.detach()
             found.append(Network(name, sparsity, agent.algo, _rows(data.observations)))
     return found
@@ -168,11 +169,10 @@ def onnx_timer(path: Path, observations: NDArray[np.float32]) -> Timer:
     return _python_timer(lambda x: session.run(None, {"observation": x}), observations)
 
 
-def c_timer(folder: Path, network: Network) -> Timer:
+def c_timer(folder: Path, observations: NDArray[np.float32], *, discrete: bool) -> Timer:
     """The file ``policy.c`` of a folder, timed inside C."""
     (folder / "timer.c").write_text(TIMER)
     library = folder / f"timer-{time.monotonic_ns()}.so"
-    discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
     _compile(
         folder,
         *("-O3", "-march=native", "-shared", "-fPIC", "-o", library.name, "timer.c", "-lm"),
@@ -180,7 +180,7 @@ def c_timer(folder: Path, network: Network) -> Timer:
     )
     seconds = ctypes.CDLL(str(library)).seconds
     seconds.restype = ctypes.c_double
-    rows = np.ascontiguousarray(network.observations, dtype=np.float32)
+    rows = np.ascontiguousarray(observations, dtype=np.float32)
     actions = np.zeros((len(rows), 64), dtype=np.float32)
     source, target = (ctypes.c_void_p(a.ctypes.data) for a in (rows, actions))
 
@@ -236,7 +236,9 @@ def measure(networks: Sequence[Network], folder: Path) -> list[Measured]:
         onnx_run = onnx_timer(onnx, network.observations)
         found.append(Measured(network, "ONNX", onnx_run, onnx.stat().st_size))
         sizes = source.stat().st_size, (folder / "policy.o").stat().st_size
-        found.append(Measured(network, "C", c_timer(folder, network), *sizes))
+        discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
+        c_run = c_timer(folder, network.observations, discrete=discrete)
+        found.append(Measured(network, "C", c_run, *sizes))
     return found
 
 

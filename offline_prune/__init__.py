@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from offline_prune.run.scored import ScoredAgent as ScoredAgent
     from offline_prune.study.sweep import sweep as sweep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The command line answers before torch and d3rlpy are imported.
 __getattr__, __dir__, __all__ = lazily(

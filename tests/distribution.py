@@ -1,8 +1,9 @@
 """``python -m tests.distribution`` (``make dist-test``): what would be published, as users get it.
 
 Wheel and sdist are built and checked, the wheel is installed into a bare environment with the
-pinned versions, torch first, and tried outside the repository; the sdist has to build the same
-wheel. Takes minutes: an environment of its own has torch in it.
+pinned versions, torch first, and tried outside the repository; then its extra ``all`` is. Other
+interpreters are arguments: ``python -m tests.distribution python3.11 python3.13``. Takes
+minutes: an environment of its own has torch in it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,27 @@ assert abs(result.mask["actor"].sparsity - 0.95) < 0.001
 result.export("policy.c")
 print(result.evaluation)
 """
+EXTRAS = """
+import gymnasium
+from stable_baselines3 import PPO
+
+import offline_prune.environments
+from offline_prune import prune_then_train
+from offline_prune.diagnostics import overlap
+from offline_prune.diagnostics.machine import examine_machine
+from offline_prune.hosts.sb3 import PruningCallback
+
+missing = [finding for finding in examine_machine() if finding.subject.startswith("extra ")]
+assert not missing, missing
+result = prune_then_train("pendulum/mixture-v0", "iql", sparsity=0.95, n_steps=50, evaluate=0)
+assert all(form.startswith("sparse") for form in result.trained_as.values()), result.trained_as
+result.export("policy.onnx")
+overlap({"itself": result.mask}).plot().figure.savefig("overlap.png")
+callback = PruningCallback("gmp", sparsity=0.9)
+PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=32).learn(128, callback=callback)
+assert abs(callback.mask.sparsity - 0.9) < 0.01
+gymnasium.make("offline_prune/MinAtar-Breakout-v0").reset()
+"""
 
 
 def check_wheel(wheel: Path) -> None:
@@ -53,8 +75,12 @@ def check_wheel(wheel: Path) -> None:
         sys.exit(f"{wheel.name}: missing {missing}, not of the package {strange}")
 
 
-def main() -> None:
-    """Build, check, install and try; the first step that fails ends it with its code."""
+def main(interpreters: list[str]) -> None:
+    """Build, check, install and try; the first step that fails ends it with its code.
+
+    Args:
+        interpreters: Pythons to install under; of none, the one that runs this.
+    """
     python = sys.executable
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)
@@ -62,22 +88,27 @@ def main() -> None:
         (wheel,) = (aside / "dist").glob("*.whl")
         _run(python, "-m", "twine", "check", "--strict", *(aside / "dist").iterdir())
         check_wheel(wheel)
-        _run(python, "-m", "venv", aside / "bare")
-        bare = aside / "bare" / ("Scripts" if os.name == "nt" else "bin")
-        pip = (bare / "python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS)
-        _run(*pip, "torch")
-        _run(*pip, wheel)
-        _try(bare, aside / "elsewhere")
+        for number, interpreter in enumerate(interpreters or [python]):
+            _try(interpreter, wheel, aside / str(number))
 
 
-def _try(bare: Path, folder: Path) -> None:
-    folder.mkdir()
-    for command in (["--help"], ["datasets"], ["algos"]):
-        _run(bare / "offline-prune", *command, folder=folder, silent=True)
-    _run(bare / "python", "-c", SMOKE.format(root=str(ROOT)), folder=folder)
-    if not (folder / "policy.c").stat().st_size:
+def _try(interpreter: str, wheel: Path, folder: Path) -> None:
+    """Install the wheel, try it, then its extra ``all``."""
+    _run(interpreter, "-m", "venv", folder / "bare")
+    bare = folder / "bare" / ("Scripts" if os.name == "nt" else "bin")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    pip = (bare / "python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS)
+    _run(*pip, "torch")
+    _run(*pip, wheel)
+    for command in (["--version"], ["--help"], ["datasets"], ["algos"]):
+        _run(bare / "offline-prune", *command, folder=elsewhere, silent=True)
+    _run(bare / "python", "-c", SMOKE.format(root=str(ROOT)), folder=elsewhere)
+    if not (elsewhere / "policy.c").stat().st_size:
         sys.exit("policy.c is empty")
-    print("The wheel works outside the repository.")
+    _run(*pip, f"{wheel}[all]")
+    _run(bare / "python", "-c", EXTRAS, folder=elsewhere)
+    print(f"{interpreter}: the wheel works outside the repository, and so do its extras.")
 
 
 def _run(*command: str | Path, folder: Path = ROOT, silent: bool = False) -> None:
@@ -91,4 +122,4 @@ def _run(*command: str | Path, folder: Path = ROOT, silent: bool = False) -> Non
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

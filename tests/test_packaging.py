@@ -22,7 +22,8 @@ def requirements():
     extras = project["optional-dependencies"].values()
     groups = settings["dependency-groups"].values()
     lists = (project["dependencies"], *extras, *groups)
-    return [Requirement(line) for lines in lists for line in lines]
+    found = [Requirement(line) for lines in lists for line in lines]
+    return [requirement for requirement in found if requirement.name != project["name"]]
 
 
 def lower_bound(requirement):
@@ -57,6 +58,13 @@ def test_pinned_versions_are_allowed(file):
     assert forbidden == []
 
 
+def test_the_extra_all_is_every_extra_that_goes_with_the_others():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    inside = set().union(*(Requirement(line).extras for line in extras["all"]))
+    assert inside == set(extras) - {"all", "tianshou", "peers"}
+
+
 def test_all_files_name_one_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     cited = dict(
@@ -75,3 +83,13 @@ def test_a_wheel_with_other_files_is_refused(tmp_path, names):
             archive.writestr(name, "")
     with pytest.raises(SystemExit, match=r"a\.whl"):
         check_wheel(tmp_path / "a.whl")
+
+
+def test_the_image_is_made_of_all_that_the_wheel_is():
+    lines = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines()]
+    copied = {name for line in lines if line[:1] == ["COPY"] for name in line[1:-1]}
+    allowed = (ROOT / ".dockerignore").read_text().split()
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    wheel = build["targets"]["wheel"]
+    assert copied >= {*wheel["packages"], *wheel["force-include"], "pyproject.toml", "README.md"}
+    assert {f"!{name}" for name in copied} <= set(allowed)

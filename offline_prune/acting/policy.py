@@ -59,6 +59,18 @@ class ActingPolicy(nn.Module):
         discrete: Whether the action is a number.
         n_weights: Weights of the networks before any unit left.
         n_nonzero: Weights among them that are not zero.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> agent.engine.detach()  # the compact form goes, the zeros stay
+        >>> from offline_prune.export import acting_policy
+        >>> policy = acting_policy(agent.algo)
+        >>> policy.observation_shape, policy.action_size, policy.discrete
+        ((3,), 1, False)
+        >>> f"{policy.sparsity:.2f}"
+        '0.90'
     """
 
     def __init__(
@@ -151,6 +163,18 @@ def acting_policy(algo: Any) -> ActingPolicy:
 
     Warns:
         WholeEncoderWarning: If channels could leave and Torch-Pruning is missing.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> agent.engine.detach()  # the compact form goes, the zeros stay
+        >>> import torch
+        >>> from offline_prune.export import acting_policy
+        >>> policy = acting_policy(agent.algo)
+        >>> with torch.no_grad():
+        ...     policy(torch.as_tensor(data.observations[:5])).shape
+        torch.Size([5, 1])
     """
     agent = Agent.of(algo)
     if is_sequence_model(algo):

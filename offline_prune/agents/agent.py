@@ -39,6 +39,14 @@ class Agent:
         target_separable: The same of the target networks.
         stacks: The online networks that the sparse kernels can compute.
         target_stacks: The same of the target networks.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> agent = score("pendulum/mixture-v0", "iql", 0.9).agent
+        >>> agent.roles
+        ('actor', 'critic[0]', 'critic[1]', 'value')
+        >>> agent.networks[0].n_weights
+        66560
     """
 
     host: Host

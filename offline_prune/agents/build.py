@@ -175,6 +175,14 @@ def build_agent(
         UnknownNameError: If the algorithm or a hyperparameter does not exist.
         AlgorithmError: If the algorithm does not fit the dataset or cannot be pruned.
         InputError: If a number is out of range or the device is not there.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.agents import build_agent
+        >>> data = load_dataset("cartpole/mixture-v0")
+        >>> built = build_agent(data, "bcq", algo_params={"hidden_units": [16, 16]}, n_steps=10)
+        >>> built.agent.roles, built.n_steps
+        (('critic[0]', 'imitator'), 10)
     """
     n_steps = None if n_steps is None else whole_number("n_steps", n_steps, 1)
     seed = check_seed(seed)

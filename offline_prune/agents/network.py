@@ -39,6 +39,16 @@ class Network:
             where the algorithm keeps no target of this network.
         loss: The very loss that trains these weights. Networks that one loss trains
             together share one callable.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> network = scored.agent.networks[0]
+        >>> network.role, network.n_weights
+        ('actor', 320)
+        >>> sorted(network.weights)[-1]
+        'imitator._fc.weight'
     """
 
     role: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -12,6 +12,7 @@ import typer.main
 from rich.console import Console
 from rich.markup import escape
 
+import offline_prune
 from offline_prune.errors import InputError, OfflinePruneError
 
 __all__ = ["main"]
@@ -57,6 +58,21 @@ app = typer.Typer(
 )
 for _name, (_, _help) in _COMMANDS.items():
     app.command(_name, help=_help)(lambda: None)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"offline-prune {offline_prune.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say it and leave."),
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:

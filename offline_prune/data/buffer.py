@@ -62,6 +62,15 @@ class FlatReplayBuffer(ReplayBufferBase):  # type: ignore[misc]
         terminals: (N,) float32.
         ends: (episodes,) index one past each episode's last transition.
         picking: How transitions are made of steps.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> buffer = load_dataset("pendulum/mixture-v0").buffer
+        >>> buffer.transition_count, buffer.size()
+        (30000, 150)
+        >>> batch = buffer.sample_transition_batch(256)  # what d3rlpy's fit calls
+        >>> batch.observations.shape, batch.rewards.shape
+        ((256, 3), (256, 1))
     """
 
     def __init__(

@@ -35,6 +35,14 @@ class Dataset:
         picking: How its transitions are made of steps.
         final_actions: (episodes, …) the action after each episode's last transition, where
             it is known; None where there is none.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> data.observations.shape, data.actions.shape, data.next_observations.shape
+        ((30000, 3), (30000, 1), (30000, 3))
+        >>> data.episode_returns.shape, data.buffer.transition_count
+        ((150,), 30000)
     """
 
     frames: NDArray[Any]

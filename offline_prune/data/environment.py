@@ -41,6 +41,14 @@ def make_environment(metadata: DatasetMetadata, **options: Any) -> gymnasium.Env
     Raises:
         EnvironmentUnavailableError: If the dataset names none or it cannot be made
             here; the message says what is missing.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.data import make_environment
+        >>> env = make_environment(load_dataset("pendulum/mixture-v0").metadata)
+        >>> env.spec.id
+        'Pendulum-v1'
+        >>> env.close()
     """
     spec = metadata.env_spec
     if spec is None:

@@ -23,7 +23,20 @@ __all__ = ["DatasetWarning", "Origin", "RawEpisode", "collect_episodes"]
 
 
 class DatasetWarning(UserWarning):
-    """A source holds something that is not used, or lacks something that may be missed."""
+    """A source holds something that is not used, or lacks something that may be missed.
+
+    Examples:
+        >>> import warnings
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.data import DatasetWarning
+        >>> rows = {"observations": [[0.0], [1.0]], "actions": [[0.0], [0.0]], "mood": ["a", "b"]}
+        >>> with warnings.catch_warnings(record=True, action="always") as said:
+        ...     data = load_dataset({**rows, "rewards": [0.0, 1.0], "terminals": [False, True]})
+        >>> [warning.category is DatasetWarning for warning in said]
+        [True]
+        >>> str(said[0].message)[:33]
+        'This mapping: mood is left aside,'
+    """
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,14 @@ class DatasetMetadata:
         rewards_recorded: Whether the source has rewards; else they are 0 everywhere.
         frame_stack: Frames that an observation is stacked of, the newest last, zeros before
             an episode's first.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> metadata = load_dataset("pendulum/mixture-v0").metadata
+        >>> metadata.episodes, metadata.steps, metadata.env_spec.id
+        (150, 30000, 'Pendulum-v1')
+        >>> print(f"{metadata.normalized_score(metadata.mean_return):.2f}")
+        0.76
     """
 
     dataset_id: str | None

@@ -133,6 +133,16 @@ class ObservationLayout:
     Attributes:
         leaves: The arrays of an observation, in order.
         shape: Shape of the result.
+
+    Examples:
+        >>> from gymnasium import spaces
+        >>> from offline_prune.data import ObservationLayout
+        >>> space = spaces.Dict({"position": spaces.Box(-1, 1, (2,)), "gear": spaces.Discrete(3)})
+        >>> layout = ObservationLayout.of(space)
+        >>> layout.shape
+        (5,)
+        >>> layout.flatten_one({"position": [0.5, 1.0], "gear": 2})
+        array([0. , 0. , 1. , 0.5, 1. ], dtype=float32)
     """
 
     leaves: tuple[Leaf, ...]

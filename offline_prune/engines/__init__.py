@@ -33,7 +33,13 @@ ENGINES: dict[str, Callable[..., Engine]] = {
     "compact": partial(CompactEngine, kernels="dense"),
     "sparse": partial(CompactEngine, kernels="sparse"),
 }
-"""Name → engine for an agent and a parameterization."""
+"""Name → engine for an agent and a parameterization.
+
+Examples:
+    >>> from offline_prune.engines import ENGINES
+    >>> sorted(ENGINES)
+    ['auto', 'compact', 'masked', 'sparse']
+"""
 
 
 def check_engine(name: str) -> None:
@@ -44,6 +50,13 @@ def check_engine(name: str) -> None:
 
     Raises:
         UnknownNameError: If there is no such engine.
+
+    Examples:
+        >>> from offline_prune.engines import check_engine
+        >>> check_engine("compakt")
+        Traceback (most recent call last):
+            ...
+        offline_prune.errors.UnknownNameError: Unknown engine 'compakt'. Did you mean ...
     """
     if not isinstance(name, str) or name not in ENGINES:
         raise UnknownNameError("engine", str(name), ENGINES)
@@ -63,6 +76,17 @@ def make_engine(name: str, agent: Agent, parameterization: Parameterization = ST
     Raises:
         UnknownNameError: If there is no such engine.
         EngineError: If it cannot run here.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.engines import make_engine
+        >>> engine = make_engine("compact", scored.agent)
+        >>> engine.attach(scored.mask)
+        >>> {role: choice.form for role, choice in engine.forms.items()}
+        {'actor': 'dense'}
+        >>> engine.detach()
     """
     check_engine(name)
     return ENGINES[name](agent, parameterization=parameterization)
@@ -71,7 +95,17 @@ def make_engine(name: str, agent: Agent, parameterization: Parameterization = ST
 def make_following_engine(
     name: str, agent: Agent, parameterization: Parameterization = STANDARD
 ) -> FollowingEngine:
-    """Make an engine for a mask that may change; arguments and errors as of :func:`make_engine`."""
+    """Make an engine for a mask that may change; arguments and errors as of :func:`make_engine`.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.engines import make_following_engine
+        >>> engine = make_following_engine("masked", scored.agent)
+        >>> engine.attach(scored.mask, "never")
+        >>> engine.detach()
+    """
     gone_for_good = make_engine(name, agent, parameterization)
     may_return: Engine = RegrowingEngine(agent, parameterization=parameterization)
     if name != "masked":

@@ -44,6 +44,14 @@ class CompactEngine(Engine):
     Detach before parameters are copied between agents (``copy_policy_from``): the shapes
     differ. A network that fits neither form (:func:`~offline_prune.engines.forms.choose_form`),
     or whose wiring is not known, is held as by the masked engine.
+
+    Examples:
+        >>> from offline_prune import CompactEngine, score
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.95)
+        >>> engine = CompactEngine(scored.agent)
+        >>> engine.attach(scored.mask)
+        >>> engine.verify()  # every pruned weight is zero
+        >>> engine.detach()  # original shapes again, zeros included
     """
 
     def __init__(

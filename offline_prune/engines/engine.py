@@ -42,6 +42,17 @@ class Engine(ABC):
     d3rlpy saves are exactly 0.0, and the optimizers step as far as the parameterization
     says; a gradient hook a weight runs before any clipping or optimizer. A weight of which
     nothing is pruned gets no hook: at sparsity 0 the run is d3rlpy's own, bit for bit.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.engines import make_engine
+        >>> engine = make_engine("masked", scored.agent)
+        >>> engine.attach(scored.mask)
+        >>> engine.mask == scored.mask
+        True
+        >>> engine.detach()
     """
 
     def __init__(self, agent: Agent, parameterization: Parameterization = STANDARD) -> None:

@@ -27,6 +27,16 @@ class FollowingEngine:
       weights alone wherever its sparse kernels fit.
     - ``"at_next_update"`` and ``"any_step"``, which want dense gradients: a
       :class:`~offline_prune.engines.regrowing.RegrowingEngine`.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.engines import make_following_engine
+        >>> engine = make_following_engine("auto", scored.agent)
+        >>> engine.attach(scored.mask, "any_step")  # pruned weights may come back at any step
+        >>> engine.update(scored.mask, "never")  # from now on they may not
+        >>> engine.detach()
     """
 
     def __init__(

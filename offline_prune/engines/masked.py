@@ -21,6 +21,16 @@ class MaskedEngine(Engine):
     (:func:`~offline_prune.engines.zeros.impose`), so that the connected part computes the
     same function as the nominal mask. Module structure, parameter order, ``save`` and
     ``save_model`` are untouched, so the files open in stock d3rlpy.
+
+    Examples:
+        >>> from offline_prune import MaskedEngine, score
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.95)
+        >>> engine = MaskedEngine(scored.agent)
+        >>> engine.attach(scored.mask)
+        >>> zeros = sum(int((weight == 0).sum()) for weight in engine.weights().values())
+        >>> zeros >= scored.mask.n_weights - scored.mask.n_kept
+        True
+        >>> engine.detach()
     """
 
     def _hold(self, mask: Mask) -> list[Change]:

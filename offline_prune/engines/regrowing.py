@@ -24,6 +24,12 @@ Regrowth = Literal["never", "at_updates", "at_next_update", "any_step"]
 starting from 0. ``"at_next_update"``: the next one may, and wants their gradients.
 ``"any_step"``: the optimizer goes on stepping them, and a later mask may take them back
 with the value they got.
+
+Examples:
+    >>> from typing import get_args
+    >>> from offline_prune.engines import Regrowth
+    >>> get_args(Regrowth)
+    ('never', 'at_updates', 'at_next_update', 'any_step')
 """
 
 
@@ -39,6 +45,16 @@ class RegrowingEngine(Engine):
       them. :meth:`unmasked` has what the last step had made of them.
     - otherwise the gradient is noted, then masked, as the masked engine does: optimizers
       leave the zeros alone. :meth:`gradients` has the last dense ones.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.engines import RegrowingEngine
+        >>> engine = RegrowingEngine(scored.agent)
+        >>> engine.attach(scored.mask, "at_next_update")
+        >>> engine.verify()
+        >>> engine.detach()
     """
 
     def __init__(self, agent: Agent, parameterization: Parameterization = STANDARD) -> None:

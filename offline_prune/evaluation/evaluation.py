@@ -34,6 +34,12 @@ class Evaluation:
         Gymnasium-Robotics (robotics.farama.org) says ``success`` in its mazes and Adroit
         tasks, ``is_success`` in Fetch and hand tasks. Its default episodes go on at the goal,
         and mazes set another one, so the flag of the last step alone would say little.
+
+    Examples:
+        >>> from offline_prune import Evaluation
+        >>> returns = (90.0, 110.0)
+        >>> print(Evaluation(returns, mean_return=100.0, std_return=10.0, normalized_score=0.5))
+        100.0 ± 10.0, normalized score 0.500
     """
 
     returns: tuple[float, ...] | None
@@ -76,5 +82,11 @@ def not_evaluated(reason: str) -> Evaluation:
 
     Returns:
         An evaluation without numbers.
+
+    Examples:
+        >>> from offline_prune.evaluation import not_evaluated
+        >>> evaluation = not_evaluated("the simulator is being mended")
+        >>> evaluation.mean_return is None, evaluation.reason
+        (True, 'the simulator is being mended')
     """
     return Evaluation(None, None, None, None, reason=reason)

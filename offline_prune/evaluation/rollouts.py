@@ -93,6 +93,14 @@ def evaluate(
     Raises:
         InputError: If ``episodes`` or ``seed`` is no such number, the algorithm is not
             built, ``metadata`` is not a dataset's, or ``target_return`` does not fit.
+
+    Examples:
+        >>> from offline_prune import evaluate, load_dataset, prune
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> evaluation = evaluate(agent.algo, data.metadata, episodes=2, seed=7)
+        >>> len(evaluation.returns), evaluation.seeds
+        (2, (7, 8))
     """
     episodes = check_episodes(episodes)
     seed = check_seed(seed)

@@ -125,6 +125,11 @@ ALLOCATIONS: dict[str, Rule] = {
 same density in every layer; ``erk``: Erdős–Rényi-kernel layer densities; ``floor``: one
 threshold that leaves every layer a minimum; ``constant_fan_in``: every unit of a layer keeps
 as many weights, by ERK's layer densities.
+
+Examples:
+    >>> from offline_prune.masks import ALLOCATIONS
+    >>> sorted(ALLOCATIONS)
+    ['constant_fan_in', 'erk', 'floor', 'global', 'uniform']
 """
 
 

@@ -89,6 +89,17 @@ def connected_part(chains: Sequence[Chain], mask: Mapping[str, Tensor]) -> dict[
 
     References:
         Vysogorets, Kempe 2023, arXiv 2107.02306 (effective sparsity).
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.masks import connected_part
+        >>> mask = {name: kept.clone() for name, kept in scored.mask.nominal.items()}
+        >>> mask["imitator._encoder._layers.0.weight"][:] = False  # nothing reads the inputs now
+        >>> found = connected_part(scored.agent.chains, mask)
+        >>> sum(int(kept.sum()) for kept in found.values())
+        0
     """
     connected = dict(mask)
     for chain in chains:
@@ -104,6 +115,15 @@ def connected_part(chains: Sequence[Chain], mask: Mapping[str, Tensor]) -> dict[
 
 
 def has_path(chain: Chain, mask: Mapping[str, Tensor]) -> bool:
-    """Whether any input of the chain still reaches any output."""
+    """Whether any input of the chain still reaches any output.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.masks import has_path
+        >>> has_path(scored.agent.chains[0], scored.mask.nominal)
+        True
+    """
     connected = connected_part([chain], mask)
     return any(bool(connected[layer.name].any()) for layer in chain.stages[-1].layers)

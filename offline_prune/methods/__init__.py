@@ -42,7 +42,15 @@ __all__ = [
 ]
 
 MethodLike: TypeAlias = str | Path | Mask | Callable[[PruningSettings], PruningMethod]
-"""A name or expression, a saved mask, a mask, or a function of the settings."""
+"""A name or expression, a saved mask, a mask, or a function of the settings.
+
+Examples:
+    >>> from offline_prune import score
+    >>> mask = score("pendulum/mixture-v0", "bc", 0.9, method="shuffled(grasp)").mask
+    >>> again = score("pendulum/mixture-v0", "bc", 0.9, method=mask)  # a mask is a method too
+    >>> again.mask == mask
+    True
+"""
 
 METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     **{name: partial(SingleShot, saliency) for name, saliency in SALIENCIES.items()},
@@ -60,7 +68,13 @@ METHODS: Mapping[str, Callable[..., PruningMethod]] = {
     "structured": Structured,
     "pops": PoPS,
 }
-"""Name → method of the settings; every saliency is a single-shot one of its name."""
+"""Name → method of the settings; every saliency is a single-shot one of its name.
+
+Examples:
+    >>> from offline_prune.methods import METHODS
+    >>> {"snip", "grasp", "synflow", "gmp", "rigl", "gates"} <= set(METHODS)
+    True
+"""
 
 MODIFIERS: Mapping[str, Callable[..., PruningMethod]] = {
     "shuffled": Shuffled,
@@ -69,7 +83,13 @@ MODIFIERS: Mapping[str, Callable[..., PruningMethod]] = {
     "inverted": inverted,
     "corrupted": Corrupted,
 }
-"""Name → method around another one; ``"shuffled"`` alone is ``"shuffled(snip)"``."""
+"""Name → method around another one; ``"shuffled"`` alone is ``"shuffled(snip)"``.
+
+Examples:
+    >>> from offline_prune.methods import MODIFIERS
+    >>> {"shuffled", "reinitialised", "inverted", "corrupted"} <= set(MODIFIERS)
+    True
+"""
 
 
 def make_method(method: MethodLike, settings: PruningSettings) -> PruningMethod:
@@ -89,6 +109,12 @@ def make_method(method: MethodLike, settings: PruningSettings) -> PruningMethod:
         UnknownNameError: If there is no such method.
         InputError: If an expression cannot be read, or its arguments do not fit.
         MaskError: If a path holds no mask.
+
+    Examples:
+        >>> from offline_prune.methods import PruningSettings, make_method
+        >>> method = make_method("shuffled(force(rounds=5))", PruningSettings({"actor": 0.9}))
+        >>> type(method).__name__, method.while_training
+        ('Shuffled', False)
     """
     if isinstance(method, Mask):
         return FixedMask(method, settings)

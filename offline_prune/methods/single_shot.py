@@ -16,6 +16,17 @@ class SingleShot(PruningMethod):
 
     References:
         Arnob, Ohib, Plis, Precup 2021, arXiv 2112.15579.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> from offline_prune.methods import SingleShot
+        >>> from offline_prune.saliency.objective import mean_gradient
+        >>> def gradient(objective):
+        ...     return {name: g.abs() for name, g in mean_gradient(objective).items()}
+        >>> def method(settings):
+        ...     return SingleShot(gradient, settings)
+        >>> print(f"{score('pendulum/mixture-v0', 'bc', 0.9, method=method).mask.sparsity:.2f}")
+        0.90
     """
 
     def __init__(self, saliency: Saliency, settings: PruningSettings) -> None:

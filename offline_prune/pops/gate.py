@@ -31,6 +31,15 @@ class Gate(Protocol):
         objective: Score from which on a student is good.
         lower_bound: Score below which pruning pauses until the student has recovered.
         description: The measure, in words.
+
+    Examples:
+        >>> from offline_prune.pops import Gate
+        >>> class Smallest:
+        ...     objective, lower_bound, description = 0.0, -1.0, "how small the first action is"
+        ...     def score(self, algo):
+        ...         return -abs(float(algo.predict(data.observations[:1])[0, 0]))
+        >>> isinstance(Smallest(), Gate)  # prune_and_shrink(…, gate=Smallest())
+        True
     """
 
     objective: float
@@ -57,6 +66,17 @@ class EnvironmentGate:
             teacher's mean return, less a twentieth of its distance from a random policy.
         lower_bound: Without a wish ``objective − .10 · |T − floor|``.
         description: The measure, in words.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.pops import EnvironmentGate
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> gate = EnvironmentGate(data.metadata, teacher_return=-200.0, episodes=2)
+        >>> gate.objective < -200.0  # a twentieth of the way to a random policy below the teacher
+        True
+        >>> agent, _ = prune(data, "bc", sparsity=0.9)
+        >>> gate.score(agent.algo) < 0  # the mean return of two episodes
+        True
     """
 
     def __init__(
@@ -125,6 +145,18 @@ class AgreementGate:
         objective: .95 without a wish.
         lower_bound: ``objective − .10`` without a wish.
         description: The measure, in words.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import split_episodes
+        >>> from offline_prune.pops import AgreementGate
+        >>> from offline_prune.pops.teacher import Teacher
+        >>> rest, held_out = split_episodes(load_dataset("pendulum/mixture-v0"), 0.2, seed=0)
+        >>> agent, _ = prune(rest, "bc", sparsity=0.9)
+        >>> agent.engine.detach()
+        >>> gate = AgreementGate(Teacher.of(agent.algo, rest), held_out)
+        >>> gate.objective, round(gate.score(agent.algo), 4)  # a teacher agrees with itself
+        (0.95, 1.0)
     """
 
     def __init__(

@@ -63,6 +63,18 @@ def prune_and_shrink(request: ShrinkRequest) -> ShrinkResult:
     References:
         Livne, Cohen 2020, arXiv 2001.05012. Theirs draws states by acting; here they are
         the dataset's.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune, prune_and_shrink
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.5, algo_params={"hidden_units": [32, 32]})
+        >>> agent.engine.detach()  # here should be training: the teacher is to be a good one
+        >>> student = prune_and_shrink(
+        ...     agent.algo, data, gate="agreement", objective=0.5, n_steps=20, distil_steps=20,
+        ...     gate_interval=10, max_iterations=1, evaluate=0, progress=False,
+        ... )
+        >>> student.fraction <= 1.0
+        True
     """
     request = check_options(request)
     data = load_dataset(request.dataset)

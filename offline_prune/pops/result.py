@@ -34,6 +34,19 @@ class Iteration:
             not trained.
         distillation_steps: Gradient steps of distilling it.
         accepted: Whether it reached the objective and took the place of the one before.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune, prune_and_shrink
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.5, algo_params={"hidden_units": [32, 32]})
+        >>> agent.engine.detach()
+        >>> student = prune_and_shrink(
+        ...     agent.algo, data, gate="agreement", objective=0.5, n_steps=20, distil_steps=20,
+        ...     gate_interval=10, max_iterations=1, evaluate=0, progress=False,
+        ... )
+        >>> [iteration] = student.iterations
+        >>> iteration.hidden_units, iteration.pruning_steps
+        ((32, 32), 20)
     """
 
     hidden_units: tuple[int, ...]
@@ -77,6 +90,20 @@ class ShrinkResult:
         history: One row an evaluation of the gate: ``iteration`` (from 1), ``shrunken`` (0
             while pruning, 1 while distilling the small student), ``step``, ``loss``,
             ``sparsity``, ``gate_score``.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune, prune_and_shrink
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> agent, _ = prune(data, "bc", sparsity=0.5, algo_params={"hidden_units": [32, 32]})
+        >>> agent.engine.detach()
+        >>> student = prune_and_shrink(
+        ...     agent.algo, data, gate="agreement", objective=0.5, n_steps=20, distil_steps=20,
+        ...     gate_interval=10, max_iterations=1, evaluate=0, progress=False,
+        ... )
+        >>> student.teacher_hidden_units, student.n_weights <= student.teacher_weights
+        ((32, 32), True)
+        >>> student.algo.predict(data.observations[:2]).shape  # d3rlpy's BC
+        (2, 1)
     """
 
     algo: Any
@@ -151,6 +178,7 @@ class ShrinkResult:
         observations: NDArray[Any] | None = None,
         *,
         dtype: str = "float32",
+        as_: str | None = None,
     ) -> ExportedPolicy:
         """Write the student as a file that runs without this package.
 
@@ -162,8 +190,9 @@ class ShrinkResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
-            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
-                ``"int8"``, which is calibrated on the observations.
+            dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"`` and ``"int8"``,
+                which is calibrated on the observations.
+            as_: ``"cmake"`` or ``"arduino"`` for a folder of C of that name; None for a file.
 
         Returns:
             What was written.
@@ -176,7 +205,9 @@ class ShrinkResult:
         """
         from offline_prune.export import export_policy  # exporters, only where one is wanted
 
-        return export_policy(self.algo, path, observations, dtype=dtype, dataset=self.dataset)
+        return export_policy(
+            self.algo, path, observations, dtype=dtype, as_=as_, dataset=self.dataset
+        )
 
 
 def in_words(units: tuple[int, ...]) -> str:

@@ -81,6 +81,12 @@ class AlgorithmRecipe:
             :mod:`offline_prune.agents.configure`.
         overrides: For some datasets; later ones win.
         pruned: How to prune it.
+
+    Examples:
+        >>> from offline_prune.agents import algorithm_recipes
+        >>> recipe = algorithm_recipes()["discrete_cql"]
+        >>> recipe.algorithm, recipe.d3rlpy, recipe.actions
+        ('cql', 'discrete_cql', 'discrete')
     """
 
     name: str
@@ -135,6 +141,11 @@ def algorithm_recipes() -> Mapping[str, AlgorithmRecipe]:
 
     Returns:
         Recipe name → recipe, sorted by name.
+
+    Examples:
+        >>> from offline_prune.agents import algorithm_recipes
+        >>> {"bc", "bcq", "cql", "iql", "td3_plus_bc"} <= set(algorithm_recipes())
+        True
     """
     recipes = {}
     for path in sorted(shipped("algos").glob("*.toml")):

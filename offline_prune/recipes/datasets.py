@@ -31,6 +31,12 @@ class DatasetRecipe:
         reference_source: How the reference scores were measured.
         collection: Parameters of :func:`offline_prune.data.made.collect.collect`, for a
             generated dataset.
+
+    Examples:
+        >>> from offline_prune.data import list_dataset_recipes
+        >>> recipe = list_dataset_recipes()["pendulum/mixture-v0"]
+        >>> recipe.kind, recipe.environment
+        ('generated', 'Pendulum-v1')
     """
 
     id: str
@@ -51,6 +57,11 @@ def list_dataset_recipes() -> Mapping[str, DatasetRecipe]:
 
     Returns:
         Dataset id → recipe.
+
+    Examples:
+        >>> from offline_prune.data import list_dataset_recipes
+        >>> "halfcheetah/medium-small-v0" in list_dataset_recipes()
+        True
     """
     recipes = {}
     for path in sorted(shipped("datasets").glob("*.toml")):

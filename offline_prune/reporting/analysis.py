@@ -50,6 +50,20 @@ class Analysis:
             if nothing was pruned.
         overall: At that sparsity, of dense and the methods run on every scored task that
             has it.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> from offline_prune.reporting import analyse
+        >>> analysis = analyse(study.directory)
+        >>> [task.name for task in analysis.tasks], len(analysis.failed)
+        (['pendulum/mixture-v0 · bc'], 0)
+        >>> folder.cleanup()
     """
 
     name: str
@@ -101,6 +115,20 @@ def analyse(directory: str | Path) -> Analysis:
     Raises:
         OutputDirectoryError: If it is not the folder of a study, or holds no cell.
         InputError: If a record is not as ``sweep`` writes it.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> from offline_prune.reporting import analyse
+        >>> analysis = analyse(study.directory)
+        >>> analysis.methods, analysis.sparsity
+        (('dense', 'snip'), 0.9)
+        >>> folder.cleanup()
     """
     runs = read_runs(directory)
     tasks = find_tasks(runs)

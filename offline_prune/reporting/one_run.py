@@ -40,6 +40,17 @@ class RunReport:
         directory: Its folder.
         page: The page, which needs none of the other files.
         figures: PNG and SVG files.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import prune_then_train, report_run
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", sparsity=0.9, n_steps=50, evaluate=1, progress=False
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = report_run(result.save(f"{folder}/run"))
+        >>> sorted({path.suffix for path in written.figures})
+        ['.png', '.svg']
     """
 
     directory: Path
@@ -67,6 +78,17 @@ def report_run(directory: str | Path, out: str | Path | None = None) -> RunRepor
             what no report wrote.
         WriteError: If the disk is full or refuses; an older report stays.
         OfflinePruneError: If matplotlib is not installed.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import prune_then_train, report_run
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", sparsity=0.9, n_steps=50, evaluate=1, progress=False
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     page = report_run(result.save(f"{folder}/run")).page
+        ...     print(page.name, page.is_file())
+        index.html True
     """
     directory = folder_path("directory", directory)
     target = directory / "report" if out is None else folder_path("out", out)

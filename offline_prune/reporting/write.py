@@ -28,6 +28,18 @@ class Report:
         figures: PNG and SVG files.
         tables: CSV files.
         analysis: The numbers.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep, report
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> sorted(path.name for path in report(study.directory).tables)
+        ['curves.csv', 'layers.csv', 'summary.csv']
+        >>> folder.cleanup()
     """
 
     directory: Path
@@ -58,6 +70,19 @@ def report(directory: str | Path, out: str | Path | None = None) -> Report:
         InputError: If a record is not as ``sweep`` writes it, or an argument is no folder.
         WriteError: If the disk is full or refuses; an older report stays.
         OfflinePruneError: If matplotlib is not installed.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep, report
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> written = report(study.directory)
+        >>> written.page.name, len(written.analysis.runs)
+        ('index.html', 4)
+        >>> folder.cleanup()
     """
     directory = folder_path("directory", directory)
     target = directory / "report" if out is None else folder_path("out", out)

@@ -16,7 +16,20 @@ Mode = Literal["min", "max"]
 
 
 class StopTraining(Exception):
-    """Raise it in a callback or an evaluator: training ends, and the result is whole."""
+    """Raise it in a callback or an evaluator: training ends, and the result is whole.
+
+    Examples:
+        >>> from offline_prune import StopTraining, prune_then_train
+        >>> def enough(algo, epoch, step):
+        ...     if step == 20:
+        ...         raise StopTraining
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", sparsity=0.9, n_steps=1_000, callback=enough,
+        ...     evaluate=0, progress=False,
+        ... )
+        >>> result.settings.n_steps
+        20
+    """
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,24 @@ def prune_online(request: OnlineRequest) -> tuple[PrunedAgent, Mask]:
 
     Raises:
         InputError: If an argument is wrong.
+
+    Examples:
+        >>> import d3rlpy
+        >>> import gymnasium
+        >>> from offline_prune import prune_online
+        >>> env = gymnasium.make("CartPole-v1")
+        >>> config = d3rlpy.algos.DQNConfig(batch_size=16)
+        >>> agent, _ = prune_online(env, config, 0.9, n_steps=100)
+        >>> agent.algo.fit_online(
+        ...     env, n_steps=100, update_start_step=20, callback=agent.callback,
+        ...     show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+        ... )
+        >>> mask = agent.finish()
+        >>> print(f"{mask.sparsity:.2f}")
+        0.90
     """
     request = checked(request)
-    any_agents(request.method, request.refill)
+    any_agents(request.method, request.refill, structure=request.structure)
     algo = _built(request)
     agent = Agent.of(algo)
     chosen = make_method(request.method, pruning_settings(request, agent, request.n_steps))

@@ -48,6 +48,17 @@ class PruneResult:
             :mod:`offline_prune.engines.forms`), and why not in a faster one; empty for results
             of versions that did not note it.
         search: How the sparsity was chosen; None where it was given.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import PruneResult, prune_then_train
+        >>> result = prune_then_train(
+        ...     "pendulum/mixture-v0", "bc", sparsity=0.9, n_steps=50, evaluate=0, progress=False
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = PruneResult.load(result.save(f"{folder}/run"))
+        >>> again.mask == result.mask
+        True
     """
 
     algo: Any
@@ -183,6 +194,7 @@ class PruneResult:
         observations: NDArray[Any] | None = None,
         *,
         dtype: str = "float32",
+        as_: str | None = None,
     ) -> ExportedPolicy:
         """Write the acting policy as a file that runs without this package.
 
@@ -194,8 +206,9 @@ class PruneResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
-            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
-                ``"int8"``, which is calibrated on the observations.
+            dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"`` and ``"int8"``,
+                which is calibrated on the observations.
+            as_: ``"cmake"`` or ``"arduino"`` for a folder of C of that name; None for a file.
 
         Returns:
             What was written.
@@ -212,6 +225,7 @@ class PruneResult:
             path,
             observations,
             dtype=dtype,
+            as_=as_,
             dataset=self.settings.dataset,
             frame_stack=self.settings.frame_stack,
         )

@@ -32,6 +32,12 @@ class ScoredAgent:
         scores: Role → weight name → score; None where nothing was scored.
         settings: What was asked for.
         seconds: Wall-clock seconds of scoring and masking.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, method="snip")
+        >>> [tuple(values.shape) for values in scored.scores["actor"].values()]  # a score a weight
+        [(256, 3), (256, 256), (1, 256)]
     """
 
     agent: Agent

@@ -21,7 +21,13 @@ from offline_prune.run.automatic import AUTO, SEARCH_OPTIONS, is_open
 __all__ = ["DENSE", "FIRST_DEFAULTS", "PRUNING_OPTIONS", "Cell", "plain"]
 
 DENSE = "dense"
-"""The method of a cell that prunes nothing."""
+"""The method of a cell that prunes nothing.
+
+Examples:
+    >>> from offline_prune.study import DENSE, Cell
+    >>> Cell("pendulum/mixture-v0", "bc", method=DENSE).is_dense
+    True
+"""
 
 FIRST_DEFAULTS = {"parameterization": "standard", "averaging": "none"}
 """What runs were before there were these fields; a field that says so adds nothing to a name."""
@@ -47,6 +53,13 @@ class Cell(RunOptions):
         evaluations: Points of the run at which it is evaluated, evenly spaced, the last
             one at its end.
         window: Of the last points, how many the final-window mean takes.
+
+    Examples:
+        >>> from offline_prune.study import Cell
+        >>> cell = Cell("pendulum/mixture-v0", "bc", seed=0, method="snip", sparsity=0.9)
+        >>> other = Cell("pendulum/mixture-v0", "bc", seed=1, method="snip", sparsity=0.9)
+        >>> cell.is_dense, cell.id == other.id
+        (False, False)
     """
 
     dataset: str

@@ -134,6 +134,21 @@ def read_grid(path: str | Path) -> tuple[Cell, ...]:
         InputError: If the file is missing or is no TOML, an entry is missing or of the
             wrong kind, or no cell is left.
         UnknownNameError: If an entry does not exist.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from offline_prune.study import read_grid
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "grid.toml")
+        ...     with path.open("w") as file:
+        ...         print('datasets = ["pendulum/mixture-v0"]', file=file)
+        ...         print('algos = ["bc", "iql"]', file=file)
+        ...         print("sparsities = [0.0, 0.95]", file=file)
+        ...         print('methods = ["snip"]', file=file)
+        ...     cells = read_grid(path)
+        >>> len(cells)
+        20
     """
     path = Path(path)
     try:

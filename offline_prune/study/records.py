@@ -96,6 +96,19 @@ def read_records(directory: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         The records by dataset, algorithm, method, sparsity and seed.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> from offline_prune.study import read_records
+        >>> [record["cell"]["seed"] for record in read_records(study.directory)]
+        [0, 1, 0, 1]
+        >>> folder.cleanup()
     """
     files = (Path(directory) / "cells").glob("*.json")
     return sorted((r for r in map(_read, files) if r is not None), key=_order)

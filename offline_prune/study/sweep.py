@@ -49,6 +49,18 @@ class SweepResult:
         n_run: Cells that ran now.
         n_skipped: Cells that were done before.
         n_failed: Cells of this grid that failed, now or before.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> sorted({row["method"] for row in study.rows}), study.n_skipped
+        (['dense', 'snip'], 0)
+        >>> folder.cleanup()
     """
 
     directory: Path
@@ -108,6 +120,18 @@ def sweep(
         InputError: If anything is wrong; before anything runs.
         OutputDirectoryError: If another process is running a sweep in the folder.
         WriteError: If the disk is full or refuses; finished cells are kept.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> study.n_run, study.n_failed, [row["sparsity"] for row in study.rows]
+        (4, 0, [0.0, 0.0, 0.9, 0.9])
+        >>> folder.cleanup()
     """
     cells = plan(
         datasets, algos, sparsities, methods, seeds,
@@ -153,6 +177,19 @@ def run_cells(
         backend: A key of :data:`BACKENDS`.
         retry_failed: Whether cells that failed before run again.
         progress: Whether to show progress.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune.study import Cell, run_cells
+        >>> cells = [
+        ...     Cell("pendulum/mixture-v0", "bc", seed, n_steps=20, evaluate=1, evaluations=1)
+        ...     for seed in range(2)
+        ... ]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first = run_cells(cells, f"{folder}/study", progress=False)
+        ...     again = run_cells(cells, f"{folder}/study", progress=False)
+        >>> first.n_run, again.n_run, again.n_skipped
+        (2, 0, 2)
     """
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise UnknownNameError("backend", str(backend), BACKENDS)

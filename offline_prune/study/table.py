@@ -47,6 +47,7 @@ COLUMNS: Mapping[str, type] = {
     "n_steps": int,
     "batch_size": int,
     "allocation": str,
+    "structure": str,
     "n_batches": int,
     "average": str,
     "float64": bool,
@@ -103,6 +104,19 @@ def read_table(directory: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         OutputDirectoryError: If the folder is not that of a study.
+
+    Examples:
+        >>> import tempfile
+        >>> from offline_prune import sweep
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> study = sweep(
+        ...     "pendulum/mixture-v0", "bc", [0.0, 0.9], "snip", seeds=2, out=f"{folder.name}/s",
+        ...     n_steps=20, evaluate=1, evaluations=1, progress=False,
+        ... )
+        >>> from offline_prune.study import read_table
+        >>> read_table(study.directory) == study.rows
+        True
+        >>> folder.cleanup()
     """
     check_is_study(directory)
     return [_row(record) for record in read_records(directory)]

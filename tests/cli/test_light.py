@@ -14,7 +14,8 @@ HEAVY = ("torch", "d3rlpy", "minari", "gymnasium", "scipy", "numba", "pandas")
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["datasets"], ["datasets", "pendulum/mixture-v0"], ["algos"], ["algos", "iql"],
+    [["--help"], ["--version"], ["datasets"], ["datasets", "pendulum/mixture-v0"],
+     ["algos"], ["algos", "iql"],
      ["show", str(SAVED)], ["show", str(SAVED), "--json"],
      *([command.name, "--help"] for command in app.registered_commands)],
     ids=" ".join,

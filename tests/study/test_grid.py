@@ -127,6 +127,7 @@ def test_a_name_says_everything_and_never_changes():
         "target_return": 3.0,
         "allocation": "erk",
         "n_batches": 2,
+        "structure": "units",
         "average": "scores",
         "float64": True,
         "refill": True,

@@ -59,6 +59,20 @@ def import_file(
             environment is not known, or it cannot be told where episodes end: no flag
             marks an end, rows do not follow each other, or an episode is longer than the
             environment's limit. Nothing is written.
+
+    Examples:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from offline_prune.data import import_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(
+        ...         f"{folder}/arm.npz", observations=np.zeros((4, 2)), actions=np.zeros((4, 1)),
+        ...         rewards=np.ones(4), terminals=[False, True, False, True],
+        ...     )
+        ...     os.environ["MINARI_DATASETS_PATH"] = folder  # where Minari keeps its datasets
+        ...     dataset = import_file(f"{folder}/arm.npz", "lab/arm-v0")
+        >>> dataset.total_episodes, dataset.total_steps
+        (2, 4)
     """
     options = RowOptions(env, episode_length, cut_at_jumps).checked()
     check_new_id(dataset_id)

@@ -24,6 +24,12 @@ class InputUse(Diagram):
     Attributes:
         readers: First layer's weight name → (inputs,) number of connected weights that
             leave each input dimension (or channel); observation first, then action.
+
+    Examples:
+        >>> import numpy as np
+        >>> from offline_prune.diagnostics import InputUse
+        >>> InputUse({"actor": np.array([3, 0, 12])}).kept  # two of three inputs are still read
+        {'actor': 2}
     """
 
     readers: Mapping[str, NDArray[np.int64]]
@@ -52,6 +58,15 @@ def input_use(agent: Agent, mask: Mask) -> InputUse:
     Returns:
         The counts, one network after the other; networks whose wiring is not known are
         left out.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.diagnostics import input_use
+        >>> [readers] = input_use(scored.agent, scored.mask).readers.values()
+        >>> readers.shape  # of the pendulum's three observations
+        (3,)
     """
     first = [chain.stages[0].layers[0].name for chain in agent.chains]
     return InputUse({n: unit_mask(mask.connected[n]).sum(dim=0).numpy() for n in first})

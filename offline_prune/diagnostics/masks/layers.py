@@ -26,6 +26,17 @@ class LayerReport(Diagram):
         units: Output units, or channels.
         dead_units: Of them without a path, or that nobody reads where their constants do not
             fold; 0 where the wiring is not known.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.diagnostics import layer_report
+        >>> report = layer_report(scored.agent, scored.mask)
+        >>> report.weights, sum(report.kept)
+        ((48, 256, 16), 32)
+        >>> all(a >= b for a, b in zip(report.densities, report.effective_densities))
+        True
     """
 
     roles: tuple[str, ...]
@@ -69,6 +80,14 @@ def layer_report(agent: Agent, mask: Mask) -> LayerReport:
 
     Returns:
         The report, layers in the order of the agent's weights.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune.diagnostics import layer_report
+        >>> axes = layer_report(scored.agent, scored.mask).plot()  # bars, a layer each
+        >>> axes.figure.savefig("layers.png")  # doctest: +SKIP
     """
     live = live_units(agent.chains, mask.connected, agent.separable)
     names = [(role, name) for role, members in mask.roles.items() for name in members]

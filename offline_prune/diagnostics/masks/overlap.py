@@ -26,6 +26,17 @@ class Overlap(Diagram):
         chance: (M, M) the overlap of random masks with the same layer densities,
             ``Σ_l n_l a_l b_l / Σ_l n_l (a_l + b_l − a_l b_l)`` for densities a and b of
             layers of n weights: agreement about densities alone.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> from offline_prune.diagnostics import overlap
+        >>> masks = {
+        ...     name: score("pendulum/mixture-v0", "bc", 0.9, method=name).mask
+        ...     for name in ("snip", "random")
+        ... }
+        >>> found = overlap(masks)
+        >>> found.labels, found.jaccard.shape, float(found.jaccard[0, 0])
+        (('snip', 'random'), (2, 2), 1.0)
     """
 
     labels: tuple[str, ...]
@@ -58,6 +69,17 @@ def overlap(masks: Mapping[str, Mask]) -> Overlap:
 
     Raises:
         MaskError: If there is no mask, or they belong to different networks.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> from offline_prune.diagnostics import overlap
+        >>> masks = {
+        ...     name: score("pendulum/mixture-v0", "bc", 0.9, method=name).mask
+        ...     for name in ("snip", "random")
+        ... }
+        >>> found = overlap(masks)
+        >>> bool(found.jaccard[0, 1] < 0.5)  # a random mask keeps other weights
+        True
     """
     if not masks:
         raise MaskError("There is no mask to compare.")

@@ -29,6 +29,12 @@ class GradientSignal(Diagram):
         norm: Weight name → ``‖ḡ‖``. Exactly 0 says that the layer cannot learn: GraSP
             can saturate a squashed policy.
         roles: Role → its weight names.
+
+    Examples:
+        >>> from offline_prune.diagnostics import GradientSignal
+        >>> signal = GradientSignal({"fc": 0.5}, {"fc": 2.0}, {"actor": ("fc",)})
+        >>> signal.ratio["fc"] < 1  # a mini-batch's gradient is more noise than signal
+        True
     """
 
     ratio: Mapping[str, float]
@@ -65,6 +71,16 @@ def gradient_signal(
 
     Raises:
         InputError: If there are fewer than two mini-batches: noise is seen over several.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.diagnostics import gradient_signal
+        >>> signal = gradient_signal(scored.agent, load_dataset("pendulum/mixture-v0"), n_batches=4)
+        >>> len(signal.ratio), min(signal.norm.values()) > 0
+        (3, True)
     """
     n_batches, seed = whole_number("n_batches", n_batches, 2), check_seed(seed)
     ratio: dict[str, float] = {}

@@ -30,6 +30,12 @@ class Stability(Diagram):
     Attributes:
         n_batches: Numbers of mini-batches.
         jaccard: Role → mean overlap over pairs of draws, for each number.
+
+    Examples:
+        >>> from offline_prune.diagnostics import Stability
+        >>> stability = Stability((1, 8), {"actor": (0.5, 0.8)})
+        >>> dict(zip(stability.n_batches, stability.jaccard["actor"]))
+        {1: 0.5, 8: 0.8}
     """
 
     n_batches: tuple[int, ...]
@@ -75,6 +81,20 @@ def score_stability(
 
     Raises:
         InputError: If there are fewer than two draws, or another number is out of range.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.diagnostics import score_stability
+        >>> from offline_prune.saliency import SALIENCIES
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> stability = score_stability(
+        ...     scored.agent, data, SALIENCIES["snip"], 0.9, n_batches=(1, 2), draws=2
+        ... )
+        >>> all(0 <= overlap <= 1 for overlap in stability.jaccard["actor"])
+        True
     """
     draws, seed = whole_number("draws", draws, 2), check_seed(seed)
     if not isinstance(n_batches, Sequence) or isinstance(n_batches, str | bytes):

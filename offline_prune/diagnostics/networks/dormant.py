@@ -37,6 +37,12 @@ def dormant_fraction(activations: Iterable[Tensor], tau: float = 0.025) -> float
     References:
         Sokar, Agarwal, Castro & Evci 2023, The dormant neuron phenomenon in deep
         reinforcement learning, arXiv 2302.12902.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.diagnostics import dormant_fraction
+        >>> dormant_fraction([torch.tensor([[1.0, 0.0], [3.0, 0.0]])])  # the second unit is silent
+        0.5
     """
     if not tau >= 0:
         raise InputError(f"tau is a number from 0 on, not {tau!r}.")

@@ -20,6 +20,12 @@ def parameter_norm(parameters: Iterable[Tensor]) -> float:
 
     Returns:
         The norm, summed up in double precision.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.diagnostics import parameter_norm
+        >>> parameter_norm([torch.tensor([3.0]), torch.tensor([4.0])])
+        5.0
     """
     return math.sqrt(sum(float(p.detach().double().square().sum()) for p in parameters))
 
@@ -39,6 +45,12 @@ def measured_sparsity(weights: Iterable[Tensor]) -> float:
 
     Raises:
         InputError: If there is no weight.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.diagnostics import measured_sparsity
+        >>> measured_sparsity([torch.tensor([[1.0, 0.0], [0.0, 0.0]])])
+        0.75
     """
     zeros, total = 0, 0
     for weight in weights:

@@ -15,6 +15,12 @@ def q_norm(values: Tensor) -> float:
 
     Returns:
         The root mean square, in units of the (scaled) return.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.diagnostics import q_norm
+        >>> q_norm(torch.tensor([3.0, -3.0]))
+        3.0
     """
     return float(values.detach().double().square().mean().sqrt())
 
@@ -27,5 +33,11 @@ def q_variance(values: Tensor) -> float:
 
     Returns:
         The population variance, in units of the (scaled) return squared.
+
+    Examples:
+        >>> import torch
+        >>> from offline_prune.diagnostics import q_variance
+        >>> q_variance(torch.tensor([1.0, 3.0]))
+        1.0
     """
     return float(values.detach().double().var(correction=0))

@@ -21,6 +21,27 @@ class DiagnosticsAdapterFactory(LoggerAdapterFactory):  # type: ignore[misc]
     curve each. In ``fit_online``, which takes no evaluators, this is the way; in ``fit``
     evaluators do the same and the history that it returns has them too. One of the two
     is enough: both would write every value twice.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import d3rlpy
+        >>> import gymnasium
+        >>> from offline_prune.diagnostics import DiagnosticsAdapterFactory, NetworkDiagnostics
+        >>> env = gymnasium.make("CartPole-v1")
+        >>> algo = d3rlpy.algos.DQNConfig(batch_size=16).create()
+        >>> buffer = d3rlpy.dataset.create_fifo_replay_buffer(1_000, env=env)
+        >>> diagnostics = NetworkDiagnostics(buffer, n_transitions=20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = d3rlpy.logging.FileAdapterFactory(folder)
+        ...     algo.fit_online(
+        ...         env, buffer, n_steps=60, n_steps_per_epoch=30, update_start_step=20,
+        ...         logger_adapter=DiagnosticsAdapterFactory(files, diagnostics),
+        ...         show_progress=False,
+        ...     )
+        ...     [written] = Path(folder).glob("*/srank_critic*.csv")
+        ...     print(len(written.read_text().splitlines()))
+        2
     """
 
     def __init__(self, inner: LoggerAdapterFactory, diagnostics: Measure) -> None:

@@ -64,6 +64,16 @@ class NetworkDiagnostics:
     References:
         Obando-Ceron, Courville & Castro 2024, In value-based deep reinforcement learning,
         a pruned network is a good network, arXiv 2402.12479: the analyses.
+
+    Examples:
+        >>> from offline_prune import score
+        >>> small = {"hidden_units": [16, 16]}
+        >>> scored = score("pendulum/mixture-v0", "bc", 0.9, algo_params=small)
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.diagnostics import NetworkDiagnostics
+        >>> diagnostics = NetworkDiagnostics(load_dataset("pendulum/mixture-v0"))
+        >>> sorted(diagnostics(scored.agent.algo))
+        ['dormant_actor', 'parameter_norm_actor', 'sparsity_actor', 'srank_actor']
     """
 
     def __init__(

@@ -26,6 +26,12 @@ class Disagreement:
         value: Mean over episodes; every episode counts alike.
         values: Mean over the steps of each episode; for a bootstrap over episodes.
         unit: What is averaged.
+
+    Examples:
+        >>> from offline_prune.evaluation.off_policy import Disagreement
+        >>> apart = Disagreement(value=0.25, values=(0.0, 0.5), unit="share of the steps")
+        >>> f"{apart.value} ({apart.unit})"
+        '0.25 (share of the steps)'
     """
 
     value: float
@@ -51,6 +57,19 @@ def disagreement(ours: Any, theirs: Any, held_out: Dataset) -> Disagreement:
 
     Raises:
         AlgorithmError: If one is not a policy of single observations of these data.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import disagreement, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> other, _ = prune(rest, "bc", sparsity=0.5, algo_params=small, seed=1)
+        >>> disagreement(agent.algo, agent.algo, held_out).value
+        0.0
+        >>> disagreement(agent.algo, other.algo, held_out).value > 0
+        True
     """
     for algo in (ours, theirs):
         check_policy(algo, held_out)
@@ -70,6 +89,17 @@ def distance_from_data(algo: Any, held_out: Dataset) -> Disagreement:
 
     Raises:
         AlgorithmError: If it is not a policy of single observations of these data.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import distance_from_data, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> distance = distance_from_data(agent.algo, held_out)
+        >>> 0 <= distance.value <= 1, len(distance.values)
+        (True, 30)
     """
     check_policy(algo, held_out)
     recorded = held_out.actions

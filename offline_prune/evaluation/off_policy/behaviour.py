@@ -23,6 +23,12 @@ class BehaviourValue:
         missing: Weight of what may be missing, the mean over episodes of γ^T where an
             episode of T steps was cut off and 0 where it ended: the part of a constant
             reward's value that lies beyond the cuts. Fitted values contain it.
+
+    Examples:
+        >>> from offline_prune.evaluation.off_policy import BehaviourValue
+        >>> value = BehaviourValue(value=2.0, values=(1.0, 3.0), gamma=0.99, missing=0.0)
+        >>> value.worst, value.best
+        (1.0, 3.0)
     """
 
     value: float
@@ -63,6 +69,14 @@ def behaviour_value(held_out: Dataset, gamma: float) -> BehaviourValue:
 
     References:
         Sutton, Barto 2018, Reinforcement learning, section 5.1.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.evaluation.off_policy import behaviour_value
+        >>> rows = {"observations": [[0.0], [1.0]], "actions": [[0.0], [0.0]]}
+        >>> data = load_dataset({**rows, "rewards": [1.0, 2.0], "terminals": [False, True]})
+        >>> behaviour_value(data, gamma=0.5).value  # 1 + .5 · 2
+        2.0
     """
     gamma = check_gamma(gamma)
     lengths = np.diff(held_out.ends, prepend=0)

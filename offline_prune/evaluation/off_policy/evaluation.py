@@ -45,6 +45,18 @@ class OffPolicyEvaluation(Diagram):
         importance: Weighted importance sampling with estimated propensities; None for
             continuous actions.
         reason: Why there are no fits; None where there are.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import evaluate_off_policy, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> evaluation = evaluate_off_policy(agent.algo, rest, held_out, n_steps=20, fits=2)
+        >>> numbers = evaluation.to_dict()
+        >>> numbers["held_out_episodes"], len(numbers["fitted_q_of_seeds"])
+        (30, 2)
     """
 
     fits: tuple[FittedQ, ...]
@@ -159,6 +171,17 @@ def evaluate_off_policy(
     References:
         Those of the parts; Voloshin et al. 2021, Empirical study of off-policy policy
         evaluation, arXiv 1911.06854, on why there is more than one.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import evaluate_off_policy, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> evaluation = evaluate_off_policy(agent.algo, rest, held_out, n_steps=20, fits=2)
+        >>> len(evaluation.fits), evaluation.td_error  # BC has no critics
+        (2, None)
     """
     fits = whole_number("fits", fits, 1)
     check_policy(algo, held_out)

@@ -52,6 +52,17 @@ class FittedQ:
             after k renewals of its target: the part of a constant reward's value that is
             missing where episodes do not end earlier.
         seconds: Wall-clock seconds.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import fitted_q_evaluation, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> fitted = fitted_q_evaluation(agent.algo, rest, held_out, n_steps=20, hidden_units=(16,))
+        >>> fitted.is_possible == (fitted.least <= fitted.value <= fitted.greatest)
+        True
     """
 
     value: float
@@ -130,6 +141,17 @@ def fitted_q_evaluation(
         Le, Voloshin, Yue 2019, Batch policy learning under constraints, arXiv 1903.08738;
         d3rlpy's ``FQE`` and ``DiscreteFQE``. For choosing among policies: Paine et al. 2020,
         arXiv 2007.09055.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import fitted_q_evaluation, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> fitted = fitted_q_evaluation(agent.algo, rest, held_out, n_steps=20, hidden_units=(16,))
+        >>> len(fitted.values), fitted.n_steps
+        (30, 20)
     """
     n_steps, seed = whole_number("n_steps", n_steps, 1), check_seed(seed)
     check_policy(algo, data)

@@ -32,6 +32,24 @@ class WeightedImportance:
         least_effective: Below how many of these the value counts as worthless.
         epsilon: ε of the policy that was weighed for.
         gamma: Discount.
+
+    Examples:
+        >>> import numpy as np
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import (
+        ...     split_episodes,
+        ...     weighted_importance_sampling,
+        ... )
+        >>> data = load_dataset("cartpole/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "discrete_bc", sparsity=0.5, algo_params=small)
+        >>> b = np.full(held_out.metadata.steps, 0.5)  # whoever recorded it tossed a coin
+        >>> weighed = weighted_importance_sampling(
+        ...     agent.algo, held_out, b, gamma=0.99, epsilon=0.1
+        ... )
+        >>> weighed.is_worthless == (weighed.effective_episodes < weighed.least_effective)
+        True
     """
 
     value: float | None
@@ -86,6 +104,24 @@ def weighted_importance_sampling(
     References:
         Precup, Sutton, Singh 2000, Eligibility traces for off-policy policy evaluation;
         effective size: Kong 1992; clipping: Ionides 2008, Truncated importance sampling.
+
+    Examples:
+        >>> import numpy as np
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import (
+        ...     split_episodes,
+        ...     weighted_importance_sampling,
+        ... )
+        >>> data = load_dataset("cartpole/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "discrete_bc", sparsity=0.5, algo_params=small)
+        >>> b = np.full(held_out.metadata.steps, 0.5)  # whoever recorded it tossed a coin
+        >>> weighed = weighted_importance_sampling(
+        ...     agent.algo, held_out, b, gamma=0.99, epsilon=0.1
+        ... )
+        >>> print(f"{sum(weighed.weights):.2f}")
+        1.00
     """
     gamma = check_gamma(gamma)
     least_effective = finite_number("least_effective", least_effective)

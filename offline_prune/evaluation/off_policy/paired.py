@@ -52,6 +52,25 @@ def paired_difference(
     References:
         Hesterberg 2015, What teachers should know about the bootstrap, arXiv 1411.5279; Owen
         2007, The pigeonhole bootstrap, arXiv 0712.1111 (resampling of crossed samples).
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import (
+        ...     fitted_q_evaluation,
+        ...     paired_difference,
+        ...     split_episodes,
+        ... )
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "bc", sparsity=0.5, algo_params=small)
+        >>> other, _ = prune(rest, "bc", sparsity=0.5, algo_params=small, seed=1)
+        >>> ours, theirs = (
+        ...     fitted_q_evaluation(who.algo, rest, held_out, n_steps=20, hidden_units=(16,))
+        ...     for who in (agent, other)
+        ... )
+        >>> paired_difference(ours, theirs).seeds  # the held-out episodes
+        30
     """
     a, b = ([one] if isinstance(one, FittedQ) else list(one) for one in (ours, theirs))
     _check_pairs(a, b)

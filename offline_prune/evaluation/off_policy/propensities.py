@@ -143,6 +143,14 @@ def estimated_propensities(
     References:
         Hanna, Niekum, Stone 2019, Importance sampling policy evaluation with an estimated
         behavior policy, arXiv 1806.01347.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.evaluation.off_policy import estimated_propensities, split_episodes
+        >>> rest, held_out = split_episodes(load_dataset("cartpole/mixture-v0"), 0.2, seed=0)
+        >>> b = estimated_propensities(rest, held_out, n_steps=20, hidden_units=(16,))
+        >>> b.shape == (held_out.metadata.steps,), bool((b > 0).all())
+        (True, True)
     """
     n_steps, seed = whole_number("n_steps", n_steps, 1), check_seed(seed)
     check_discrete(data)

@@ -32,6 +32,13 @@ def split_episodes(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, 
     Raises:
         InputError: If the fraction is not in (0, 1), or the seed is none.
         DatasetError: If there is only one episode.
+
+    Examples:
+        >>> from offline_prune import load_dataset
+        >>> from offline_prune.evaluation.off_policy import split_episodes
+        >>> rest, held_out = split_episodes(load_dataset("pendulum/mixture-v0"), 0.2, seed=0)
+        >>> rest.metadata.episodes, held_out.metadata.episodes
+        (120, 30)
     """
     fraction = check_held_out(fraction)
     seed = check_seed(seed)

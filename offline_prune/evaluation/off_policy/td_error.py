@@ -36,6 +36,16 @@ def mean_td_error(algo: Any, held_out: Dataset) -> float:
     Raises:
         AlgorithmError: If it has no critics (BC), or is not a policy of single observations
             of these data.
+
+    Examples:
+        >>> from offline_prune import load_dataset, prune
+        >>> from offline_prune.evaluation.off_policy import mean_td_error, split_episodes
+        >>> data = load_dataset("pendulum/mixture-v0")
+        >>> rest, held_out = split_episodes(data, 0.2, seed=0)
+        >>> small = {"hidden_units": [16, 16]}
+        >>> agent, _ = prune(rest, "iql", sparsity=0.5, algo_params=small)
+        >>> mean_td_error(agent.algo, held_out) > 0
+        True
     """
     check_policy(algo, held_out)
     picker = replace(held_out, picking=SINGLE).buffer  # windows hold stacks already

@@ -23,7 +23,15 @@ __all__ = [
 ]
 
 LEAST_DENSE_SCORE = 0.1
-"""Least normalised score that a ratio is divided by."""
+"""Least normalised score that a ratio is divided by.
+
+Examples:
+    >>> from offline_prune.evaluation.statistics import LEAST_DENSE_SCORE, ratio_to_dense
+    >>> ratio_to_dense({"hopper": [0.01, 0.02]}, {"hopper": [0.02, 0.03]}).value
+    Traceback (most recent call last):
+        ...
+    offline_prune.errors.InputError: ...
+"""
 
 
 def interquartile_mean(

@@ -17,9 +17,23 @@ from offline_prune.evaluation.statistics.scores import Floats
 __all__ = ["RETAINED", "Estimate", "Verdict", "bootstrap", "estimate", "half_width"]
 
 RETAINED = 0.97
-"""Least lower bound of the ratio to dense that counts as "retained"; declared beforehand."""
+"""Least lower bound of the ratio to dense that counts as "retained"; declared beforehand.
+
+Examples:
+    >>> from offline_prune.evaluation.statistics import RETAINED, Estimate
+    >>> Estimate(value=0.99, low=0.975, high=1.01).low >= RETAINED
+    True
+"""
 
 Verdict: TypeAlias = Literal["retained", "not retained", "undecided"]
+"""What an interval says of the ratio to dense.
+
+Examples:
+    >>> from offline_prune.evaluation.statistics import Estimate, Verdict
+    >>> verdict: Verdict = Estimate(value=0.95, low=0.90, high=1.00).verdict
+    >>> verdict
+    'undecided'
+"""
 
 _AT_ONCE = 2**22  # numbers that one batch of resamples may hold
 
@@ -36,6 +50,13 @@ class Estimate:
         error: Standard error, e.
         seeds: Of the smallest task, n.
         degrees: Degrees of freedom of t.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import Estimate
+        >>> Estimate(value=0.99, low=0.98, high=1.00).verdict
+        'retained'
+        >>> Estimate(value=0.50, low=0.45, high=0.55).verdict
+        'not retained'
     """
 
     value: float
@@ -182,6 +203,13 @@ def half_width(resampled: Floats, runs: Sequence[int], level: float = 0.95) -> F
 
     Raises:
         InputError: If the level does not lie in (0, 1).
+
+    Examples:
+        >>> import numpy as np
+        >>> from offline_prune.evaluation.statistics import half_width
+        >>> resampled = np.random.default_rng(0).normal(size=1_000)
+        >>> bool(half_width(resampled, runs=[5]) > half_width(resampled, runs=[50]))
+        True
     """
     if not 0 < finite_number("level", level) < 1:
         raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")

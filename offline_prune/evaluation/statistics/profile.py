@@ -23,6 +23,12 @@ class Profile:
         low: Lower ends, (T,).
         high: Upper ends, (T,).
         level: Of the intervals.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import performance_profile
+        >>> scores = {"hopper": [0.5, 0.9], "walker": [0.4, 0.6]}
+        >>> performance_profile(scores, [0.0, 0.45, 0.7]).values
+        array([1.  , 0.75, 0.25])
     """
 
     thresholds: Floats
@@ -56,6 +62,11 @@ def performance_profile(
 
     Raises:
         InputError: If scores are missing, not finite, or only one a task.
+
+    Examples:
+        >>> from offline_prune.evaluation.statistics import performance_profile
+        >>> performance_profile({"hopper": [0.5, 0.9, 1.0, 1.1]}, [0.6]).values
+        array([0.75])
     """
     tau = list_of_runs("the thresholds", thresholds)
     tasks = runs_by_task(scores)

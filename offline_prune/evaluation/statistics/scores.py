@@ -23,7 +23,14 @@ __all__ = [
 ]
 
 Scores: TypeAlias = Mapping[str, ArrayLike]
-"""Task → score of each of its runs, (runs,)."""
+"""Task → score of each of its runs, (runs,).
+
+Examples:
+    >>> from offline_prune.evaluation.statistics import Scores, interquartile_mean
+    >>> scores: Scores = {"hopper": [0.5, 0.6, 0.7], "walker": [0.8, 0.9, 1.0]}  # three seeds
+    >>> interquartile_mean(scores).seeds
+    3
+"""
 
 Floats: TypeAlias = NDArray[np.float64]
 """Numbers in double precision, of any shape."""

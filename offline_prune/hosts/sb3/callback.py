@@ -42,6 +42,15 @@ class PruningCallback(BaseCallback):  # type: ignore[misc]
         mask: The mask of the last call of ``learn``; None before.
         step: Gradient steps that it took.
         n_steps: Gradient steps that were foreseen.
+
+    Examples:
+        >>> from stable_baselines3 import PPO
+        >>> from offline_prune.hosts.sb3 import PruningCallback
+        >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=32, device="cpu")
+        >>> callback = PruningCallback("gmp", sparsity=0.9)
+        >>> model = model.learn(128, callback=callback)
+        >>> print(f"{callback.mask.sparsity:.2f}")
+        0.90
     """
 
     def __init__(

@@ -38,6 +38,35 @@ class Pruning:
         agent: The algorithm as networks.
         mask: The final mask; None before the block's end.
         step: Gradient steps that were done in the block.
+
+    Examples:
+        >>> import gymnasium
+        >>> from tianshou.algorithm import DQN
+        >>> from tianshou.algorithm.modelfree.dqn import DiscreteQLearningPolicy
+        >>> from tianshou.algorithm.optim import AdamOptimizerFactory
+        >>> from tianshou.data import Collector, VectorReplayBuffer
+        >>> from tianshou.env import DummyVectorEnv
+        >>> from tianshou.trainer import OffPolicyTrainerParams
+        >>> from tianshou.utils.net.common import Net
+        >>> from offline_prune.hosts.tianshou import Pruning
+        >>> env = gymnasium.make("CartPole-v1")
+        >>> policy = DiscreteQLearningPolicy(
+        ...     model=Net(state_shape=(4,), action_shape=2, hidden_sizes=[16]),
+        ...     action_space=env.action_space, observation_space=env.observation_space,
+        ... )
+        >>> algorithm = DQN(policy=policy, optim=AdamOptimizerFactory(), target_update_freq=10)
+        >>> envs = DummyVectorEnv([lambda: gymnasium.make("CartPole-v1")])
+        >>> collector = Collector(algorithm, envs, VectorReplayBuffer(512, 1))
+        >>> _ = collector.reset(), collector.collect(n_step=64)
+        >>> params = OffPolicyTrainerParams(
+        ...     training_collector=collector, max_epochs=1, epoch_num_steps=40, batch_size=16,
+        ...     collection_step_num_env_steps=1, update_step_num_gradient_steps_per_sample=1.0,
+        ...     verbose=False, show_progress=False,
+        ... )
+        >>> with Pruning(algorithm, "gmp", 0.9, n_gradient_steps=40) as pruning:
+        ...     _ = algorithm.run_training(params)
+        >>> print(f"{pruning.mask.sparsity:.2f}")
+        0.90
     """
 
     def __init__(

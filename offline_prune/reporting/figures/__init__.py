@@ -25,4 +25,10 @@ FIGURES: Mapping[str, Callable[[Analysis], Drawing | None]] = {
     "profiles": profiles,
     "time_and_size": time_and_size,
 }
-"""Name of the files → figure of a study; None where the study has nothing to show."""
+"""Name of the files → figure of a study; None where the study has nothing to show.
+
+Examples:
+    >>> from offline_prune.reporting import FIGURES
+    >>> {"controls", "learning_curves", "score_by_sparsity"} <= set(FIGURES)
+    True
+"""
