@@ -1,12 +1,11 @@
 """What the structure of a mask does to return, live units and latency.
 
-    python benchmarks/mask_structure.py returns   # trains the cells that are missing
-    python benchmarks/mask_structure.py           # measures latencies, writes the page
+    python benchmarks/mask_structure.py returns    # trains the cells that are missing
+    python benchmarks/mask_structure.py latencies
 
-The first takes about twenty minutes on one core and keeps its cells in
-``results/mask_structure.json``; the second some ten minutes, most of them for masks of the wide
-network. It needs a C compiler and the extra ``onnx``. Times of a table are ratios, measured in
-turn in one process.
+The first takes about twenty minutes on one core, the second some ten, most of them for masks of
+the wide network. Either writes the page of what both came to. Latencies need a C compiler and
+the extra ``onnx``; they are ratios, measured in turn in one process.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from offline_prune.export import export_policy
 
 DATASET = "halfcheetah/medium-small-v0"
 STUDY = "mask_structure"
+LATENCIES = RESULTS / f"{STUDY}_latencies.txt"
 SEEDS = (0, 1, 2)
 STEPS = {"bc": 6_000, "iql": 4_000}
 SPARSITY = 0.95
@@ -43,8 +43,9 @@ FLOW = (None, *UNITS[1:], "block(4, 8)", "block(16, 16)", "2:4", "1:16")
 SNIP = (None, *UNITS[:2])
 TRAINED: dict[str, dict[str, tuple[str | None, ...]]] = {
     "bc": {"snip_flow": FLOW, "snip": SNIP},
-    "iql": {"snip_flow": (None, "units", "units(density=1)", "block(4, 8)", "2:4", "1:16")},
+    "iql": {"snip_flow": (None, "units", "block(4, 8)", "2:4")},
 }
+ONE_UNIT = "dense, one unit a layer"
 # Short rounds: on a busy machine some of them run undisturbed.
 ROUNDS, ROUND_SECONDS = 400, 1e-3
 WIDTHS = {"256-256": [256, 256], "1024-1024-1024": [1024] * 3}
@@ -56,7 +57,7 @@ TIMED: dict[str, dict[str, tuple[str | None, ...]]] = {
 
 def cells() -> Iterator[dict[str, Any]]:
     """Dense, and every structure of every method."""
-    for seed, algo in product(SEEDS, STEPS):
+    for algo, seed in product(STEPS, SEEDS):
         yield {"algo": algo, "method": "dense", "structure": None, "seed": seed}
         for method, structures in TRAINED[algo].items():
             for structure in structures:
@@ -134,17 +135,17 @@ def arms(name: str) -> Iterator[Arm]:
     """Untrained BC policies: times look at masks and shapes alone."""
     data = load_dataset(DATASET)
     rows = np.ascontiguousarray(data.observations[:256], dtype=np.float32)
-    params = {"hidden_units": WIDTHS[name]}
     asked = [("dense", None, 0.0)] + [
         (method, structure, sparsity)
         for sparsity in (0.95, 0.99)
         for method, structures in TIMED[name].items()
         for structure in structures
     ]
-    for method, structure, sparsity in asked:
+    for method, structure, sparsity in [*asked, (ONE_UNIT, None, 0.0)]:
+        units = [1 if method == ONE_UNIT else width for width in WIDTHS[name]]
         agent, mask = prune(
-            data, "bc", sparsity, method="random" if method == "dense" else method,
-            structure=structure, algo_params=params,
+            data, "bc", sparsity, method=method if sparsity else "random", structure=structure,
+            algo_params={"hidden_units": units},
         )  # fmt: skip
         agent.engine.detach()
         live = [units for units, _ in mask.layer_units.values()][:-1]
@@ -162,12 +163,9 @@ def fastest(timers: Sequence[Timer]) -> list[float]:
     return best
 
 
-def latency_table() -> list[str]:
-    """Rows: one action of each, times faster than the dense network in ONNX Runtime."""
-    lines = [
-        "| network | sparsity | mask | structure | live units | between them | ONNX | C |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+def latency_rows() -> list[str]:
+    """One action of each, times faster than the dense network in ONNX Runtime."""
+    lines: list[str] = []
     for name in WIDTHS:
         found = list(arms(name))
         with tempfile.TemporaryDirectory() as folder:
@@ -211,10 +209,14 @@ def empty_graph(folder: Path) -> Path:
     return folder / "empty.onnx"
 
 
+LATENCY_HEAD = (
+    "| network | sparsity | mask | structure | live units | between them | ONNX | C |",
+    "|---|---|---|---|---|---|---|---|",
+)
 PREFACE = f"""# Structures of masks
 
 What `structure=` does to return, live units and latency at the same number of kept weights.
-Made by `python benchmarks/mask_structure.py returns` and `python benchmarks/mask_structure.py`.
+Made by `python benchmarks/mask_structure.py returns` and `… latencies`.
 
 ## Return
 
@@ -230,31 +232,34 @@ LATENCY = """
 
 One action of untrained BC policies, one CPU thread: how many times faster than the dense network
 in ONNX Runtime. ONNX Runtime is called from Python, C timed inside C (`-O3 -march=native`).
-Shortest of many short rounds, taken in turn in one process. An empty graph (one `Identity`)
-is what a call of ONNX Runtime costs whatever the mask. "Between them" counts weights between
-live units, kept or not, which is what ONNX Runtime computes; C holds layers of a
-density from .4 on without gaps.
+Shortest of many short rounds, taken in turn in one process. "Between them" counts weights
+between live units, kept or not, which is what ONNX Runtime computes; C holds layers of a density
+from .4 on without gaps. The last rows are the floor: the same steps with next to nothing to
+compute, and a call that does nothing (one `Identity`).
 """
 
 
-def page(latencies: list[str]) -> str:
+def page() -> str:
     """The page of both tables."""
-    return "\n".join([PREFACE, *returns_table(), LATENCY, *latencies, ""])
+    latencies = LATENCIES.read_text(encoding="utf-8").splitlines() if LATENCIES.exists() else []
+    return "\n".join([PREFACE, *returns_table(), LATENCY, *LATENCY_HEAD, *latencies, ""])
 
 
 def main() -> None:
-    """Train what is missing, or measure and write the page."""
+    """Train what is missing, or measure; write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=("returns", "page"), default="page")
+    parser.add_argument("part", choices=("returns", "latencies", "page"))
     part = parser.parse_args().part
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     if part == "returns":
         run_cells(STUDY, cells(), trained)
-        return
-    text = page(latency_table())
+    if part == "latencies":
+        rows = latency_rows()
+        with written_aside(LATENCIES) as aside:
+            aside.write_text("\n".join(rows) + "\n", encoding="utf-8")
     with written_aside(RESULTS / f"{STUDY}.md") as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

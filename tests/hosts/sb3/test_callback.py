@@ -50,6 +50,17 @@ def test_every_algorithm_with_every_method(name, method):
         assert kept <= most * 1.25 if method in WHOLE_UNITS else kept == most
 
 
+@pytest.mark.parametrize("method", ["gmp", "snip"])
+def test_fewer_units_live_where_it_is_asked_for(method):
+    live = []
+    for structure in (None, "units(density=0.9)"):
+        _, callback = pruned("dqn", method, structure=structure)
+        live.append([units for units, _ in callback.mask.layer_units.values()])
+    assert sum(live[1]) < sum(live[0])
+    with pytest.raises(InputError, match="cannot have structure='2:4'"):
+        PruningCallback("rigl", 0.8, structure="2:4")
+
+
 @pytest.mark.parametrize("method", ["gmp", "snip", "rigl"])
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_at_sparsity_0_it_is_stock_bit_for_bit(name, method):
