@@ -22,7 +22,8 @@ test: $(READY)
 quick: $(READY)
 	$(PYTEST) tests -m "not slow"
 
-# With all of their steps; the suite takes a tenth.
+# With all of their steps; the suite takes a tenth. `python -m tests.notebook_outputs` makes the
+# outputs anew that are committed and shown.
 notebooks: $(READY)
 	NOTEBOOKS=whole $(PYTEST) tests/test_notebooks.py
 
@@ -54,8 +55,8 @@ cells:
 	    --use-compress-program="xz -9" -C $(dir $(STUDY:/=)) \
 	    -cf $(STUDY:/=).tar.xz $(notdir $(STUDY:/=))/cells
 
-# The documentation's site, in site/; a broken link or reference fails. With NOTEBOOKS=run the
-# notebooks are executed and shown with what they draw (many minutes).
+# The documentation's site, in site/; a broken link or reference fails. Every method's picture is
+# drawn on the way; notebooks are shown with the outputs that are committed.
 docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build
 

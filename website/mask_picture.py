@@ -33,7 +33,10 @@ def mask_picture(mask: Mask, caption: str) -> str:
         shapes.append(_layer(nominal, connected, x, f"layer {place}"))
         x += max(columns * _CELL, 58) + _GAP
         height = max(height, rows * _CELL)
-    kept = f"{mask.n_kept:,} of {mask.n_weights:,} weights kept, {mask.n_connected:,} connected."
+    kept = (
+        f"{mask.n_kept:,} of {mask.n_weights:,} weights kept, {mask.n_connected:,} on a path"
+        " from an input to an output; the others are pale."
+    )
     return (
         f'<figure class="mask"><svg viewBox="0 0 {x - _GAP} {height + _HEAD + 2}" role="img" '
         f'aria-label="{escape(kept)}">{"".join(shapes)}</svg>'

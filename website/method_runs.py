@@ -40,7 +40,8 @@ def _scored(method: str, note: str) -> MethodRun:
         f"""from offline_prune import score
 
 small = {{"hidden_units": [32, 32]}}
-mask = score("pendulum/mixture-v0", "bc", 0.9, method="{method}", algo_params=small).mask
+scored = score("pendulum/mixture-v0", "bc", 0.9, method="{method}", algo_params=small)
+mask = scored.mask
 print(mask)""",
         note,
     )

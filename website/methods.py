@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["method_page", "on_files", "on_page_markdown", "row_of"]
 
 LIST = Path(__file__).parent.parent / "docs" / "methods.md"
+_UNITS = {"cost": " dense gradient steps, for one scoring mini-batch"}
 _NAME = re.compile(r"^\| `(\w+)(?:\([a-z, ]*\))?`", re.MULTILINE)
 
 
@@ -51,11 +52,11 @@ def method_page(name: str) -> str:
         Markdown for mkdocstrings.
     """
     row = row_of(name, LIST.read_text(encoding="utf-8"))
-    facts = [f"| **{heading}** | {cell} |" for heading, cell in row.items()]
+    facts = [f"- **{heading}**: {cell}{_UNITS.get(heading, '')}" for heading, cell in row.items()]
     run = METHOD_RUNS[name]
     parts = [
         f"# {name}",
-        "\n".join(["| | |", "|---|---|", *facts]) if facts else "",
+        "\n".join(facts),
         "```python\n" + run.code + "\n```",
         mask_picture(made_by(run), run.note),
         f"## In its own words\n\n::: {_home(name)}\n    options:\n      show_root_heading: false\n"

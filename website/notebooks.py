@@ -1,18 +1,12 @@
-"""Hook: every notebook is a page.
-
-Notebooks are committed without outputs. Executing all of them takes longer than everything
-else here, and is a choice: ``NOTEBOOKS=run make docs`` shows them with what they print and draw.
-"""
+"""Hook: every notebook is a page, with the outputs that are committed with it."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nbformat
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
 from website.links import relinked
@@ -20,42 +14,37 @@ from website.links import relinked
 __all__ = ["notebook_page", "on_files"]
 
 ROOT = Path(__file__).parent.parent
-NOT_RUN = """!!! note
-    Shown without outputs. To run it: `{file}` in the repository, with the extra `notebook`.
+TO_RUN = """!!! note
+    To run it yourself: `{file}` in the repository, with the extra `notebook`.
 
 """
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page a notebook, with the pictures that it drew."""
-    run = os.environ.get("NOTEBOOKS") == "run"
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text, pictures = notebook_page(path, run)
+        text, pictures = notebook_page(path)
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
         for name, picture in pictures.items():
             files.append(File.generated(config, f"notebooks/{name}", content=picture))
     return files
 
 
-def notebook_page(path: Path, run: bool) -> tuple[str, dict[str, bytes]]:
+def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
     """A notebook as Markdown.
 
     Args:
         path: The notebook.
-        run: Whether to execute it first; one that fails raises.
 
     Returns:
         The page, and file name → picture.
     """
     notebook = nbformat.read(path, as_version=4)
-    if run:
-        NotebookClient(notebook, timeout=1200).execute()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":  # pictures of outputs lie beside the page already
             cell.source = relinked(cell.source, f"notebooks/{path.name}")
     name = {"unique_key": path.stem, "output_files_dir": "."}
     text, resources = MarkdownExporter().from_notebook_node(notebook, resources=name)
-    if not run:
-        title, _, rest = text.partition("\n")
-        text = f"{title}\n\n{NOT_RUN.format(file=f'notebooks/{path.name}')}{rest}"
+    title, _, rest = text.partition("\n")
+    text = f"{title}\n\n{TO_RUN.format(file=f'notebooks/{path.name}')}{rest}"
     return text, {Path(file).name: data for file, data in resources["outputs"].items()}

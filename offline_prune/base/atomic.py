@@ -13,16 +13,12 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from offline_prune.base.locks import SUFFIX, lock_folder
 from offline_prune.errors import OfflinePruneError, OutputDirectoryError, WriteError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows; what was left aside stays there
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "folder_aside",
@@ -150,7 +146,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
-        folder, lock = _make(path)
+        folder, release = _make(path)
     except OSError as error:
         raise _refusal(path, error) from error
     try:
@@ -168,43 +164,37 @@ def folder_aside(path: Path) -> Iterator[Path]:
     finally:
         reason = None  # else it holds itself, and a refused file open, which takes its room
         shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        release()
 
 
 def _remove_leftovers(folder: Path, name: str) -> None:
     """``name``: of the files and folders that were being written, as a regular expression."""
-    if fcntl is None:
-        return
-    ours = re.compile(rf"\.{name}-[0-9a-f]{{8}}\.partial")
+    ours = re.compile(rf"(\.{name}-[0-9a-f]{{8}}\.partial)(?:{re.escape(SUFFIX)})?")
     with suppress(OSError):
-        for found in filter(ours.fullmatch, os.listdir(folder)):
+        for found in {match[1] for match in map(ours.fullmatch, os.listdir(folder)) if match}:
             with suppress(OSError):
-                handle = os.open(folder / found, os.O_RDONLY | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder / found)
-                finally:
-                    os.close(handle)
+                release = lock_folder(folder / found, wait=False)
+                if release is not None:
+                    try:
+                        shutil.rmtree(folder / found)
+                    finally:
+                        release()
 
 
-def _make(path: Path) -> tuple[Path, int | None]:
-    """A new folder beside a path, and a handle of it that holds its lock."""
+def _make(path: Path) -> tuple[Path, Callable[[], None]]:
+    """A new folder beside a path, locked, and what lets the lock go."""
     while True:
         folder = path.with_name(f".{path.name}-{secrets.token_hex(4)}.partial")
         try:
             folder.mkdir()
         except FileExistsError:
             continue
-        if fcntl is None:
-            return folder, None
         with suppress(FileNotFoundError):  # taken for a leftover before it was locked
-            lock = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # a file system without locks: nobody can remove it then
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
+            release = lock_folder(folder, wait=True)
+            if release is not None:
+                if folder.exists():
+                    return folder, release
+                release()
 
 
 def _as_the_umask_says(folder: Path, *written: Path) -> None:

@@ -7,7 +7,19 @@ from typing import Any
 
 from offline_prune.errors import OfflinePruneError
 
-__all__ = ["Diagram"]
+__all__ = ["Diagram", "legend_beside"]
+
+
+def legend_beside(axes: Any) -> None:
+    """Put the legend to the right of the axes, where it covers nothing.
+
+    Args:
+        axes: Matplotlib axes, everything drawn.
+    """
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small",
+        handlelength=1.2,
+    )  # fmt: skip
 
 
 class Diagram(ABC):

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from offline_prune.base.atomic import folder_aside
+from offline_prune.base.locks import lock_folder
 from offline_prune.errors import OutputDirectoryError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["MANIFEST", "check_folder", "replaced_folder"]
 
@@ -95,16 +91,12 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Wait until no other report is moving its files there: milliseconds."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    release = lock_folder(folder, wait=True)
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        if release is not None:
+            release()
 
 
 def _write_manifest(folder: Path, names: Iterable[str]) -> None:

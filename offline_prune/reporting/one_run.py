@@ -11,6 +11,7 @@ from typing import Any
 from offline_prune.base.arguments import folder_path
 from offline_prune.evaluation.evaluation import Evaluation
 from offline_prune.evaluation.off_policy import OffPolicyEvaluation
+from offline_prune.masks.layer_titles import layer_titles
 from offline_prune.reporting.figures.canvas import (
     Drawing,
     panels,
@@ -221,10 +222,12 @@ def _tables(
 ) -> Any:
     if search is not None:
         yield Table("Candidates", search.columns, 1, search.rows)
+    networks = {role: found["layer_densities"] for role, found in content["networks"].items()}
+    titles = layer_titles(networks)
     layers = [
-        (plain(role), plain(layer), f"{density:.2%}")
-        for role, found in content["networks"].items()
-        for layer, density in found["layer_densities"].items()
+        (plain(role), plain(titles[layer].removeprefix(f"{role}: ")), f"{density:.2%}")
+        for role, found in networks.items()
+        for layer, density in found.items()
     ]
     yield Table("Layers", ("network", "layer", "kept"), 2, tuple(layers))
     off_policy = evaluation.off_policy

@@ -51,6 +51,8 @@ def test_layers(tiny):
     assert report.roles == ("actor",) * 3
     axes = report.plot()
     assert len(axes.patches) == 6
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["actor: layer 1", "actor: layer 2", "actor: output"]
 
 
 def test_inputs(tiny):
@@ -58,7 +60,15 @@ def test_inputs(tiny):
     (name,) = use.readers
     assert use.readers[name].tolist() == [1, 1, 0, 0, 0]
     assert use.kept == {name: 2}
-    assert len(use.plot().lines) == 1
+    axes = use.plot()
+    assert len(axes.lines) == 1
+    assert axes.get_legend().get_texts()[0].get_text() == "actor: 2 of 5"
+
+
+def test_a_legend_covers_nothing(tiny):
+    axes = diagnostics.input_use(*tiny).plot()
+    axes.figure.draw_without_rendering()
+    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1
 
 
 @pytest.mark.parametrize(("kind", "algo"), CASES)

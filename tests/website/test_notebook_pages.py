@@ -16,7 +16,7 @@ def test_pictures_lie_beside_the_page_and_links_lead_to_the_site(tmp_path):
     ]
     path = tmp_path / "a.ipynb"
     path.write_text(v4.writes(v4.new_notebook(cells=cells)))
-    text, pictures = notebook_page(path, run=False)
+    text, pictures = notebook_page(path)
     assert list(pictures) == ["a_1_0.png"]
     assert "(./a_1_0.png)" in text
     assert "[b](../repository/benchmarks/b.md)" in text

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offline_prune.agents.agent import Agent
-from offline_prune.base.diagram import Diagram
+from offline_prune.base.diagram import Diagram, legend_beside
 from offline_prune.masks.connectivity import unit_mask
+from offline_prune.masks.layer_titles import layer_titles
 from offline_prune.masks.mask import Mask
 
 __all__ = ["InputUse", "input_use"]
@@ -24,6 +25,7 @@ class InputUse(Diagram):
     Attributes:
         readers: First layer's weight name → (inputs,) number of connected weights that
             leave each input dimension (or channel); observation first, then action.
+        titles: The same names → what their networks are called in figures.
 
     Examples:
         >>> import numpy as np
@@ -33,6 +35,7 @@ class InputUse(Diagram):
     """
 
     readers: Mapping[str, NDArray[np.int64]]
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> dict[str, int]:
@@ -42,10 +45,11 @@ class InputUse(Diagram):
     def _draw(self, axes: Any) -> None:
         """A line of readers over inputs for every network."""
         for name, count in self.readers.items():
-            label = f"{name}: {self.kept[name]} of {len(count)}"
+            label = f"{self.titles.get(name, name)}: {self.kept[name]} of {len(count)}"
             axes.plot(count, marker="o", markersize=3, label=label)
-        axes.set(xlabel="input dimension", ylabel="units that read it")
-        axes.legend(fontsize="x-small")
+        axes.set(xlabel="input", ylabel="units that read it", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        legend_beside(axes)
 
 
 def input_use(agent: Agent, mask: Mask) -> InputUse:
@@ -69,4 +73,6 @@ def input_use(agent: Agent, mask: Mask) -> InputUse:
         (3,)
     """
     first = [chain.stages[0].layers[0].name for chain in agent.chains]
-    return InputUse({n: unit_mask(mask.connected[n]).sum(dim=0).numpy() for n in first})
+    readers = {name: unit_mask(mask.connected[name]).sum(dim=0).numpy() for name in first}
+    titles = layer_titles(mask.roles)
+    return InputUse(readers, {name: titles[name].removesuffix(": layer 1") for name in first})

@@ -7,6 +7,7 @@ from typing import Any
 
 from offline_prune.agents.agent import Agent
 from offline_prune.base.diagram import Diagram
+from offline_prune.masks.layer_titles import layer_titles
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
@@ -57,15 +58,34 @@ class LayerReport(Diagram):
         """Fraction of each layer's weights on a path from an input to an output."""
         return tuple(c / n for c, n in zip(self.connected, self.weights, strict=True))
 
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What each layer is called in figures: ``"actor: layer 1"``."""
+        roles: dict[str, list[str]] = {}
+        for role, name in zip(self.roles, self.names, strict=True):
+            roles.setdefault(role, []).append(name)
+        named = layer_titles(roles)
+        return tuple(named[name] for name in self.names)
+
     def _draw(self, axes: Any) -> None:
         """Bars of the densities, nominal behind effective, on a logarithmic axis."""
-        labels = [f"{r}: {n}" for r, n in zip(self.roles, self.names, strict=True)]
-        places = range(len(labels))
-        axes.barh(places, self.densities, color="tab:gray", alpha=0.5, label="nominal")
-        axes.barh(places, self.effective_densities, height=0.5, label="effective")
-        axes.set(xscale="log", xlabel="density", yticks=list(places), yticklabels=labels)
+        places = range(len(self.names))
+        axes.barh(places, self.densities, color="C0", alpha=0.3)
+        axes.barh(places, self.effective_densities, height=0.5, color="C0")
+        for place, density in enumerate(self.densities):
+            axes.annotate(
+                f"{density:.2g}", (max(density, 1e-6), place), xytext=(3, 0), fontsize="x-small",
+                textcoords="offset points", va="center",
+            )  # fmt: skip
+        least = min((d for d in self.effective_densities if d), default=1e-3)
+        axes.set(
+            xscale="log",
+            xlim=(min(least, 0.1) / 2, 3.0),
+            xlabel="density: kept (pale), connected (strong)",
+            yticks=list(places),
+            yticklabels=self.titles,
+        )
         axes.invert_yaxis()
-        axes.legend()
 
     def _size(self) -> tuple[float, float]:
         return 6.0, 0.6 + 0.3 * len(self.names)

@@ -12,6 +12,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import check_seed, whole_number
 from offline_prune.base.diagram import Diagram
 from offline_prune.data import Dataset
+from offline_prune.masks.layer_titles import layer_titles
 from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.scoring import score_networks
 
@@ -43,12 +44,12 @@ class GradientSignal(Diagram):
 
     def _draw(self, axes: Any) -> None:
         """Bars of the ratio, a layer each, on a logarithmic axis."""
-        for role, names in self.roles.items():
-            axes.barh(names, [self.ratio[name] for name in names], label=role)
+        titles = layer_titles(self.roles)
+        for names in self.roles.values():
+            axes.barh([titles[name] for name in names], [self.ratio[name] for name in names])
         axes.axvline(1.0, color="black", linewidth=0.8)
         axes.set(xscale="log", xlabel="signal-to-noise ratio of a mini-batch's gradient")
         axes.invert_yaxis()
-        axes.legend()
 
     def _size(self) -> tuple[float, float]:
         return 6.0, 0.6 + 0.3 * len(self.ratio)

@@ -11,7 +11,7 @@ import numpy as np
 
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import check_seed, shown, whole_number
-from offline_prune.base.diagram import Diagram
+from offline_prune.base.diagram import Diagram, legend_beside
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation
@@ -48,7 +48,7 @@ class Stability(Diagram):
         axes.set(xscale="log", xlabel="mini-batches of 256", ylabel="overlap of two draws")
         axes.set(xticks=self.n_batches, xticklabels=self.n_batches, ylim=(0.0, 1.0))
         axes.minorticks_off()
-        axes.legend()
+        legend_beside(axes)
 
 
 def score_stability(

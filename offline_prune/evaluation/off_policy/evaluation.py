@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offline_prune.base.arguments import in_one_line, whole_number
-from offline_prune.base.diagram import Diagram
+from offline_prune.base.diagram import Diagram, legend_beside
 from offline_prune.base.progress import ProgressBar
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, NonFiniteError
@@ -139,7 +139,7 @@ class OffPolicyEvaluation(Diagram):
             xlabel="discounted return of the recorded episode",
             ylabel="fitted value of its first state",
         )
-        axes.legend()
+        legend_beside(axes)
 
 
 def evaluate_off_policy(
