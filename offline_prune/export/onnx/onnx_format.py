@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ from offline_prune.export.onnx.quantised import quantised
 from offline_prune.export.onnx.sparse import sparse_weights, stripped
 from offline_prune.export.written import ExportFormat, Runner, Writing
 
-__all__ = ["ONNX"]
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["ONNX", "onnx_model"]
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -36,7 +39,13 @@ def _check() -> None:
         )
 
 
-def _write(policy: ActingPolicy, path: Path, writing: Writing) -> None:
+def onnx_model(policy: ActingPolicy, writing: Writing) -> ModelProto:
+    """A policy as ONNX in which every weight is stored, pruned or not.
+
+    Args:
+        policy: The policy.
+        writing: Of which type weights are, on what integers are calibrated, what is noted.
+    """
     example = torch.zeros(2, *policy.observation_shape)
     with _in_silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -53,11 +62,15 @@ def _write(policy: ActingPolicy, path: Path, writing: Writing) -> None:
         program.model.metadata_props.update(writing.about)
         model = stripped(program.model_proto)
     if writing.dtype == "float16":
-        model = half_weights(model)
-    elif writing.dtype == "int8":
+        return half_weights(model)
+    if writing.dtype == "int8":
         assert writing.calibration is not None
-        model = quantised(model, writing.calibration)
-    model = sparse_weights(model)
+        return quantised(model, writing.calibration)
+    return model
+
+
+def _write(policy: ActingPolicy, path: Path, writing: Writing) -> None:
+    model = sparse_weights(onnx_model(policy, writing))
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
