@@ -28,7 +28,6 @@ from inference import (
     BATCHES,
     VECTORS,
     WIDTHS,
-    Network,
     Timer,
     c_timer,
     compile_c,
@@ -117,7 +116,7 @@ def of_source(source: CSource, subject: Subject, dtype: str, folder: Path) -> Co
         source.title,
         dtype,
         float(np.abs(act(subject.rows) - subject.algo.predict(subject.rows)).max()),
-        c_timer(folder, Network("", 0.0, subject.algo, subject.rows)),
+        c_timer(folder, subject.rows, discrete=False),
         (folder / "one.o").stat().st_size,
         _on_board(one, subject, folder),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from deployment_peers.subject import CSource, Subject
-from offline_prune.export.c.layers import c_array
+from offline_prune.export.c.network import c_array
 
 __all__ = ["EMLEARN"]
 
