@@ -118,7 +118,8 @@ def vector_networks() -> list[Network]:
     found = []
     for name, hidden_units in WIDTHS.items():
         for sparsity in SPARSITIES:
-            agent, _ = prune(data, "bc", sparsity, algo_params={"hidden_units": hidden_units})
+            params = {"hidden_units": hidden_units}
+            agent, _ = prune(data, "bc", sparsity, method="snip", algo_params=params)
             agent.engine.detach()
             found.append(Network(name, sparsity, agent.algo, _rows(data.observations)))
     return found
@@ -157,7 +158,7 @@ def image_networks() -> list[Network]:
 
 def d3rlpy_timer(network: Network) -> Timer:
     """``algo.predict``."""
-    return _python_timer(network.algo.predict, network.observations)
+    return python_timer(network.algo.predict, network.observations)
 
 
 def onnx_timer(path: Path, observations: NDArray[np.float32]) -> Timer:
@@ -165,22 +166,21 @@ def onnx_timer(path: Path, observations: NDArray[np.float32]) -> Timer:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return _python_timer(lambda x: session.run(None, {"observation": x}), observations)
+    return python_timer(lambda x: session.run(None, {"observation": x}), observations)
 
 
-def c_timer(folder: Path, network: Network) -> Timer:
+def c_timer(folder: Path, observations: NDArray[np.float32], *, discrete: bool) -> Timer:
     """The file ``policy.c`` of a folder, timed inside C."""
     (folder / "timer.c").write_text(TIMER)
     library = folder / f"timer-{time.monotonic_ns()}.so"
-    discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
-    _compile(
+    compile_c(
         folder,
         *("-O3", "-march=native", "-shared", "-fPIC", "-o", library.name, "timer.c", "-lm"),
         *(["-DDISCRETE"] if discrete else []),
     )
     seconds = ctypes.CDLL(str(library)).seconds
     seconds.restype = ctypes.c_double
-    rows = np.ascontiguousarray(network.observations, dtype=np.float32)
+    rows = np.ascontiguousarray(observations, dtype=np.float32)
     actions = np.zeros((len(rows), 64), dtype=np.float32)
     source, target = (ctypes.c_void_p(a.ctypes.data) for a in (rows, actions))
 
@@ -230,13 +230,15 @@ def measure(networks: Sequence[Network], folder: Path) -> list[Measured]:
         onnx, source = folder / f"{network.sparsity}.onnx", folder / "policy.c"
         export_policy(network.algo, onnx, network.observations)
         export_policy(network.algo, source, network.observations)
-        _compile(folder, "-Os", "-c", "-o", "policy.o", "policy.c")
+        compile_c(folder, "-Os", "-c", "-o", "policy.o", "policy.c")
         if not network.sparsity:
             found.append(Measured(network, "d3rlpy", d3rlpy_timer(network)))
         onnx_run = onnx_timer(onnx, network.observations)
         found.append(Measured(network, "ONNX", onnx_run, onnx.stat().st_size))
         sizes = source.stat().st_size, (folder / "policy.o").stat().st_size
-        found.append(Measured(network, "C", c_timer(folder, network), *sizes))
+        discrete = network.algo.get_action_type() == d3rlpy.ActionSpace.DISCRETE
+        c_run = c_timer(folder, network.observations, discrete=discrete)
+        found.append(Measured(network, "C", c_run, *sizes))
     return found
 
 
@@ -301,7 +303,8 @@ def _rows(observations: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(observations[:256], dtype=np.float32)
 
 
-def _python_timer(run: Callable[[Any], object], observations: NDArray[np.float32]) -> Timer:
+def python_timer(run: Callable[[Any], object], observations: NDArray[np.float32]) -> Timer:
+    """Whatever takes a batch; single observations take turns."""
     single = [observations[i : i + 1] for i in range(len(observations))]
 
     def timer(calls: int, batch: int) -> float:
@@ -317,7 +320,8 @@ def _python_timer(run: Callable[[Any], object], observations: NDArray[np.float32
     return timer
 
 
-def _compile(folder: Path, *arguments: str) -> None:
+def compile_c(folder: Path, *arguments: str) -> None:
+    """Call the C compiler in a folder."""
     compiler = c_compiler()
     assert compiler is not None, "no C compiler (cc, gcc, clang) on PATH"
     subprocess.run([compiler, "-std=c99", "-Wno-unused", *arguments], cwd=folder, check=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from offline_prune.base.atomic import written_aside
 
@@ -36,7 +37,9 @@ def run_cells(
         if any(all(record.get(k) == v for k, v in cell.items()) for record in found):
             continue
         record = {**cell, **run(**cell)}
-        with written_aside(RESULTS / f"{study}.json") as aside:
+        path = RESULTS / f"{study}.json"
+        # Several processes may train cells of one study.
+        with FileLock(path.with_suffix(".lock")), written_aside(path) as aside:
             lines = ",\n".join(json.dumps(entry) for entry in [*records(study), record])
             aside.write_text(f"[\n{lines}\n]\n")
         print(record, flush=True)

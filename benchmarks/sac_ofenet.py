@@ -12,7 +12,7 @@ import argparse
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,101 @@ from offline_prune.ofenet import OFENetEncoderFactory
 
 RESULTS = Path(__file__).parent / "results" / "sac_ofenet.md"
 COMMAND = "python benchmarks/sac_ofenet.py --runs runs/sac_ofenet"
-ENVIRONMENT, N_STEPS, EVERY, EPISODES = "Pendulum-v1", 6_000, 1_000, 20
-SPARSITY, SEEDS = 0.8, (0, 1, 2)
-LAYERS, UNITS, HIDDEN = 4, 30, 64
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of an agent: its OFENet, what reads it, and what is taken away while it learns."""
+
+    layers: int
+    units: int
+    hidden: int
+    sparsity: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned, and how."""
+
+    environment: str
+    n_steps: int
+    every: int  # steps between two evaluations
+    episodes: int  # of such an evaluation
+    last_episodes: int
+    random_steps: int
+    learning_rate: float
+
+
+PENDULUM = Task("Pendulum-v1", 6_000, 1_000, 20, 100, random_steps=500, learning_rate=1e-3)
+UNPRUNED = Size(4, 30, 64)
 # The small one: about as many weights as the gates leave, feature columns that nobody fills
 # any more not counted.
-SMALL_UNITS, SMALL_HIDDEN = 12, 22
+SMALL = Size(4, 12, 22)
 ROWS = {
-    "unpruned": (0.0, UNITS, HIDDEN),
-    "gates": (SPARSITY, UNITS, HIDDEN),
-    "small from scratch": (0.0, SMALL_UNITS, SMALL_HIDDEN),
+    "unpruned": UNPRUNED,
+    "gates": replace(UNPRUNED, sparsity=0.8),
+    "small from scratch": SMALL,
 }
+
+
+def learn(task: Task, size: Size, seed: int) -> dict[str, Any]:
+    """Train one agent, evaluate it on the way and at the end."""
+    torch.set_num_threads(1)
+    factory = OFENetEncoderFactory(
+        n_layers=size.layers, units=size.units, hidden_units=[size.hidden, size.hidden]
+    )
+    config = SACConfig(
+        actor_encoder_factory=factory,
+        critic_encoder_factory=factory,
+        batch_size=128,
+        actor_learning_rate=task.learning_rate,
+        critic_learning_rate=task.learning_rate,
+        temp_learning_rate=task.learning_rate,
+        action_scaler=MinMaxActionScaler(),
+    )
+    environment, evaluation = gymnasium.make(task.environment), gymnasium.make(task.environment)
+    buffer = create_fifo_replay_buffer(task.n_steps, env=environment)
+    d3rlpy.seed(seed)
+    environment.reset(seed=seed)
+    environment.action_space.seed(seed)
+    evaluation.reset(seed=1_000 + seed)
+    agent, _ = prune_online(
+        environment,
+        config,
+        size.sparsity,
+        n_steps=task.n_steps,
+        method="gates",
+        buffer=buffer,
+        seed=seed,
+    )
+    curve: list[tuple[int, float]] = []
+
+    def after_step(algo: Any, epoch: int, step: int) -> None:
+        agent.callback(algo, epoch, step)
+        if step % task.every == 0:
+            score = evaluate_qlearning_with_environment(algo, evaluation, task.episodes)
+            curve.append((step, float(score)))
+
+    agent.algo.fit_online(
+        environment,
+        buffer,
+        n_steps=task.n_steps,
+        n_steps_per_epoch=task.every,
+        random_steps=task.random_steps,
+        update_start_step=task.random_steps,
+        logger_adapter=NoopAdapterFactory(),
+        show_progress=False,
+        callback=after_step,
+    )
+    mask = agent.finish()
+    return {
+        "curve": curve,
+        "final": float(
+            evaluate_qlearning_with_environment(agent.algo, evaluation, task.last_episodes)
+        ),
+        "weights": {role: mask[role].n_kept for role in mask},
+    }
 
 
 @dataclass(frozen=True)
@@ -56,62 +140,11 @@ class Run:
 
 def perform(run: Run) -> Run:
     """Train and evaluate one cell, unless its file says that it is done."""
-    torch.set_num_threads(1)
     if run.file.is_file():
         return run
-    sparsity, units, hidden = ROWS[run.row]
-    factory = OFENetEncoderFactory(n_layers=LAYERS, units=units, hidden_units=[hidden, hidden])
-    config = SACConfig(
-        actor_encoder_factory=factory,
-        critic_encoder_factory=factory,
-        batch_size=128,
-        actor_learning_rate=1e-3,
-        critic_learning_rate=1e-3,
-        temp_learning_rate=1e-3,
-        action_scaler=MinMaxActionScaler(),
-    )
-    environment, evaluation = gymnasium.make(ENVIRONMENT), gymnasium.make(ENVIRONMENT)
-    buffer = create_fifo_replay_buffer(N_STEPS, env=environment)
-    d3rlpy.seed(run.seed)
-    environment.reset(seed=run.seed)
-    environment.action_space.seed(run.seed)
-    evaluation.reset(seed=1_000 + run.seed)
-    agent, _ = prune_online(
-        environment,
-        config,
-        sparsity,
-        n_steps=N_STEPS,
-        method="gates",
-        buffer=buffer,
-        seed=run.seed,
-    )
-    curve: list[tuple[int, float]] = []
-
-    def after_step(algo: Any, epoch: int, step: int) -> None:
-        agent.callback(algo, epoch, step)
-        if step % EVERY == 0:
-            score = evaluate_qlearning_with_environment(algo, evaluation, EPISODES)
-            curve.append((step, float(score)))
-
-    agent.algo.fit_online(
-        environment,
-        buffer,
-        n_steps=N_STEPS,
-        n_steps_per_epoch=EVERY,
-        random_steps=500,
-        update_start_step=500,
-        logger_adapter=NoopAdapterFactory(),
-        show_progress=False,
-        callback=after_step,
-    )
-    mask = agent.finish()
+    content = learn(PENDULUM, ROWS[run.row], run.seed)
     run.file.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(run.file) as aside:
-        content = {
-            "curve": curve,
-            "final": float(evaluate_qlearning_with_environment(agent.algo, evaluation, 100)),
-            "weights": {role: mask[role].n_kept for role in mask},
-        }
         aside.write_text(json.dumps(content, indent=2) + "\n")
     return run
 
@@ -119,19 +152,24 @@ def perform(run: Run) -> Run:
 def table(runs: list[Run]) -> str:
     """The finished runs as markdown."""
     done = {(r.row, r.seed): json.loads(r.file.read_text()) for r in runs if r.file.is_file()}
+    task, large, small = PENDULUM, UNPRUNED, SMALL
     lines = [
         "# SAC on OFENet features with gates, online",
         "",
-        f"`{ENVIRONMENT}`, {N_STEPS:,} environment steps, a gradient step and an auxiliary step",
-        f"each; {LAYERS} layers of {UNITS} units a branch, two hidden layers of {HIDDEN} on top.",
-        f"`gates` at {SPARSITY:.0%} of every network, from 20 to 80 % of the run; the small one",
-        f"has {SMALL_UNITS} units a layer and {SMALL_HIDDEN} hidden ones. Returns: mean of"
-        f" {EPISODES} episodes",
-        "on the way, of 100 at the end; mean ± standard deviation over seeds (number of seeds in",
+        f"`{task.environment}`, {task.n_steps:,} environment steps, a gradient step and an"
+        " auxiliary step",
+        f"each; {large.layers} layers of {large.units} units a branch, two hidden layers of"
+        f" {large.hidden} on top.",
+        f"`gates` at {ROWS['gates'].sparsity:.0%} of every network, from 20 to 80 % of the run;"
+        " the small one",
+        f"has {small.units} units a layer and {small.hidden} hidden ones. Returns: mean of"
+        f" {task.episodes} episodes",
+        f"on the way, of {task.last_episodes} at the end; mean ± standard deviation over seeds"
+        " (number of seeds in",
         f"brackets). Made by `{COMMAND}`.",
         "",
     ]
-    marks = [EVERY, 2 * EVERY, 3 * EVERY, 4 * EVERY, 5 * EVERY]
+    marks = [task.every * i for i in range(1, 6)]
     lines.append("| | weights | " + " | ".join(f"{m:,}" for m in marks) + " | end |")
     lines.append("|---|---|" + "---|" * len(marks) + "---|")
     for row in ROWS:

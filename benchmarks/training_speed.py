@@ -1,6 +1,6 @@
 """Gradient steps against stock d3rlpy, interleaved in one process.
 
-python benchmarks/training_speed.py [--device cuda] [--rounds 5]
+python benchmarks/training_speed.py [--device cuda] [--rounds 5] [--seconds 1.5]
 
 On the CPU it writes ``results/training_speed.md``. On a GPU it writes
 ``results/training_speed_cuda.md``, absolute times only. Further networks and algorithms are in
@@ -124,14 +124,16 @@ def training(algo: Any, buffer: Any, device: str) -> Callable[[int], float]:
 
 
 def in_turn(
-    contenders: Mapping[str, Callable[[int], float]], rounds: int = ROUNDS
+    contenders: Mapping[str, Callable[[int], float]],
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
 ) -> dict[str, float]:
     """Name → median milliseconds a step, of rounds in which all train in turn."""
     steps: dict[str, int] = {}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for name, train in contenders.items():
         train(2)  # compiles kernels, builds optimizer states
-        steps[name] = max(2, round(1e3 * SECONDS / train(2)))
+        steps[name] = max(2, round(1e3 * seconds / train(2)))
     order = list(contenders)
     for i in range(rounds):  # each round begins with another one
         first = i % len(order)
@@ -182,10 +184,11 @@ def measure(
     sparsities: tuple[float, ...],
     device: str,
     rounds: int = ROUNDS,
+    seconds: float = SECONDS,
 ) -> Row:
     """Let stock and pruned agents train in turn, a round each."""
     contenders = stock_and_ours(config_of(algo, width), data, sparsities, device)
-    return row_of(algo, in_turn(contenders, rounds))
+    return row_of(algo, in_turn(contenders, rounds, seconds))
 
 
 def ratio_table(title: str, rows: list[Row], of_all: list[Row]) -> list[str]:
@@ -262,20 +265,23 @@ def on_cpu(data: Dataset, discrete: Dataset, rounds: int) -> list[str]:
     return [*lines, *wide_table(wide, narrow)]
 
 
-def on_gpu(data: Dataset, discrete: Dataset, rounds: int) -> list[str]:
+def on_gpu(data: Dataset, discrete: Dataset, rounds: int, seconds: float) -> list[str]:
     """Absolute times on a GPU."""
     lines = [
         "# Training speed on a GPU",
         "",
         f"Milliseconds a gradient step, {torch.cuda.get_device_name()}, torch {torch.__version__};",
-        "else as in [training_speed.md](training_speed.md). Made by",
+        f"medians of {rounds} rounds of {seconds} seconds, else as in",
+        "[training_speed.md](training_speed.md). Made by",
         "`python benchmarks/training_speed.py --device cuda`.",
         "",
     ]
     for width in (256, 1024):
-        rows = [measure(algo, width, data, SPARSITIES, "cuda", rounds) for algo in CONTINUOUS]
+        taken = ("cuda", rounds, seconds)
+        rows = [measure(algo, width, data, SPARSITIES, *taken) for algo in CONTINUOUS]
         if width == 256:
-            rows.append(measure(DISCRETE, width, discrete, SPARSITIES, "cuda", rounds))
+            rows.append(measure(DISCRETE, width, discrete, SPARSITIES, *taken))
+        print(width, rows, flush=True)
         lines += ratio_table(f"{width}-{width}", rows, rows)
     return lines
 
@@ -312,12 +318,15 @@ def main() -> None:
     """Measure and write the tables."""
     parser = rounds_option(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of a round, on a GPU")
     arguments = parser.parse_args()
     data, discrete = load_dataset(DATASET), load_dataset(random_cartpole())
     if arguments.device == "cpu":
         write_page("training_speed.md", on_cpu(data, discrete, arguments.rounds))
     else:
-        write_page("training_speed_cuda.md", on_gpu(data, discrete, arguments.rounds))
+        write_page(
+            "training_speed_cuda.md", on_gpu(data, discrete, arguments.rounds, arguments.seconds)
+        )
 
 
 if __name__ == "__main__":

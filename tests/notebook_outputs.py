@@ -31,6 +31,7 @@ def run(notebook):
 
 def tidy(notebook):
     """Leave of outputs what a reader sees."""
+    notebook.metadata.language_info = {"name": "python"}  # not which one
     for cell in code(notebook):
         cell.execution_count = None
         cell.metadata = {}

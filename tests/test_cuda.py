@@ -87,6 +87,16 @@ def test_every_allocation_keeps_its_count(allocation, refill):
         assert part.n_kept == kept_count(part.n_weights, 0.8)
 
 
+@pytest.mark.parametrize("method", ["snip", "snip_flow(rounds=3)"])
+@pytest.mark.parametrize("structure", ["units", "block(2, 3)", "1:4"])
+def test_every_structure_keeps_its_count(structure, method):
+    kind, algo = VECTORS[0]
+    result = trained(kind, algo, structure=structure, method=method)
+    for role in result.mask:
+        part = result.mask[role]
+        assert part.n_kept == kept_count(part.n_weights, 0.8)
+
+
 @pytest.mark.parametrize("method", [*METHODS, *MODIFIERS])
 def test_every_method_runs(method):
     kind, algo = next(case for case in VECTORS if case[1] == "iql")

@@ -144,16 +144,28 @@ class UnitGraph:
         Returns:
             (size,) of each layer.
         """
-        device = values[self.weights[0].name].device
-        sums = [torch.zeros(layer.size, device=device) for layer in self.layers]
+        powers = {w.name: values[w.name].detach().abs() ** order for w in self.weights}
+        return [total ** (1.0 / order) for total in self.owned_sums(powers)]
+
+    def owned_sums(self, values: Mapping[str, Tensor]) -> list[Tensor]:
+        """Sum of a number a weight over all weights that a unit owns: rows and columns.
+
+        Args:
+            values: Weight name → numbers of the weight's shape.
+
+        Returns:
+            (size,) of each layer.
+        """
+        like = values[self.weights[0].name]
+        sums = [like.new_zeros(layer.size) for layer in self.layers]
         for weight in self.weights:
-            powers = values[weight.name].detach().abs() ** order
+            numbers = values[weight.name]
             if weight.rows is not None:
-                sums[weight.rows] += powers.flatten(1).sum(dim=1)
-            columns = powers.transpose(0, 1).flatten(1).sum(dim=1)
+                sums[weight.rows] += numbers.flatten(1).sum(dim=1)
+            columns = numbers.transpose(0, 1).flatten(1).sum(dim=1)
             for layer, owned in self.owned_columns(weight, columns):
                 sums[layer] += owned.sum(dim=1)
-        return [total ** (1.0 / order) for total in sums]
+        return sums
 
     def columns(self, weight: WeightOfUnits, units: Sequence[Tensor]) -> Tensor:
         """Spread a number a unit over the columns of a weight that reads the units.

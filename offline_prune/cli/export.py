@@ -20,10 +20,17 @@ def command(
     source: Annotated[
         Path, typer.Argument(help="A folder that 'run --out' wrote, or a Stable-Baselines3 zip.")
     ],
-    file: Annotated[Path, typer.Argument(help="Ends in .onnx, .pt (TorchScript) or .c (C99).")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Ends in .onnx, .pt (TorchScript) or .c (C99); with --as a folder."),
+    ],
     dtype: Annotated[
-        str, typer.Option(help="Of the weights: float32; in C also float16 and int8.")
+        str, typer.Option(help="Of the weights: float32; in ONNX and C also float16, int8.")
     ] = "float32",
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", help="A folder of C for a build system: arduino or cmake."),
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Observations to check on; by default the run's own.")
     ] = None,
@@ -46,17 +53,19 @@ def command(
     if source.suffix == ".zip" or source.is_file():
         if dataset is not None:
             raise InputError("--dataset is for a run's folder. Of a zip, give --observations.")
-        click.echo(str(_of_zip(source, file, dtype, observations, normalization, trust)))
+        click.echo(str(_of_zip(source, file, dtype, as_, observations, normalization, trust)))
         return
     if observations is not None or normalization is not None or trust:
         raise InputError(
             "--observations, --normalization and --trust are for zips of Stable-Baselines3;"
             " a run's folder is opened without running anything of it."
         )
-    click.echo(str(_of_run(source, file, dtype, dataset)))
+    click.echo(str(_of_run(source, file, dtype, as_, dataset)))
 
 
-def _of_run(directory: Path, file: Path, dtype: str, dataset: str | None) -> ExportedPolicy:
+def _of_run(
+    directory: Path, file: Path, dtype: str, as_: str | None, dataset: str | None
+) -> ExportedPolicy:
     from offline_prune.data import load_dataset
     from offline_prune.run.result import PruneResult
 
@@ -65,13 +74,14 @@ def _of_run(directory: Path, file: Path, dtype: str, dataset: str | None) -> Exp
     if dataset is not None:
         stack = result.settings.frame_stack
         observations = load_dataset(dataset).with_frame_stack(stack).observations
-    return result.export(file, observations, dtype=dtype)
+    return result.export(file, observations, dtype=dtype, as_=as_)
 
 
 def _of_zip(
     path: Path,
     file: Path,
     dtype: str,
+    as_: str | None,
     observations: Path | None,
     normalization: Path | None,
     trust: bool,
@@ -89,7 +99,9 @@ def _of_zip(
         ) from error
     policy = load_policy(path, trust=trust)
     seen = None if observations is None else _read(observations)
-    return export_policy(policy, file, seen, dtype=dtype, normalization=normalization, trust=trust)
+    return export_policy(
+        policy, file, seen, dtype=dtype, as_=as_, normalization=normalization, trust=trust
+    )
 
 
 def _read(path: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy
-from offline_prune.base.atomic import written_aside
-from offline_prune.errors import InputError, UnknownNameError, UnsupportedExportError
+from offline_prune.base.atomic import written_aside, written_aside_directory
+from offline_prune.base.precision import full_precision
+from offline_prune.errors import (
+    InputError,
+    OutputDirectoryError,
+    UnknownNameError,
+    UnsupportedExportError,
+)
 from offline_prune.export.agreement import TOLERANCES, check_agreement
 from offline_prune.export.c.c99 import C99
+from offline_prune.export.c.projects import PROJECTS
+from offline_prune.export.facts import facts_of
 from offline_prune.export.onnx.onnx_format import ONNX
 from offline_prune.export.source import Source
 from offline_prune.export.torchscript import TORCHSCRIPT
-from offline_prune.export.written import ExportFormat
+from offline_prune.export.written import ExportFormat, Writing
 
 __all__ = ["FORMATS", "ExportedPolicy", "UncheckedExportWarning", "format_of", "write_checked"]
 
@@ -33,7 +43,8 @@ Examples:
 """
 
 _OBSERVATIONS = 256  # for the check, evenly spaced over those that are given
-_CALIBRATION = 4096  # the same, for the ranges of integers
+_CALIBRATION = 4096  # the same, for ranges; fewer of large images, but no fewer than for the check
+_NUMBERS = 2**24  # of all of these: 64 MiB
 
 
 class UncheckedExportWarning(UserWarning):
@@ -52,8 +63,8 @@ class ExportedPolicy:
     """A written policy.
 
     Attributes:
-        path: The file.
-        format: ``"ONNX"``, ``"TorchScript"`` or ``"C99"``.
+        path: The file, or the folder of a project.
+        format: ``"ONNX"``, ``"TorchScript"``, ``"C99"``, or what a project is called.
         n_weights: Weights of the acting networks before any unit left.
         n_nonzero: Weights among them that are not zero.
         n_exported: Weights in the layers of the file, zeros included where a layer is
@@ -66,8 +77,10 @@ class ExportedPolicy:
         first_action: What the environment adds to a discrete action of the file, which counts
             from 0 as ``algo.predict`` does; 0 where the dataset was not loaded for the check.
         reference: What the file was compared with, ``"algo.predict"`` or ``"model.predict"``.
-        dtype: Of the weights of linear layers: ``"float32"``, ``"float16"`` or ``"int8"``.
+        dtype: Of the weights: ``"float32"``, ``"float16"`` or ``"int8"``.
         mean_difference: As ``largest_difference``.
+        digest: SHA-256 of the agent inside, the same in every format; C has it as
+            ``policy_hash``, ONNX as ``hash`` in its metadata.
 
     Examples:
         >>> import tempfile
@@ -93,6 +106,7 @@ class ExportedPolicy:
     reference: str = "algo.predict"
     dtype: str = "float32"
     mean_difference: float | None = None
+    digest: str = ""
 
     def __str__(self) -> str:
         """One line: what was written, and on what it was checked."""
@@ -118,30 +132,62 @@ class ExportedPolicy:
         return "" if self.dtype == "float32" else f"{self.dtype} "
 
 
-def format_of(path: Path, dtype: str = "float32") -> ExportFormat:
-    """The format of a path's suffix, if it can be written here with such weights.
+def format_of(path: Path, dtype: str = "float32", as_: str | None = None) -> ExportFormat:
+    """The format of a path's suffix, or the project of a name, if it can be written here.
+
+    Args:
+        path: Where to write.
+        dtype: Of the weights.
+        as_: One of :data:`~offline_prune.export.c.projects.PROJECTS`, of which the path is a
+            folder; None for a file.
 
     Raises:
-        UnknownNameError: If there is none of it, or no such type.
-        UnsupportedExportError: If a package is missing, or the format has float32 alone.
+        UnknownNameError: If there is none of it, no such project or no such type.
+        InputError: If a project's folder has a name that no function of C can begin with.
+        OutputDirectoryError: If it holds something.
+        UnsupportedExportError: If a package is missing, or the format has no such weights.
     """
-    if path.suffix not in FORMATS:
+    if as_ is not None:
+        if not isinstance(as_, str) or as_ not in PROJECTS:
+            raise UnknownNameError("project", str(as_), PROJECTS)
+        chosen = PROJECTS[as_]
+        _check_folder(path)
+    elif path.suffix not in FORMATS:
         raise UnknownNameError("export format", path.suffix, FORMATS)
+    else:
+        chosen = FORMATS[path.suffix]
     if not isinstance(dtype, str):
         raise InputError(f"dtype is one of {', '.join(TOLERANCES)}, not {type(dtype).__name__}.")
     if dtype not in TOLERANCES:
         raise UnknownNameError("dtype", dtype, TOLERANCES)
-    chosen = FORMATS[path.suffix]
     chosen.check()
-    if dtype != "float32" and chosen.write_as is None:
+    if dtype not in chosen.dtypes:
         raise UnsupportedExportError(
-            f"{chosen.title} is written with weights of float32 alone, not {dtype}. Export to .c."
+            f"{chosen.title} is written with weights of {', '.join(chosen.dtypes)} alone, not"
+            f" {dtype}. Export to .c or .onnx."
         )
     return chosen
 
 
+def _check_folder(path: Path) -> None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", path.name):
+        raise InputError(
+            f"{path.name!r} is the name of a project's folder and of its functions:"
+            " letters, digits and _, a letter first, as in 'walker'."
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputDirectoryError(
+            f"{path} exists and holds something. Nothing there was touched: choose another"
+            " folder, or remove this one."
+        )
+
+
 def write_checked(
-    source: Source, path: Path, observations: NDArray[Any], dtype: str = "float32"
+    source: Source,
+    path: Path,
+    observations: NDArray[Any],
+    dtype: str = "float32",
+    as_: str | None = None,
 ) -> ExportedPolicy:
     """Write a policy as a file, run it and compare: whole and right, or not at all.
 
@@ -150,7 +196,8 @@ def write_checked(
         path: As :func:`format_of` takes it.
         observations: (N, *observation shape), as the file reads them; up to 256 of them, evenly
             spaced, are compared; integers are calibrated on up to 4,096 of them.
-        dtype: Of the weights of linear layers.
+        dtype: Of the weights.
+        as_: As :func:`format_of` takes it.
 
     Returns:
         What was written.
@@ -161,21 +208,24 @@ def write_checked(
         UnsupportedExportError: If the format has no form of one of the policy's layers.
         ExportError: If the written file computes something else; nothing is left.
     """
-    chosen, policy = format_of(path, dtype), source.policy
+    chosen, policy = format_of(path, dtype, as_), source.policy
     observations = np.asarray(observations)
     sample = _sample(observations, policy, _OBSERVATIONS)
-    expected = source.predict(sample)
+    with full_precision():
+        expected = source.predict(sample)
     if not np.isfinite(expected).all():
         raise InputError(
             f"{source.reference} returns NaN or infinite actions for some of the observations:"
             " there is nothing to export."
         )
-    with written_aside(path) as aside:
-        if dtype == "float32" or chosen.write_as is None:
-            chosen.write(policy, aside, source.about)
-        else:
-            calibration = _sample(observations, policy, _CALIBRATION)
-            chosen.write_as(policy, aside, source.about, dtype, calibration)
+    fit = _NUMBERS // math.prod(policy.observation_shape)
+    seen = _sample(observations, policy, min(_CALIBRATION, max(_OBSERVATIONS, fit)))
+    facts = facts_of(source, seen, sample, expected)
+    about = {**source.about, "hash": facts.digest, "writer": f"offline_prune {facts.version}"}
+    name = path.name if chosen.is_folder else "policy"
+    writing = Writing(about, dtype, seen, facts, name)
+    with (written_aside_directory if chosen.is_folder else written_aside)(path) as aside:
+        chosen.write(policy, aside, writing)
         runs = chosen.open(aside, policy)
         agreements = [check_agreement(run, expected, source, sample, dtype) for run in runs]
     continuous = [] if policy.discrete else agreements
@@ -199,6 +249,7 @@ def write_checked(
         reference=source.reference,
         dtype=dtype,
         mean_difference=max((a.mean_difference for a in continuous), default=None),
+        digest=facts.digest,
     )
 
 

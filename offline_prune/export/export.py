@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy, acting_policy
 from offline_prune.data import load_dataset
+from offline_prune.data.descriptions import action_words, observation_words
 from offline_prune.errors import AlgorithmError, InputError
 from offline_prune.export.checked import ExportedPolicy, format_of, write_checked
 from offline_prune.export.source import Source
@@ -27,6 +28,7 @@ def export_policy(
     observations: NDArray[Any] | None = None,
     *,
     dtype: str = "float32",
+    as_: str | None = None,
     dataset: str | None = None,
     frame_stack: int = 1,
     normalization: Any = None,
@@ -44,20 +46,24 @@ def export_policy(
     Args:
         algo: A built d3rlpy algorithm, or a model or a policy of Stable-Baselines3 or
             sb3-contrib (``model.predict(…, deterministic=True)`` is what its file does); it stays
-            as it is. One that a compact engine holds is detached first.
+            as it is. One whose layers an engine holds as sparse kernels is refused: let go first
+            (``engine.detach()``).
         path: Ends in ``.onnx``, ``.pt`` (TorchScript) or ``.c`` (C99). An existing file
             is replaced.
         observations: (N, *observation shape), as the environment gives them; up to 256
             of them, evenly spaced, are compared; None takes those of the dataset, and for
             Stable-Baselines3 draws them. Of a Dict space: part → array. The file reads images
             (H, W, C) where these are, else (C, H, W).
-        dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"``, and
-            ``"int8"``, which computes in integers that are calibrated on up to 4,096 of the
-            observations. Both are for networks without convolutions.
+        dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"``, and ``"int8"``,
+            which computes in integers that are calibrated on up to 4,096 of the observations: in
+            ONNX in the standard QDQ form. In C both are for networks without convolutions.
+        as_: ``"cmake"`` or ``"arduino"``: the path is a new folder of C, with a header and what
+            the build system reads; its name is that of the library and what functions begin with,
+            as in ``walker_act``. None writes one file.
         dataset: Id of the dataset, of a d3rlpy algorithm; the file's comment names it.
         frame_stack: Frames that an observation is stacked of
             (:meth:`~offline_prune.data.Dataset.with_frame_stack`), of a d3rlpy algorithm; the
-            file reads stacks, which whoever calls it makes, and its comment says so.
+            file reads stacks; in C ``policy_step`` takes one frame and keeps the stack.
         normalization: Of a Stable-Baselines3 model, the ``VecNormalize`` that it was trained in,
             or the path of what its ``save`` wrote: its statistics become part of the file. None
             takes the one around the model's own environment, if any; False none.
@@ -67,7 +73,8 @@ def export_policy(
         What was written.
 
     Raises:
-        UnknownNameError: If there is no format of the path's suffix, or no such dtype.
+        UnknownNameError: If there is no format of the path's suffix, no such project or dtype.
+        OutputDirectoryError: If a project's folder holds something.
         AlgorithmError: If the algorithm is not built or not one this package knows.
         InputError: If the observations or the statistics do not fit, or there are none.
         UntrustedFileError: If a pickle is to be opened that is not trusted.
@@ -97,9 +104,9 @@ def export_policy(
                 "dataset= and frame_stack= are for d3rlpy's algorithms. Of a model of another"
                 " library, pass observations=."
             )
-        format_of(path, dtype)
+        format_of(path, dtype, as_)
         source, sample = import_module(host).source(algo, observations, normalization, trust=trust)
-        return write_checked(source, path, sample, dtype)
+        return write_checked(source, path, sample, dtype, as_)
     if not isinstance(algo, QLearningAlgoBase | TransformerAlgoBase):
         raise AlgorithmError(
             "algo is a built d3rlpy algorithm or a model of Stable-Baselines3, not"
@@ -110,9 +117,10 @@ def export_policy(
             "normalization= is for models of Stable-Baselines3; a d3rlpy algorithm has its"
             " observation scaler, which is exported with it."
         )
-    format_of(path, dtype)
+    format_of(path, dtype, as_)
     policy = acting_policy(algo)
-    first_action = 0
+    first_action, environment = 0, None
+    words: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     if observations is None:
         if dataset is None:
             raise InputError(
@@ -121,9 +129,15 @@ def export_policy(
             )
         data = load_dataset(dataset).with_frame_stack(frame_stack)
         observations, first_action = data.observations, data.metadata.action_start
+        words = observation_words(data.metadata), action_words(data.metadata)
+        environment = data.metadata.env_spec
     about = _about(algo, policy, dataset, first_action, frame_stack)
-    source = Source(policy, algo.predict, "algo.predict", about, first_action)
-    return write_checked(source, path, observations, dtype)
+    if environment is not None:
+        about["environment"] = environment.id
+    source = Source(
+        policy, algo.predict, "algo.predict", about, first_action, *words, frame_stack=frame_stack
+    )
+    return write_checked(source, path, observations, dtype, as_)
 
 
 def _about(

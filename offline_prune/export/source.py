@@ -24,6 +24,10 @@ class Source:
         reference: What ``predict`` is called where the agent comes from, ``"algo.predict"``.
         about: Label → words for the file's comment: what it came from.
         first_action: What the environment adds to a discrete action that counts from 0.
+        observation_words: What each number of a frame is; empty where it is not known.
+        action_words: The same of actions.
+        frame_stack: Frames that an observation is stacked of, newest last, zeros before an
+            episode's first.
     """
 
     policy: ActingPolicy
@@ -31,3 +35,6 @@ class Source:
     reference: str
     about: Mapping[str, str]
     first_action: int = 0
+    observation_words: tuple[str, ...] = ()
+    action_words: tuple[str, ...] = ()
+    frame_stack: int = 1

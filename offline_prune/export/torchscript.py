@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy
-from offline_prune.export.written import ExportFormat, Runner
+from offline_prune.export.written import ExportFormat, Runner, Writing
 
 __all__ = ["TORCHSCRIPT"]
 
 
-def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
+def _write(policy: ActingPolicy, path: Path, _: Writing) -> None:
     example = torch.zeros(2, *policy.observation_shape)
     with warnings.catch_warnings(), torch.no_grad():
         # torch advises torch.export, whose files need the same torch to open.

@@ -16,7 +16,7 @@ from offline_prune.base.arguments import whole_number
 from offline_prune.engines import make_following_engine
 from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation
-from offline_prune.masks.checks import check_request
+from offline_prune.masks.checks import check_request, check_structure_with
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
 from offline_prune.methods import (
@@ -44,6 +44,7 @@ class Asked:
         method: As :func:`~offline_prune.methods.make_method` takes it.
         sparsity: Fraction of the weights to remove, or role → fraction; a mask has its own.
         allocation: None for the method's own.
+        structure: Of masks; None for none.
         seed: Of scores and noise.
         n_batches: Scoring mini-batches.
         engine: One of :data:`ENGINES`.
@@ -53,6 +54,7 @@ class Asked:
     method: MethodLike
     sparsity: float | Mapping[str, float]
     allocation: Allocation | None = None
+    structure: str | None = None
     seed: int = 0
     n_batches: int = DEFAULT_N_BATCHES
     engine: str = "masked"
@@ -67,7 +69,9 @@ class Asked:
         whole_number("n_batches", self.n_batches, 1)
         if self.engine not in ENGINES:
             raise InputError(f"engine is 'masked' or 'compact' here, not {self.engine!r}.")
-        if (known := any_agents(self.method)) is not None:
+        if self.structure is not None:
+            check_structure_with(self.structure, self.allocation, refill=False)
+        if (known := any_agents(self.method, structure=self.structure)) is not None:
             _refuse_other_agents(known)
 
 
@@ -96,11 +100,12 @@ class Session:
         if given is not None:  # whole units leave a little more than was asked for
             sparsity = {role: given[role].sparsity for role in given.roles}
         settings = PruningSettings(
-            check_request(agent, sparsity, asked.allocation),
+            check_request(agent, sparsity, asked.allocation, structure=asked.structure),
             seed=asked.seed,
             n_steps=n_steps,
             n_batches=asked.n_batches,
             allocation=asked.allocation,
+            structure=asked.structure,
         )
         method = make_method(asked.method, settings)
         _refuse_other_agents(method)

@@ -159,7 +159,7 @@ def chains_of(
     """
     found = []
     for group in together(parts):
-        trunks = {tuple(id(m) for m in part.modules if m not in part.heads) for part in group}
+        trunks = {_trunk(part) for part in group}
         laid = [layers(module) for module in group[0].trunk]
         if len(trunks) > 1 or any(part is None for part in laid):
             continue
@@ -170,6 +170,12 @@ def chains_of(
             continue  # an action behind the channels of an extractor that ends in a linear layer
         found.append(chain_of(modules, heads, names, owners=[owner], normalised=normalised))
     return tuple(chain for chain in found if chain is not None)
+
+
+def _trunk(part: Part) -> tuple[int, ...]:
+    """Which modules do something below the heads; sequences may be empty."""
+    below = (m for m in part.modules if m not in part.heads)
+    return tuple(id(m) for m in below if not isinstance(m, nn.Sequential))
 
 
 def tree_units(

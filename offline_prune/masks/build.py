@@ -14,6 +14,7 @@ from offline_prune.masks.connectivity import connected_part, has_path
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.reading import read_part
 from offline_prune.masks.refill import refilled
+from offline_prune.masks.structures import make_structure
 
 __all__ = ["all_kept", "build_mask", "mask_from_kept"]
 
@@ -26,6 +27,8 @@ def build_mask(
     *,
     share_critics: bool = False,
     refill: bool = False,
+    structure: str | None = None,
+    within: Mapping[str, Tensor] | None = None,
 ) -> Mask:
     """Allocate each network's weights by its own scores.
 
@@ -41,11 +44,20 @@ def build_mask(
         share_critics: Whether all critics share one threshold.
         refill: Whether weights on no path from an input to an output make room for the
             next best scores (:func:`~offline_prune.masks.refill.refilled`).
+        structure: What kept weights have in common besides their scores
+            (:func:`~offline_prune.masks.structures.make_structure`); None for nothing.
+        within: Weight name → boolean: the weights that a structure may keep; None for all.
 
     Returns:
         The mask: exactly ``round(N · (1 − s))`` weights a network, or over all critics
         together where they share a threshold.
+
+    Raises:
+        SparsityError: If an allocation leaves a layer more weights than its structure may keep.
     """
+    made = None if structure is None else make_structure(structure)
+    if made is not None:
+        scores = made.ordered(agent, scores, sparsity, within or _everything(agent))
     critics = [role for role in agent.roles if role.startswith("critic")]
     groups = [[role] for role in agent.roles if not (share_critics and role in critics)]
     if share_critics and critics:
@@ -61,6 +73,9 @@ def build_mask(
         chains = [chain for chain in agent.chains if chain.constant_units_fold]
         for role, merged in groups_of.items():
             kept |= refilled(chains, kept, merged, sparsity[role], allocation)
+    if made is not None:
+        pruned = [network for network in agent.networks if sparsity[network.role]]
+        made.verify({name: kept[name] for network in pruned for name in network.weights})
     return mask_from_kept(agent, kept)
 
 
@@ -88,6 +103,11 @@ def mask_from_kept(agent: Agent, kept: Mapping[str, Tensor]) -> Mask:
     connected = connected_part(chains, nominal)
     others = [s.graph for s in agent.separable if s.layers[0].name not in _names(chains)]
     return Mask(nominal, read_part(others, connected), roles, unfollowed, severed)
+
+
+def _everything(agent: Agent) -> dict[str, Tensor]:
+    """Weight name → all true, beside the weight."""
+    return {n: torch.ones_like(w, dtype=torch.bool) for n, w in agent.weights.items()}
 
 
 def _names(chains: Iterable[Chain]) -> frozenset[str]:

@@ -78,6 +78,7 @@ class DynamicSparse(PruningMethod):
     """
 
     default_allocation: ClassVar[Allocation] = "erk"
+    structures: ClassVar[frozenset[str]] = frozenset()
     while_training: ClassVar[bool] = True
     wants_gradients: ClassVar[bool] = False
     """Whether growth looks at the dense gradients of the step before."""

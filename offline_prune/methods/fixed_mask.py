@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from offline_prune.agents.agent import Agent
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError, MaskError, SparsityError
@@ -15,6 +17,8 @@ __all__ = ["FixedMask"]
 
 class FixedMask(PruningMethod):
     """Keep what a given mask keeps: a saved one, or one made by other code."""
+
+    structures: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, given: Mask, settings: PruningSettings) -> None:
         """Prepare.

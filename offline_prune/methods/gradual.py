@@ -71,6 +71,8 @@ class GradualPruning(PruningMethod):
 class GradualUnitPruning(GradualPruning):
     """Prune whole units, those of each group of networks within a budget of weights."""
 
+    structures: ClassVar[frozenset[str]] = frozenset()
+
     def groups_to_prune(self, agent: Agent) -> list[tuple[UnitGroup, float]]:
         """Groups of units that lose some, each with the final sparsity of all its weights."""
         found = [(g, self.settings.kept_count(g.networks(agent))) for g in unit_groups(agent)]

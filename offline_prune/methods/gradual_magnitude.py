@@ -26,7 +26,8 @@ class GradualMagnitude(GradualPruning):
 
     Final layer densities are Erdős–Rényi-kernel's by default. An allocation that is more
     than layer densities (``"global"``, ``"floor"``, ``"constant_fan_in"``) makes every mask at
-    the sparsity of its moment.
+    the sparsity of its moment. So it does with a structure of units or blocks; n of m weights
+    contradict the sparsities that it begins with.
 
     References:
         Zhu, Gupta 2017, arXiv 1710.01878; Obando-Ceron, Courville, Castro 2024,
@@ -34,6 +35,7 @@ class GradualMagnitude(GradualPruning):
     """
 
     default_allocation: ClassVar[Allocation] = "erk"
+    structures: ClassVar[frozenset[str]] = frozenset({"units", "block"})
     _densities: dict[str, float] | None = None
 
     def before_training(self, agent: Agent, data: Dataset) -> Mask:
@@ -67,6 +69,7 @@ class GradualMagnitude(GradualPruning):
             {role: self.sparsity_at(step, final) for role, final in self.settings.sparsity.items()},
             self._allocation(step),
             share_critics=self.settings.share_critics,
+            structure=self.settings.structure,
         )
         return self.mask
 

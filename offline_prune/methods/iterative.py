@@ -13,6 +13,7 @@ from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import whole_number
 from offline_prune.data import Dataset
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.structures import make_structure
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.saliency.objective import Objective, Scores, mean_gradient
 from offline_prune.saliency.snip import snip
@@ -65,6 +66,7 @@ class IterativePruning(PruningMethod):
             name: torch.ones_like(weight, dtype=torch.bool)
             for name, weight in agent.weights.items()
         }
+        least = self._least_sparsity(agent)
         score = self.scorer(agent, data)
         for k in range(1, self.rounds + 1):
             with _masked(agent, kept):
@@ -73,13 +75,21 @@ class IterativePruning(PruningMethod):
                 self.scores = _without_return(self.scores, kept)
             last = k == self.rounds  # the sparsity asked for, not rounded by a power
             asked = {
-                role: s if last else 1.0 - (1.0 - s) ** (k / self.rounds)
+                role: s if last else max(min(s, least[role]), 1.0 - (1.0 - s) ** (k / self.rounds))
                 for role, s in final.items()
             }
-            self.mask = self.settings.at(asked).build(agent, self.scores)
+            within = None if self.weights_return else kept
+            self.mask = self.settings.at(asked).build(agent, self.scores, within)
             kept = {n: self.mask.nominal[n].to(w.device) for n, w in agent.weights.items()}
         assert self.mask is not None
         return self.mask
+
+    def _least_sparsity(self, agent: Agent) -> dict[str, float]:
+        """Role → sparsity from which on a mask can have the structure asked for."""
+        if self.settings.structure is None:
+            return dict.fromkeys(agent.roles, 0.0)
+        structure = make_structure(self.settings.structure)
+        return {net.role: structure.least_sparsity(net) for net in agent.networks}
 
     def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """What scores the masked agent in every round.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Network
@@ -16,6 +17,7 @@ from offline_prune.errors import InputError
 from offline_prune.masks.allocation import Allocation, kept_count
 from offline_prune.masks.build import all_kept, build_mask, mask_from_kept
 from offline_prune.masks.mask import Mask
+from offline_prune.masks.structures import STRUCTURES, kind_of, make_structure
 from offline_prune.masks.ties import zeros_at_random
 from offline_prune.request.options import ScoringOptions
 from offline_prune.saliency.objective import Saliency, Scores
@@ -57,8 +59,20 @@ class PruningSettings(ScoringOptions):
             float64=self.float64,
         )
 
-    def build(self, agent: Agent, scores: Mapping[str, Scores]) -> Mask:
-        """Make the mask of scores as asked for; zeros are kept in an order of the seed's."""
+    def build(
+        self,
+        agent: Agent,
+        scores: Mapping[str, Scores],
+        within: Mapping[str, Tensor] | None = None,
+    ) -> Mask:
+        """Make the mask of scores as asked for; zeros are kept in an order of the seed's.
+
+        Args:
+            agent: The agent.
+            scores: Role → weight name → score; higher = keep.
+            within: Weight name → boolean: which weights may be kept, told to a structure; the
+                scores of others are the lowest. None for all.
+        """
         generator = torch.Generator().manual_seed(self.seed)
         ordered = {
             role: {name: zeros_at_random(score, generator) for name, score in found.items()}
@@ -71,6 +85,8 @@ class PruningSettings(ScoringOptions):
             self.allocation or "global",
             share_critics=self.share_critics,
             refill=self.refill,
+            structure=self.structure,
+            within=within,
         )
 
     def kept_count(self, networks: Iterable[Network]) -> int:
@@ -126,6 +142,9 @@ class PruningMethod:
     builds_d3rlpy: bool = False
     """Whether it builds d3rlpy's agents or datasets itself, so that no other host can have it."""
 
+    structures: ClassVar[frozenset[str]] = frozenset(STRUCTURES)
+    """Kinds of structures that its masks can have."""
+
     scales_weights: bool = False
     """Whether :meth:`initialise` scales weights for the fan-in that is left."""
 
@@ -136,8 +155,18 @@ class PruningMethod:
             settings: What the user asked for.
 
         Raises:
-            InputError: If ``refill`` is asked of a method that prunes while training or after.
+            InputError: If ``refill`` is asked of a method that prunes while training or after, or
+                a structure of one whose masks cannot have it.
         """
+        if settings.structure is not None:
+            kind = kind_of(make_structure(settings.structure))
+            if kind not in self.structures:
+                known = ", ".join(sorted(self.structures)) or "none"
+                raise InputError(
+                    f"Masks of {type(self).__name__} cannot have structure={settings.structure!r}:"
+                    f" it knows {known}. Take a method that makes its mask before training, such"
+                    " as snip."
+                )
         if (self.while_training or self.replaces_agent) and settings.refill:
             raise InputError("refill serves masks that are made before training.")
         if settings.allocation is None:

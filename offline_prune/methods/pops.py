@@ -33,6 +33,7 @@ class PoPS(PruningMethod):
     """
 
     replaces_agent: ClassVar[bool] = True
+    structures: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self, settings: PruningSettings, steps: int = 50_000, gate: Any = "auto", **options: Any

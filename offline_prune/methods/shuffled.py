@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from offline_prune.agents.agent import Agent
@@ -15,11 +17,14 @@ __all__ = ["Shuffled"]
 class Shuffled(WrappedMethod):
     """Shuffle another method's mask within every layer.
 
-    A mask that is worth more than its layer densities must beat this one.
+    A mask that is worth more than its layer densities must beat this one. No structure is
+    left of it.
 
     References:
         Frankle et al. 2021, arXiv 2009.08576; Su et al. 2020, arXiv 2009.11094.
     """
+
+    structures: ClassVar[frozenset[str]] = frozenset()
 
     def change(self, agent: Agent, mask: Mask) -> Mask:
         """Draw a random order of every layer's entries."""

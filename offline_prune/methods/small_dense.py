@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import d3rlpy
 import torch
@@ -40,6 +40,7 @@ class SmallDense(PruningMethod):
     """
 
     builds_d3rlpy = True
+    structures: ClassVar[frozenset[str]] = frozenset()
 
     def choose_agent(self, agent: Agent, data: Dataset) -> Agent:
         """Build the narrower agent, from the same seed.

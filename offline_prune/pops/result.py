@@ -178,6 +178,7 @@ class ShrinkResult:
         observations: NDArray[Any] | None = None,
         *,
         dtype: str = "float32",
+        as_: str | None = None,
     ) -> ExportedPolicy:
         """Write the student as a file that runs without this package.
 
@@ -189,8 +190,9 @@ class ShrinkResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
-            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
-                ``"int8"``, which is calibrated on the observations.
+            dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"`` and ``"int8"``,
+                which is calibrated on the observations.
+            as_: ``"cmake"`` or ``"arduino"`` for a folder of C of that name; None for a file.
 
         Returns:
             What was written.
@@ -203,7 +205,9 @@ class ShrinkResult:
         """
         from offline_prune.export import export_policy  # exporters, only where one is wanted
 
-        return export_policy(self.algo, path, observations, dtype=dtype, dataset=self.dataset)
+        return export_policy(
+            self.algo, path, observations, dtype=dtype, as_=as_, dataset=self.dataset
+        )
 
 
 def in_words(units: tuple[int, ...]) -> str:

@@ -93,6 +93,18 @@ class ScoringOptions:
         ),
         prunes=True,
     )
+    structure: str | None = setting(
+        "What kept weights have in common besides their scores, for runtimes that compute more than"
+        ' what is kept: ``"units"``, they lie between the best units, at a density of .5 there'
+        ' (``"units(density=0.3)"``); ``"block"``, blocks of 4 outputs × 8 inputs'
+        ' (``"block(16, 16)"``); ``"2:4"``, at most 2 of any 4 inputs of a unit. None: nothing.',
+        None,
+        check=maybe(by("masks.structures.check_structure")),
+        option=Option(
+            "--structure", str, "Of masks: units, 'units(density=0.3)', 'block(4, 8)' or 2:4."
+        ),
+        prunes=True,
+    )
     n_batches: int | None = setting(
         "Scoring mini-batches of 256 transitions; None takes"
         " :data:`~offline_prune.saliency.scoring.DEFAULT_N_BATCHES`.",

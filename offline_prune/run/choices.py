@@ -12,8 +12,9 @@ from offline_prune.base.arguments import shown
 from offline_prune.base.memory import check_room
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
-from offline_prune.masks.checks import check_request
+from offline_prune.masks.checks import check_request, check_structure_with
 from offline_prune.masks.parameterization import make_parameterization
+from offline_prune.masks.structures import kind_of, make_structure
 from offline_prune.methods import (
     MethodLike,
     PruningMethod,
@@ -65,7 +66,9 @@ def check_alone(request: TrainingRequest) -> TrainingRequest:
     check_algo(request.algo, request.algo_params)
     # Every default makes its mask before training, as SNIP does.
     method = any_agents("snip" if request.method is None else request.method, request.refill,
-                        request.rescale)  # fmt: skip
+                        request.rescale, request.structure)  # fmt: skip
+    if request.structure is not None:
+        check_structure_with(request.structure, request.allocation, request.refill)
     if method is not None:
         chosen_parameterization(request.parameterization, method)
         chosen_averaging(request.averaging, method)
@@ -73,7 +76,10 @@ def check_alone(request: TrainingRequest) -> TrainingRequest:
 
 
 def any_agents(
-    method: MethodLike, refill: bool = False, rescale: bool = False
+    method: MethodLike,
+    refill: bool = False,
+    rescale: bool = False,
+    structure: str | None = None,
 ) -> PruningMethod | None:
     """Make a pruning method while nothing is known of the agent.
 
@@ -81,6 +87,7 @@ def any_agents(
         method: As :func:`~offline_prune.methods.make_method` takes it.
         refill: Whether weights that lead nowhere make room for others.
         rescale: Whether kept weights are scaled.
+        structure: Of its masks; None for none.
 
     Returns:
         The method; None for a function, which is called with an agent's settings alone.
@@ -91,7 +98,8 @@ def any_agents(
     if callable(method):
         return None
     # Which networks there are is not known yet; here any has a sparsity.
-    return chosen_method(method, PruningSettings(defaultdict(lambda: 0.5), refill=refill), rescale)
+    anything = PruningSettings(defaultdict(lambda: 0.5), refill=refill, structure=structure)
+    return chosen_method(method, anything, rescale)
 
 
 def check_batches(data: Dataset, n_batches: int, algo: Any) -> None:
@@ -120,7 +128,8 @@ def pruning_settings(
         request: A request, or a cell of a study.
         agent: Its agent.
         n_steps: Steps that training will take.
-        refill: Whether weights that lead nowhere make room, asked for or not.
+        refill: Whether the advised method lets weights that lead nowhere make room; a structure
+            that this breaks goes first.
 
     Returns:
         The settings of the method.
@@ -130,9 +139,17 @@ def pruning_settings(
     """
     options = values(request, ScoringOptions)
     options["n_batches"] = chosen_n_batches(request.n_batches)
-    options["refill"] = request.refill or refill
+    breaks = request.structure is not None and kind_of(make_structure(request.structure)) != "units"
+    options["refill"] = request.refill or (refill and not breaks)
     return PruningSettings(
-        check_request(agent, request.sparsity, request.allocation, request.share_critics),
+        check_request(
+            agent,
+            request.sparsity,
+            request.allocation,
+            request.share_critics,
+            request.structure,
+            options["refill"],
+        ),
         seed=request.seed,
         n_steps=n_steps,
         **options,

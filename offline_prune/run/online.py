@@ -58,7 +58,7 @@ def prune_online(request: OnlineRequest) -> tuple[PrunedAgent, Mask]:
         0.90
     """
     request = checked(request)
-    any_agents(request.method, request.refill)
+    any_agents(request.method, request.refill, structure=request.structure)
     algo = _built(request)
     agent = Agent.of(algo)
     chosen = make_method(request.method, pruning_settings(request, agent, request.n_steps))

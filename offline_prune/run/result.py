@@ -194,6 +194,7 @@ class PruneResult:
         observations: NDArray[Any] | None = None,
         *,
         dtype: str = "float32",
+        as_: str | None = None,
     ) -> ExportedPolicy:
         """Write the acting policy as a file that runs without this package.
 
@@ -205,8 +206,9 @@ class PruneResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
-            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
-                ``"int8"``, which is calibrated on the observations.
+            dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"`` and ``"int8"``,
+                which is calibrated on the observations.
+            as_: ``"cmake"`` or ``"arduino"`` for a folder of C of that name; None for a file.
 
         Returns:
             What was written.
@@ -223,6 +225,7 @@ class PruneResult:
             path,
             observations,
             dtype=dtype,
+            as_=as_,
             dataset=self.settings.dataset,
             frame_stack=self.settings.frame_stack,
         )

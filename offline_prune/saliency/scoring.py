@@ -12,6 +12,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Batch, Loss, Network
+from offline_prune.base.precision import full_precision
 from offline_prune.data import Dataset
 from offline_prune.errors import AlgorithmError, NonFiniteError, UnknownNameError
 from offline_prune.saliency.objective import Objective, Saliency, Scores
@@ -89,7 +90,7 @@ def score_networks(
         groups.setdefault(id(network.loss), []).append(network)
     scores: dict[str, Scores] = {}
     precision = _double_precision(agent) if float64 else nullcontext()
-    with _full_precision(), _requiring_gradients(agent), precision:
+    with full_precision(), _requiring_gradients(agent), precision:
         if float64:
             batches = [_to_double(batch) for batch in batches]
         for group in groups.values():
@@ -197,14 +198,3 @@ def _seeded(loss: Loss, batch: Batch, seed: int, roles: str) -> Callable[[], Ten
         return value
 
     return evaluate
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Full float32 products: with CUDA d3rlpy allows TF32, too coarse for H g."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -47,6 +47,7 @@ COLUMNS: Mapping[str, type] = {
     "n_steps": int,
     "batch_size": int,
     "allocation": str,
+    "structure": str,
     "n_batches": int,
     "average": str,
     "float64": bool,

@@ -222,5 +222,19 @@ def test_held_out_episodes_judge_where_it_is_asked_for(run):
     assert "opus" in error
 
 
+def test_a_structure_is_asked_for_as_in_python(run):
+    code, printed, _ = run(
+        "score", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".9", "--batches", 1,
+        "--structure", "2:4", "--param", "hidden_units=[8]",
+    )  # fmt: skip
+    assert code == 0
+    assert "sparsity" in printed
+    code, _, complaint = run(
+        "score", "pendulum/mixture-v0", "--algo", "bc", "--sparsity", ".9", "--structure", "2-4",
+    )  # fmt: skip
+    assert code == 2
+    assert "structure" in complaint
+
+
 def test_the_version(run):
     assert run("--version")[:2] == (0, f"offline-prune {offline_prune.__version__}\n")

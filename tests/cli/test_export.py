@@ -19,6 +19,9 @@ def test_a_saved_run_is_exported(run, tmp_path):
     assert "dataset: pendulum/mixture-v0" in (tmp_path / "policy.c").read_text()
     code, printed, _ = run("export", out, tmp_path / "policy.c", "--dtype", "int8")
     assert (code, "int8 weights" in printed, "in the mean" in printed) == (0, True, True)
+    code, printed, _ = run("export", out, tmp_path / "walker", "--as", "arduino")
+    assert (code, "Arduino library of C99" in printed) == (0, True)
+    assert (tmp_path / "walker/library.properties").is_file()
     code, printed, _ = run(
         "export", out, tmp_path / "policy.pt", "--dataset", "pendulum/mixture-v0"
     )

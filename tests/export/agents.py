@@ -5,6 +5,7 @@ import functools
 import d3rlpy
 import torch
 from d3rlpy.models import VectorEncoderFactory
+from torch import nn
 
 from offline_prune.agents import build_agent
 from tests.worlds import agent, dataset
@@ -52,6 +53,20 @@ def named(name):
     """(algorithm, observations) of CONFIGS."""
     kind, make = CONFIGS[name]
     return built(make(), kind), dataset(kind).observations
+
+
+@torch.no_grad()
+def too_coarse_for_bytes():
+    """Weights of one row so different that the small ones vanish, though they matter."""
+    algo, observations = named("td3")
+    x = observations.copy()
+    x[:, 0] = 1.0
+    for layer in (m for m in algo.impl.modules.policy.modules() if isinstance(m, nn.Linear)):
+        layer.weight.mul_(4.0)
+    first = algo.impl.modules.policy._encoder._layers[0]
+    first.weight[:, 0] = 3000.0
+    first.bias -= 3000.0
+    return algo, x
 
 
 @torch.no_grad()

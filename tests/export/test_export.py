@@ -10,7 +10,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
-from offline_prune import PruneResult, prune_then_train
+from offline_prune import PruneResult, prune, prune_then_train
 from offline_prune.acting.policy import acting_policy
 from offline_prune.errors import (
     AlgorithmError,
@@ -219,6 +219,15 @@ def test_results_are_exported(result, suffix, tmp_path):
 def test_a_result_without_a_dataset_needs_observations(result, tmp_path):
     with pytest.raises(InputError, match="observations="):
         result.export(tmp_path / "policy.pt")
+
+
+def test_sparse_kernels_let_go_first(tmp_path):
+    data = dataset(VECTOR)
+    held, _ = prune(data, "bc", 0.9, algo_params=params(VECTOR, "bc"))
+    with pytest.raises(AlgorithmError, match=r"call engine\.detach\(\) first"):
+        export_policy(held.algo, tmp_path / "policy.pt", data.observations)
+    held.engine.detach()
+    export_policy(held.algo, tmp_path / "policy.pt", data.observations)
 
 
 def test_an_algorithm_that_is_not_known_is_refused(tmp_path):

@@ -72,7 +72,7 @@ class Steps:
 
 ARGUMENTS = (
     "algo", "sparsity", "method", "allocation", "n_steps", "batch_size", "n_batches", "average",
-    "float64", "refill", "rescale", "seed", "engine", "evaluate", "algo_params",
+    "float64", "refill", "rescale", "structure", "seed", "engine", "evaluate", "algo_params",
     "share_critics", "device", "diagnostics", "feature_steps", "dataset", "progress",
     "keep_checkpoint",
 )  # fmt: skip

@@ -34,10 +34,10 @@ def noting(name, settings):
     return seen, method
 
 
-def rounds_of(name, algo="iql", rounds=5, sparsity=0.9, allocation=None):
+def rounds_of(name, algo="iql", rounds=5, sparsity=0.9, **options):
     """The nominal masks of every round, and the agent before and after."""
     subject, data = agent(VECTOR, algo), dataset(VECTOR)
-    settings = PruningSettings(subject.per_network(sparsity), allocation=allocation)
+    settings = PruningSettings(subject.per_network(sparsity), **options)
     seen, method = noting(f"{name}(rounds={rounds})", settings)
     mask = method.before_training(subject, data)
     return [*seen[1:], dict(mask.nominal)], mask, subject
@@ -50,6 +50,22 @@ def test_what_is_pruned_stays_pruned(name, allocation):
     for before, after in pairwise(masks):
         for weight in before:
             assert not (after[weight] & ~before[weight]).any()
+
+
+@pytest.mark.parametrize("structure", ["units", "block(2, 3)", "1:4"])
+@pytest.mark.parametrize("name", ["iterative_snip", "synflow", "px", "snip_flow"])
+def test_what_is_pruned_stays_pruned_in_every_structure(name, structure):
+    masks, _, _ = rounds_of(name, structure=structure)
+    for before, after in pairwise(masks):
+        for weight in before:
+            assert not (after[weight] & ~before[weight]).any()
+
+
+def test_rounds_begin_with_as_many_weights_as_a_structure_may_keep():
+    masks, mask, _ = rounds_of("synflow", rounds=4, structure="1:4")
+    most = 1 - 0.1 ** (1 / 4)  # of the first round, without the structure
+    assert mask.sparsity > most
+    assert all(int(m.sum()) * 2 < m.numel() for m in masks[0].values())
 
 
 def test_force_lets_weights_return():

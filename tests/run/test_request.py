@@ -73,6 +73,8 @@ WRONG = [
     ("allocation", "floor(fan_in=0)", "fan_in of a floor"),
     ("allocation", "floor(density=2)", "density of a floor"),
     ("allocation", "constant_fan_in(layers=local)", "layers of constant_fan_in 'local'"),
+    ("structure", "unit", "structure 'unit'.* 'units'"),
+    ("structure", "4:2", "fewer than all"),
     ("n_steps", 0, "n_steps"),
     ("batch_size", 0, "batch_size"),
     ("n_batches", 0, "n_batches"),

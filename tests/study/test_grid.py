@@ -10,7 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offline_prune.errors import DatasetError, InputError, OfflinePruneError, UnknownNameError
+from offline_prune.errors import (
+    DatasetError,
+    InputError,
+    OfflinePruneError,
+    SparsityError,
+    UnknownNameError,
+)
 from offline_prune.run.automatic import SEARCH_OPTIONS
 from offline_prune.study import Cell, plan, read_grid, run_cells, sweep
 from offline_prune.study.checks import check_cells
@@ -127,6 +133,7 @@ def test_a_name_says_everything_and_never_changes():
         "target_return": 3.0,
         "allocation": "erk",
         "n_batches": 2,
+        "structure": "units",
         "average": "scores",
         "float64": True,
         "refill": True,
@@ -192,6 +199,8 @@ WRONG = {
     "episodes": ({"evaluate": -1}, InputError, "episodes"),
     "window": ({"window": 0}, InputError, "window"),
     "refill": ({"methods": ["gmp"], "refill": True}, InputError, "refill"),
+    "structure": ({"methods": ["set"], "structure": "units"}, InputError, "cannot have structure"),
+    "groups": ({"sparsities": [0.2], "structure": "2:4"}, SparsityError, "2:4 at most"),
     "room": ({"n_batches": 10**15}, InputError, "n_batches=.* of memory"),
     "option": ({"n_step": 10}, UnknownNameError, "n_steps"),
     "parameters that are no table": ({"algo_params": 3}, InputError, "algo_params has a table"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,22 @@ from torch import Tensor, nn
 
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import ConstrainedArgmaxRule, Rescale, TanhRule
+from offline_prune.export.agreement import TOLERANCES
+from offline_prune.export.c.batches import block_size, in_blocks, one_by_one, stack_floats
 from offline_prune.export.c.forms import FORMS
-from offline_prune.export.c.functions import DENSE_LANES, SPARSE_LANES, functions
+from offline_prune.export.c.frames import frames
+from offline_prune.export.c.functions import functions
 from offline_prune.export.c.integer_network import integer_network
-from offline_prune.export.c.layers import SPARSE_BELOW, CNetwork, c_array, c_network, c_number
+from offline_prune.export.c.interface import as_comment, interface
+from offline_prune.export.c.layers import SPARSE_BELOW, c_network
 from offline_prune.export.c.library import open_c
+from offline_prune.export.c.network import CNetwork, c_array, c_number
+from offline_prune.export.c.self_test import self_test
 from offline_prune.export.c.slices import SLICE
-from offline_prune.export.written import ExportFormat
+from offline_prune.export.facts import Facts
+from offline_prune.export.written import ExportFormat, Writing
 
-__all__ = ["C99", "c_source"]
+__all__ = ["C99", "c_source", "write_source"]
 
 
 def c_source(
@@ -31,6 +39,8 @@ def c_source(
     about: Mapping[str, str],
     dtype: str = "float32",
     observations: NDArray[Any] | None = None,
+    facts: Facts | None = None,
+    name: str = "policy",
 ) -> str:
     """Write a policy as C99.
 
@@ -46,6 +56,10 @@ def c_source(
         dtype: Of the weights of linear layers, one of
             :data:`~offline_prune.export.c.forms.FORMS`.
         observations: (N, *observation shape) to calibrate integers on.
+        facts: What is known of the policy, for comments, ``policy_self_test`` and ``policy_hash``;
+            None leaves these out. ``policy_reset`` and ``policy_step`` are there where frames
+            are stacked.
+        name: What takes the place of ``policy`` in the functions' names, and in macros.
 
     Returns:
         The text; only ``<math.h>`` is included, and ``<stdint.h>`` for other weights than floats.
@@ -59,18 +73,13 @@ def c_source(
         _c_network(f"network_{i}", policy, network, dtype, observations)
         for i, network in enumerate(policy.networks)
     ]
-    lanes = _lanes(networks) if all(network.flat for network in networks) else None
-    bodies = [_network(network.name, network.calls, network, "") for network in networks]
-    calls = [call for network in networks for call in network.calls]
+    lanes = block_size(networks)
+    bodies = [body for network in networks for body in _bodies(network, in_lanes=lanes is not None)]
+    calls = [call for network in networks for call in (*network.images, *network.calls)]
     if lanes is not None:
-        bodies += [
-            _network(f"{network.name}_lanes", network.lanes, network, " * POLICY_LANES")
-            for network in networks
-        ]
         calls += [call for network in networks for call in network.lanes]
-    parts = [
-        _comment(policy, about, networks, lanes),
-        _declarations(policy, lanes, dtype),
+    body = [
+        *([] if lanes is None else [f"#define POLICY_LANES {lanes}\n"]),
         *(array for network in networks for array in network.arrays),
         *functions(call.partition("(")[0] for call in calls),
         *bodies,
@@ -85,10 +94,25 @@ def c_source(
         ),
         *_decide(policy, networks),
         _act(policy, networks),
-        _act_batch(policy, networks, in_lanes=lanes is not None),
+        one_by_one(policy) if lanes is None else in_blocks(policy, networks),
+        *([] if facts is None else [self_test(policy, facts)]),
+        *([] if facts is None or facts.frame_stack == 1 else [frames(policy)]),
         "#endif /* OFFLINE_PRUNE_POLICY */\n",
     ]
+    parts = [
+        _comment(policy, about, networks, lanes, name),
+        _renamed(_includes(dtype), name),
+        interface(policy, facts, name),
+        *(_renamed(text, name) for text in body),
+    ]
     return "\n".join(parts)
+
+
+def _renamed(text: str, name: str) -> str:
+    if name == "policy":
+        return text
+    text = re.sub(r"\bpolicy_", f"{name}_", text)
+    return re.sub(r"\b(OFFLINE_PRUNE_)?POLICY(?=_|\b)", rf"\1{name.upper()}", text)
 
 
 def _c_network(
@@ -106,26 +130,38 @@ def _c_network(
     return integer_network(name, network, inputs)
 
 
-def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
-    path.write_text(c_source(policy, about), encoding="ascii")
+def write_source(policy: ActingPolicy, path: Path, writing: Writing) -> None:
+    """Write :func:`c_source` as a file.
+
+    What a file with other weights than floats must do in its self-test is what it does here; the
+    agent's own action, with all that such weights may cost, where there is no compiler.
+    """
+    text = _text(policy, writing)
+    facts = writing.facts
+    if writing.dtype != "float32" and facts is not None:
+        path.write_text(text, encoding="ascii")
+        runs = open_c(path, policy, writing.name, checks_itself=False)
+        if runs:
+            facts = replace(facts, action=runs[0](facts.observation[None])[0])
+        else:
+            facts = replace(facts, tolerance=TOLERANCES[writing.dtype])
+        text = _text(policy, replace(writing, facts=facts))
+    path.write_text(text, encoding="ascii")
 
 
-def _write_as(
-    policy: ActingPolicy,
-    path: Path,
-    about: Mapping[str, str],
-    dtype: str,
-    observations: NDArray[Any],
-) -> None:
-    path.write_text(c_source(policy, about, dtype, observations), encoding="ascii")
+def _text(policy: ActingPolicy, writing: Writing) -> str:
+    return c_source(
+        policy, writing.about, writing.dtype, writing.calibration, writing.facts, writing.name
+    )
 
 
 def _comment(
-    policy: ActingPolicy, about: Mapping[str, str], networks: list[CNetwork], lanes: int | None
+    policy: ActingPolicy,
+    about: Mapping[str, str],
+    networks: list[CNetwork],
+    lanes: int | None,
+    name: str,
 ) -> str:
-    words = {label: re.sub(r"[^ -~]|\*/|/\*", "?", text) for label, text in about.items()}
-    floats = max(network.n_floats for network in networks)
-    floats += math.prod(policy.observation_shape)
     shape = " x ".join(map(str, policy.observation_shape))
     batch = "one observation after another"
     if lanes is not None:
@@ -133,61 +169,60 @@ def _comment(
     lines = [
         "The acting policy of an agent, written by offline_prune.",
         "",
-        *(f"{label}: {text}" for label, text in words.items()),
+        *(f"{label}: {text}" for label, text in about.items()),
         f"observation: {shape} floats, row-major, as the environment gives them (not scaled)",
-        f"storage: linear layers are sparse up to a density of {SPARSE_BELOW}, convolutions always",
+        f"storage: linear layers sparse up to a density of {SPARSE_BELOW}, convolutions if faster",
         f"numbers: {networks[0].form.line}",
         f"batches: {batch}",
-        f"stack: about {4 * floats / 1024 * (lanes or 1):.0f} KiB"
+        f"stack: about {4 * stack_floats(policy, networks, lanes) / 1024:.0f} KiB"
         " at most; no heap, no state, safe in threads",
-        "compile: cc -std=c99 -O3 -march=native -c policy.c, link with -lm; or include the file",
+        f"compile: cc -std=c99 -O3 -march=native -c {name}.c, link with -lm; or include the file",
     ]
-    body = "\n".join(f" * {line}".rstrip() for line in lines)
-    return f"/*\n{body}\n */\n"
+    return f"{as_comment(lines)}\n"
 
 
-def _lanes(networks: list[CNetwork]) -> int:
-    """Observations of a block."""
-    balance = sum(network.n_sparse - network.n_dense for network in networks)
-    return SPARSE_LANES if balance > 0 else DENSE_LANES
-
-
-def _declarations(policy: ActingPolicy, lanes: int | None, dtype: str) -> str:
+def _includes(dtype: str) -> str:
     integers = "" if dtype == "float32" else "\n#include <stdint.h>"
-    block = "" if lanes is None else f"\n#define POLICY_LANES {lanes}"
-    type_, act = "float", "void policy_act(const float *observation, float *action);"
-    if policy.discrete:
-        type_, act = "int", "int policy_act(const float *observation);"
-        act = f"/* The number of the action, 0 to {policy.action_size - 1}. */\n{act}"
     return f"""\
 #ifndef OFFLINE_PRUNE_POLICY
 #define OFFLINE_PRUNE_POLICY
 
 #include <math.h>{integers}
-
-#define POLICY_OBSERVATION_SIZE {math.prod(policy.observation_shape)}
-#define POLICY_ACTION_SIZE {policy.action_size}{block}
-
-{act}
-void policy_act_batch(int n, const float *observations, {type_} *actions);
 """
 
 
-def _network(name: str, calls: list[str], network: CNetwork, times: str) -> str:
+def _bodies(network: CNetwork, *, in_lanes: bool) -> list[str]:
+    """Its functions: of an image to features, of these or a vector to outputs, of blocks."""
+    found, calls = [], network.calls
+    buffers = [("float", name, str(size)) for name, size in network.image_buffers.items()]
+    if network.images:
+        ab = [("float", name, str(network.image_size)) for name in "ab"]
+        found.append(_function(f"{network.name}_image", network.images, [*ab, *buffers]))
+    linear = [
+        *(("float", name, str(network.buffer_size)) for name in "ab"),
+        *((type_, name, str(size)) for name, (type_, size) in network.integer_buffers.items()),
+    ]
+    found.append(
+        _function(f"{network.name}_linear" if network.images else network.name, calls, linear)
+    )
+    if network.images:
+        whole = [f"{network.name}_image(x, features);", f"{network.name}_linear(features, y);"]
+        features = [("float", "features", str(network.n_features))]
+        found.append(_function(network.name, whole, features))
+    if in_lanes:
+        blocks = [("float", name, f"{network.buffer_size} * POLICY_LANES") for name in "ab"]
+        found.append(_function(f"{network.name}_lanes", network.lanes, blocks))
+    return found
+
+
+def _function(name: str, calls: list[str], buffers: list[tuple[str, str, str]]) -> str:
+    """A function of those buffers that its calls name."""
     text = "\n".join(calls)
-    buffers = [
-        f"{letter}[{network.buffer_size}{times}]"
-        for letter in "ab"
-        if re.search(rf"\b{letter}\b", text)
-    ]
-    buffers += [f"{buffer}[{size}]" for buffer, size in network.image_buffers.items()]
     lines = [f"static void {name}(const float *x, float *y)", "{"]
-    if buffers:
-        lines.append(f"    float {', '.join(buffers)};")
-    lines += [
-        f"    {type_} {buffer}[{size}];"
-        for buffer, (type_, size) in network.integer_buffers.items()
-    ]
+    used = [buffer for buffer in buffers if re.search(rf"\b{buffer[1]}\b", text)]
+    for type_ in dict.fromkeys(type_ for type_, _, _ in used):
+        names = ", ".join(f"{name}[{size}]" for other, name, size in used if other == type_)
+        lines.append(f"    {type_} {names};")
     lines += [f"    {call}" for call in calls]
     return "\n".join([*lines, "}", ""])
 
@@ -322,49 +357,4 @@ def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
 """
 
 
-def _act_batch(policy: ActingPolicy, networks: list[CNetwork], *, in_lanes: bool) -> str:
-    n_outputs = sum(network.n_outputs for network in networks)
-    type_, one = ("int", "1") if policy.discrete else ("float", "POLICY_ACTION_SIZE")
-    head = f"void policy_act_batch(int n, const float *observations, {type_} *actions)\n{{\n"
-    if not in_lanes:
-        call = "*actions = policy_act(observations);"
-        if not policy.discrete:
-            call = "policy_act(observations, actions);"
-        return (
-            f"{head}    for (; n > 0; n--, observations += POLICY_OBSERVATION_SIZE,"
-            f" actions += {one})\n        {call}\n}}\n"
-        )
-    calls = "\n".join(
-        f"        {call}" for call in _network_calls(networks, "_lanes", " * POLICY_LANES")
-    )
-    decide = "actions[lane] = decide(one);"
-    if not policy.discrete:
-        decide = "decide(one, actions + lane * POLICY_ACTION_SIZE);"
-    return f"""{head}    float x[POLICY_OBSERVATION_SIZE * POLICY_LANES];
-    float outputs[{n_outputs} * POLICY_LANES];
-    float row[POLICY_OBSERVATION_SIZE], one[{n_outputs}];
-    int i, lane;
-    for (i = 0; i < POLICY_OBSERVATION_SIZE * POLICY_LANES; i++)
-        x[i] = 0.0f; /* a last block may not be full */
-    while (n > 0) {{
-        const int here = n < POLICY_LANES ? n : POLICY_LANES;
-        for (lane = 0; lane < here; lane++) {{
-            scale(observations + lane * POLICY_OBSERVATION_SIZE, row);
-            for (i = 0; i < POLICY_OBSERVATION_SIZE; i++)
-                x[i * POLICY_LANES + lane] = row[i];
-        }}
-{calls}
-        for (lane = 0; lane < here; lane++) {{
-            for (i = 0; i < {n_outputs}; i++)
-                one[i] = outputs[i * POLICY_LANES + lane];
-            {decide}
-        }}
-        n -= here;
-        observations += here * POLICY_OBSERVATION_SIZE;
-        actions += here * {one};
-    }}
-}}
-"""
-
-
-C99 = ExportFormat("C99", _write, open_c, write_as=_write_as)
+C99 = ExportFormat("C99", write_source, open_c, dtypes=tuple(FORMS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FORMS", "SMALL_LOOPS", "Form"]
+__all__ = ["FORMS", "INDEX_TYPES", "SMALL_LOOPS", "Form"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ FORMS = {
     ),
 }  # fmt: skip
 """Name → form of the weights of linear layers."""
+
+INDEX_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
+"""Bits of an index → its type."""
 
 SMALL_LOOPS = {
     "half": """\

@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from offline_prune.export.c.forms import FORMS, SMALL_LOOPS, Form
-from offline_prune.export.c.images import CONVOLVE_FRAMED, IMAGE_LOOPS, POSITIONS
+from offline_prune.export.c.activations import activation_loops
+from offline_prune.export.c.channels_first import channels_first_loops
+from offline_prune.export.c.channels_last import channels_last_loops
+from offline_prune.export.c.forms import FORMS, INDEX_TYPES, SMALL_LOOPS, Form
 from offline_prune.export.c.slices import SLICE
 
-__all__ = ["ACTIVATIONS", "DENSE_LANES", "INDEX_TYPES", "SPARSE_LANES", "functions"]
-
-DENSE_LANES = 16
-"""Observations of a block of ``policy_act_batch``, feature by feature, so that one weight is
-a multiply-add of that many numbers. Dense layers read their weights in strides and need the
-cache for these."""
-
-SPARSE_LANES = 32
-"""The same where most multiply-adds are those of sparse layers."""
-
-ACTIVATIONS = {
-    "relu": "x[i] < 0.0f ? 0.0f : x[i]",
-    "tanh": "tanhf(x[i])",
-    "sigmoid": "1.0f / (1.0f + expf(-x[i]))",
-    "swish": "x[i] / (1.0f + expf(-x[i]))",
-    "gelu": "0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678f))",
-    "elu": "x[i] > 0.0f ? x[i] : slope * expm1f(x[i])",
-    "leaky_relu": "x[i] > 0.0f ? x[i] : slope * x[i]",
-}
-"""Name → the expression; ``slope`` is a parameter of those that have one."""
+__all__ = ["functions"]
 
 _DENSE = """\
 /* y = W x + b. The weights of one input lie side by side: the inner loops run over outputs. */
@@ -135,81 +118,38 @@ static void sparse_{bits}_lanes(const float *restrict values, const {type} *rest
 }}
 """
 
-_CONVOLVE = """\
-/* A convolution without padding, kept weights only; taps say where in the image of output
-   position (0, 0) each of them reads. */
-static void convolve_{bits}(const float *restrict values, const {type} *restrict taps,
-                        const unsigned int *restrict starts, const float *restrict bias,
-                        int n_outputs, int height, int width, int step_y, int step_x,
-                        const float *restrict x, float *restrict y)
-{{
-    int i, row, column;
-    unsigned int k = 0;
-    for (i = 0; i < n_outputs; i++, y += height * width) {{
-        const unsigned int stop = starts[i + 1];
-        for (row = 0; row < height * width; row++)
-            y[row] = bias[i];
-        for (; k < stop; k++)
-            for (row = 0; row < height; row++) {{
-                const float *image = x + taps[k] + row * step_y;
-                for (column = 0; column < width; column++)
-                    y[row * width + column] += values[k] * image[column * step_x];
-            }}
-    }}
-}}
-"""
-
-_ACTIVATION = """\
-static void activate_{name}(float *x, int n{parameter})
-{{
-    int i;
-    for (i = 0; i < n; i++)
-        x[i] = {expression};
-}}
-"""
-
-INDEX_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
-"""Bits of an index → its type."""
-
 
 def functions(names: Iterable[str]) -> list[str]:
     """Definitions of functions.
 
     Args:
-        names: ``"dense"``, ``"sparse_8"``, ``"convolve_16"``, … (bits of an index), linear ones
-            with ``"_lanes"`` too, ``"activate_"`` and one of :data:`ACTIVATIONS`, or a loop
-            over images (:mod:`~offline_prune.export.c.images`).
+        names: ``"dense"``, ``"sparse_8"``, … (bits of an index), with ``"_lanes"`` too, or
+            an activation or a loop over images.
 
     Returns:
         C text, one a distinct name, in a fixed order, each after what it calls.
     """
     wanted = set(names)
-    if any(name.startswith("convolve_framed") for name in wanted):
-        wanted.add("pool")
+    for name in list(wanted):
+        wanted.update(*(others for start, others in _CALLS.items() if name.startswith(start)))
     if any(name.endswith("_half") for name in wanted):
         wanted.add("half")
     return [text for name, text in _loops().items() if name in wanted]
 
 
+_CALLS = {"convolve_framed": ("pool",), "convolve_pooled": ("convolve", "largest")}
+
+
 def _loops() -> dict[str, str]:
     """Every function by its name, in the order in which files have them."""
     found = {"dense": _DENSE, "dense_lanes": _DENSE_LANES}
-    framed = {}
-    for name, expression in ACTIVATIONS.items():
-        found[f"activate_{name}"] = _ACTIVATION.format(
-            name=name,
-            parameter=", float slope" if "slope" in expression else "",
-            expression=expression,
-        )
     for bits, type_ in INDEX_TYPES.items():
         index: dict[str, Any] = {"bits": bits, "type": type_}
-        found[f"convolve_{bits}"] = _CONVOLVE.format(**index)
         for form in FORMS.values():
             found[f"sparse_{bits}{form.suffix}"] = _SPARSE.format(**index, **_sliced(form))
         found[f"sparse_{bits}_lanes"] = _SPARSE_LANES.format(**index, **_sliced(FORMS["float32"]))
-        framed[f"convolve_framed_{bits}"] = CONVOLVE_FRAMED.format(**index, positions=POSITIONS)
-    ordered = sorted(found.items(), key=lambda item: item[0].removeprefix("activate_"))
-    return {**SMALL_LOOPS, **dict(ordered), **IMAGE_LOOPS, **framed}
+    images = {**channels_first_loops(), **channels_last_loops()}
+    return {**SMALL_LOOPS, **activation_loops(), **dict(sorted(found.items())), **images}
 
 
 def _sliced(form: Form) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Residual image encoders as C: the plain steps they are made of, and their loops."""
+"""Layers of images: the plain steps that encoders are made of, and the size of what they write."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from torch import nn
 from offline_prune.encoders.impala import ImpalaEncoder
 
 __all__ = [
-    "CONVOLVE_FRAMED",
-    "IMAGE_LOOPS",
-    "POSITIONS",
     "AddKept",
     "Keep",
     "MeanOfChannels",
     "PooledConvolution",
+    "convolution_of",
+    "is_plain_convolution",
+    "output_shape",
     "plain_steps",
 ]
-
-POSITIONS = 16
-"""Positions of an image that a convolution computes at once, in registers."""
 
 
 class PooledConvolution(nn.Module):
@@ -69,125 +66,35 @@ def plain_steps(encoder: ImpalaEncoder) -> list[nn.Module]:
     return [*steps, nn.ReLU(), end, encoder.last, nn.ReLU()]
 
 
-_FRAME = """\
-/* An image with zeros around every channel, and some more behind the last. */
-static void frame(const float *restrict x, int channels, int height, int width, int top,
-                  int left, int size, float *restrict y)
-{
-    int i, row, column;
-    for (i = 0; i < size; i++)
-        y[i] = 0.0f;
-    y += top * (width + 2 * left) + left;
-    for (i = 0; i < channels; i++, y += 2 * top * (width + 2 * left))
-        for (row = 0; row < height; row++, x += width, y += width + 2 * left)
-            for (column = 0; column < width; column++)
-                y[column] = x[column];
-}
-"""
+def is_plain_convolution(layer: nn.Module) -> bool:
+    """Whether it is a convolution that C has."""
+    if type(layer) is not nn.Conv2d:
+        return False
+    zeros = layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
+    return zeros and layer.dilation == (1, 1) and layer.groups == 1
 
-CONVOLVE_FRAMED = """\
-/* A convolution of a framed image, kept weights only, then max-pooling of every channel
-   (kernel 1: none). Positions are counted through whole rows of the frame, {positions} at once:
-   those beyond the image are computed and dropped. */
-static void convolve_framed_{bits}(const float *restrict values, const {type} *restrict taps,
-                               const unsigned int *restrict starts, const float *restrict bias,
-                               int n_outputs, int height, int width, int pitch, int kernel,
-                               int stride, int padding, const float *restrict framed,
-                               float *restrict channel, float *restrict y)
-{{
-    const int n = (height - 1) * pitch + width;
-    int i, position, lane;
-    for (i = 0; i < n_outputs; i++) {{
-        const unsigned int stop = starts[i + 1];
-        for (position = 0; position < n; position += {positions}) {{
-            const float *x = framed + position;
-            unsigned int k = starts[i];
-            float sum[{positions}];
-            for (lane = 0; lane < {positions}; lane++)
-                sum[lane] = bias[i];
-            for (; k + 4 <= stop; k += 4) {{
-                const float *x0 = x + taps[k], *x1 = x + taps[k + 1];
-                const float *x2 = x + taps[k + 2], *x3 = x + taps[k + 3];
-                for (lane = 0; lane < {positions}; lane++)
-                    sum[lane] += (values[k] * x0[lane] + values[k + 1] * x1[lane])
-                               + (values[k + 2] * x2[lane] + values[k + 3] * x3[lane]);
-            }}
-            for (; k < stop; k++) {{
-                const float *x0 = x + taps[k];
-                for (lane = 0; lane < {positions}; lane++)
-                    sum[lane] += values[k] * x0[lane];
-            }}
-            for (lane = 0; lane < {positions}; lane++)
-                channel[position + lane] = sum[lane];
-        }}
-        y = pool(channel, height, width, pitch, kernel, stride, padding, y);
-    }}
-}}
-"""
-"""Calls ``pool``; to be formatted with the bits and the type of an index, and positions."""
 
-_POOL = """\
-/* The largest of every kernel x kernel square of a channel, which has a row of room behind it;
-   where the next channel's begin. */
-static float *pool(float *restrict channel, int height, int width, int pitch, int kernel,
-                   int stride, int padding, float *restrict y)
-{
-    float *best = channel + height * pitch;
-    int top, left, i, column;
-    for (top = -padding; top + kernel <= height + padding; top += stride) {
-        const int first = top < 0 ? 0 : top;
-        const int last = top + kernel < height ? top + kernel : height;
-        const float *row = channel + first * pitch;
-        for (column = 0; column < width; column++)
-            best[column] = row[column];
-        for (i = first + 1; i < last; i++) {
-            row += pitch;
-            for (column = 0; column < width; column++)
-                best[column] = row[column] > best[column] ? row[column] : best[column];
-        }
-        for (left = -padding; left + kernel <= width + padding; left += stride) {
-            const int stop = left + kernel < width ? left + kernel : width;
-            column = left < 0 ? 0 : left;
-            *y = best[column];
-            for (column++; column < stop; column++)
-                *y = best[column] > *y ? best[column] : *y;
-            y++;
-        }
-    }
-    return y;
-}
-"""
+def convolution_of(layer: nn.Module) -> nn.Conv2d | None:
+    """The convolution that a step is or has."""
+    if isinstance(layer, PooledConvolution):
+        return layer.convolution
+    return layer if isinstance(layer, nn.Conv2d) else None
 
-_KEEP = """\
-static void keep(const float *restrict x, int n, float *restrict kept)
-{
-    int i;
-    for (i = 0; i < n; i++)
-        kept[i] = x[i];
-}
-"""
 
-_ADD = """\
-static void add(float *restrict x, int n, const float *restrict kept)
-{
-    int i;
-    for (i = 0; i < n; i++)
-        x[i] += kept[i];
-}
-"""
+def output_shape(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of what a step writes, of what it reads: (C, H, W) of images."""
+    if isinstance(layer, MeanOfChannels):
+        return shape[:1]
+    if isinstance(layer, PooledConvolution):
+        channels, *image = output_shape(layer.convolution, shape)
+        pool: Any = layer.pool
+        return (channels, *(_places(n, pool.kernel_size, pool.stride, pool.padding) for n in image))
+    if isinstance(layer, nn.Conv2d):
+        *_, tall, wide = layer.weight.shape
+        edges: Any = zip(shape[1:], (tall, wide), layer.stride, layer.padding, strict=True)
+        return (len(layer.weight), *(_places(*edge) for edge in edges))
+    return shape
 
-_MEAN = """\
-static void means(const float *restrict x, int channels, int size, float *restrict y)
-{
-    int i, j;
-    for (i = 0; i < channels; i++, x += size) {
-        float sum = 0.0f;
-        for (j = 0; j < size; j++)
-            sum += x[j];
-        y[i] = sum / (float)size;
-    }
-}
-"""
 
-IMAGE_LOOPS = {"frame": _FRAME, "pool": _POOL, "keep": _KEEP, "add": _ADD, "means": _MEAN}
-"""Name → definition of the loops over images, in the order in which files have them."""
+def _places(n: int, kernel: int, stride: int, padding: int) -> int:
+    return (n + 2 * padding - kernel) // stride + 1

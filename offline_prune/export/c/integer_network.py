@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from offline_prune.export.c.forms import FORMS
 from offline_prune.export.c.integers import IntegerLayer, integer_layers, multipliers
 from offline_prune.export.c.layers import (
-    CNetwork,
-    c_array,
     check_linear,
     ordered_layers,
     write_activation,
     write_weights,
 )
+from offline_prune.export.c.network import CNetwork, c_array
 from offline_prune.export.c.slices import whole_slices
 
 __all__ = ["integer_network"]

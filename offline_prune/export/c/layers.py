@@ -4,38 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from d3rlpy.torch_utility import Swish
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from offline_prune.compaction import fill_layer
 from offline_prune.encoders.impala import ImpalaEncoder
 from offline_prune.errors import UnsupportedExportError
+from offline_prune.export.c.activations import activation_call, is_unitwise
+from offline_prune.export.c.channels_first import write_channels_first
+from offline_prune.export.c.channels_last import (
+    channels_last_order,
+    dense_is_faster,
+    write_channels_last,
+)
 from offline_prune.export.c.forms import FORMS, Form
-from offline_prune.export.c.functions import INDEX_TYPES
 from offline_prune.export.c.images import (
-    POSITIONS,
     AddKept,
     Keep,
     MeanOfChannels,
     PooledConvolution,
+    convolution_of,
+    is_plain_convolution,
     plain_steps,
 )
+from offline_prune.export.c.network import CNetwork, bias_of, c_array, index_type
 from offline_prune.export.c.slices import longest_rows_first, slices, whole_slices
 
 __all__ = [
     "SPARSE_BELOW",
-    "CNetwork",
     "as_half",
-    "c_array",
     "c_network",
-    "c_number",
     "check_linear",
-    "is_unitwise",
     "ordered_layers",
     "write_activation",
     "write_weights",
@@ -46,58 +48,6 @@ SPARSE_BELOW = 0.4
 with its column is as long as that of two and a half entries of a dense layer. In batches and
 without vector instructions sparse loops win far above it; with them, for single observations,
 dense ones from about a quarter of it on, in the first, small layers that are that dense."""
-
-
-@dataclass
-class CNetwork:
-    """A network as C text.
-
-    Attributes:
-        name: Of its function, ``network_0``, …
-        form: What the weights of its linear layers are stored as.
-        n_outputs: Length of what it writes.
-        arrays: Definitions of its numbers.
-        calls: Lines of its body for one observation.
-        lanes: Lines of its body for a block of observations; fewer than ``calls`` where a
-            layer has no such form.
-        buffer_size: Floats of each of its two buffers, one observation.
-        n_dense: Weights of its dense linear layers.
-        n_sparse: Kept weights of its sparse ones.
-        image_buffers: Name → floats of what padded convolutions and residual blocks need
-            besides.
-        integer_buffers: Name → type and length of those that hold no floats.
-    """
-
-    name: str
-    form: Form = FORMS["float32"]
-    n_outputs: int = 0
-    arrays: list[str] = field(default_factory=list)
-    calls: list[str] = field(default_factory=list)
-    lanes: list[str] = field(default_factory=list)
-    buffer_size: int = 1
-    n_dense: int = 0
-    n_sparse: int = 0
-    image_buffers: dict[str, int] = field(default_factory=dict)
-    integer_buffers: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-    @property
-    def flat(self) -> bool:
-        """Whether it has linear layers only, so that it can compute on blocks."""
-        return len(self.lanes) == len(self.calls)
-
-    @property
-    def n_floats(self) -> int:
-        """Floats of all its buffers, one observation; integers of 32 bits for others at most."""
-        others = sum(size for _, size in self.integer_buffers.values())
-        return 2 * self.buffer_size + sum(self.image_buffers.values()) + others
-
-    def call(self, function: str, *arguments: object) -> None:
-        """Add a line to the body for one observation."""
-        self.calls.append(f"{function}({', '.join(map(str, arguments))});")
-
-    def needs(self, buffer: str, size: int) -> None:
-        """Make room in an image buffer."""
-        self.image_buffers[buffer] = max(size, self.image_buffers.get(buffer, 0))
 
 
 def c_network(
@@ -122,69 +72,44 @@ def c_network(
     layers = ordered_layers(stack)
     if form is not FORMS["float32"]:
         check_linear(layers)
-    last = max(i for i, layer in enumerate(layers) if not is_unitwise(layer))
-    source, target = "x", "a"
-    for number, layer in enumerate(layers):
-        size = math.prod(shape)
-        if isinstance(layer, nn.Flatten):
-            shape = (size,)
-        elif is_unitwise(layer):
+    first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+    if any(convolution_of(layer) is not None for layer in layers[:first]):
+        layers[first] = _write_images(network, layers[:first], shape, layers[first])
+    else:
+        first = 0
+    last = max(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+    source, size = "x", network.n_features or math.prod(shape)
+    for number, layer in enumerate(layers[first:], first):
+        if is_unitwise(layer):
             write_activation(network, layer, source, size)
-        elif isinstance(layer, Keep | AddKept):
-            network.needs("kept", size)
-            network.call("keep" if isinstance(layer, Keep) else "add", source, size, "kept")
-        else:
+        elif isinstance(layer, nn.Linear):
             target = "y" if number == last else "b" if source == "a" else "a"
-            prefix = f"{name}_{number}"
-            if isinstance(layer, MeanOfChannels):
-                network.call("means", source, shape[0], size // shape[0], target)
-                shape = shape[:1]
-            elif isinstance(layer, nn.Linear):
-                shape = _write_linear(network, prefix, layer, source, target)
-            else:
-                shape = _write_convolution(network, prefix, layer, shape, source, target)
-            source = target
-            network.n_outputs = math.prod(shape)
+            _write_linear(network, f"{name}_{number}", layer, source, target)
+            source, size = target, len(layer.weight)
             if target != "y":
-                network.buffer_size = max(network.buffer_size, whole_slices(network.n_outputs))
+                network.buffer_size = max(network.buffer_size, whole_slices(size))
+    network.n_outputs = size
     return network
 
 
-def c_array(name: str, values: Tensor | NDArray[np.integer], type_: str = "float") -> str:
-    """Define an array of numbers, floats in the shortest form that reads back the same.
-
-    Args:
-        name: Of the array.
-        values: Its numbers; an array without any gets one zero.
-        type_: C type.
-
-    Returns:
-        The definition.
-    """
-    if isinstance(values, Tensor):
-        words = [c_number(value) for value in values.flatten().numpy()]
-        words = ["0" if word == "0.0f" else word for word in words]  # many, in a dense layer
-    else:
-        words = [str(int(value)) for value in values.ravel()]
-    words = words or ["0"]
-    per_line = 8 if type_ == "float" else 16
-    lines = [", ".join(words[i : i + per_line]) for i in range(0, len(words), per_line)]
-    body = ",\n    ".join(lines)
-    return f"static const {type_} {name}[{len(words)}] = {{\n    {body}\n}};\n"
+def _write_images(
+    network: CNetwork, layers: Sequence[nn.Module], shape: tuple[int, ...], reader: nn.Module
+) -> nn.Linear:
+    """Write what comes before the first linear layer; return that, of features as they come."""
+    assert isinstance(reader, nn.Linear)
+    if not dense_is_faster(layers, shape):
+        write_channels_first(network, layers, shape)
+        return reader
+    order = channels_last_order(write_channels_last(network, layers, shape))
+    ordered = nn.Linear(1, 1, device="meta")
+    fill_layer(ordered, reader.weight.detach()[:, order], bias_of(reader))
+    return ordered
 
 
-def c_number(value: np.float32) -> str:
-    """A float32 as C; the shortest decimal that reads back as the same number.
-
-    Raises:
-        UnsupportedExportError: If it is not finite.
-    """
-    if not np.isfinite(value):
-        raise UnsupportedExportError(
-            "A weight, a bias or a scale of the policy is NaN or infinite: C has no form"
-            " of it, and no agent acts on it. Did its training diverge?"
-        )
-    return f"{np.float32(value)!s}f"
+def write_activation(network: CNetwork, layer: nn.Module, where: str, size: int) -> None:
+    """Add the call of an activation of linear units, in place."""
+    network.calls.append(activation_call(layer, where, size))
+    network.lanes.append(activation_call(layer, where, f"{size} * POLICY_LANES"))
 
 
 def ordered_layers(stack: nn.Module) -> list[nn.Module]:
@@ -229,47 +154,16 @@ def check_linear(layers: Sequence[nn.Module]) -> None:
 
 def _is_plain(step: nn.Module) -> bool:
     """Whether there is a loop that computes it."""
-    if type(step) is nn.Conv2d:
-        zeros = step.padding_mode == "zeros" and isinstance(step.padding, tuple)
-        return zeros and step.dilation == (1, 1) and step.groups == 1
-    return type(step) in _STEPS or is_unitwise(step)
+    return is_plain_convolution(step) or type(step) in _STEPS or is_unitwise(step)
 
 
 _STEPS = (nn.Linear, nn.Flatten, PooledConvolution, Keep, AddKept, MeanOfChannels)
 
 
-def is_unitwise(layer: nn.Module) -> bool:
-    """Whether a layer is an activation, of each unit by itself, that C has."""
-    return type(layer) in _ACTIVATIONS and getattr(layer, "approximate", "none") == "none"
-
-
-_ACTIVATIONS: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-    nn.SiLU: "swish",
-    Swish: "swish",
-    nn.GELU: "gelu",
-    nn.ELU: "elu",
-    nn.LeakyReLU: "leaky_relu",
-}
-
-
-def write_activation(network: CNetwork, layer: nn.Module, where: str, size: int) -> None:
-    """Add the call of an activation, in place."""
-    function, slope = f"activate_{_ACTIVATIONS[type(layer)]}", ""
-    if isinstance(layer, nn.ELU):
-        slope = f", {c_number(np.float32(layer.alpha))}"
-    elif isinstance(layer, nn.LeakyReLU):
-        slope = f", {c_number(np.float32(layer.negative_slope))}"
-    network.calls.append(f"{function}({where}, {size}{slope});")
-    network.lanes.append(f"{function}({where}, {size} * POLICY_LANES{slope});")
-
-
 def _write_linear(
     network: CNetwork, prefix: str, layer: nn.Linear, source: str, target: str
-) -> tuple[int, ...]:
-    weight, bias, form = layer.weight.detach(), _bias(layer), network.form
+) -> None:
+    weight, bias, form = layer.weight.detach(), bias_of(layer), network.form
     if form.stored == "uint16_t":
         weight = as_half(weight)
     rows = len(weight)
@@ -280,7 +174,6 @@ def _write_linear(
     network.call(f"{function}{form.suffix}", arguments, source, target)
     if form is FORMS["float32"]:
         network.lanes.append(f"{function}_lanes({arguments}, {source}, {target});")
-    return (rows,)
 
 
 def write_weights(network: CNetwork, prefix: str, weight: Tensor) -> tuple[str, str]:
@@ -297,7 +190,7 @@ def write_weights(network: CNetwork, prefix: str, weight: Tensor) -> tuple[str, 
     rows, columns = weight.shape
     stored = network.form.stored
     if int(weight.count_nonzero()) <= SPARSE_BELOW * weight.numel():
-        cut, (bits, type_) = slices(weight), _index(columns)
+        cut, (bits, type_) = slices(weight), index_type(columns)
         network.arrays += [
             c_array(f"{prefix}_values", _stored(cut.values, stored), stored),
             c_array(f"{prefix}_columns", cut.columns, type_),
@@ -334,74 +227,3 @@ def as_half(weight: Tensor) -> Tensor:
             ' Export with dtype="float32".'
         )
     return rounded
-
-
-def _write_convolution(
-    network: CNetwork,
-    prefix: str,
-    layer: nn.Module,
-    shape: tuple[int, ...],
-    source: str,
-    target: str,
-) -> tuple[int, ...]:
-    """A convolution; one with padding of an image in a frame of zeros, then pooled or not."""
-    pool: Any = None
-    if isinstance(layer, PooledConvolution):
-        layer, pool = layer.convolution, layer.pool
-    assert isinstance(layer, nn.Conv2d)
-    top, left = (int(n) for n in layer.padding)
-    step_y, step_x = layer.stride
-    is_framed = pool is not None or (top, left) != (0, 0)
-    if is_framed:
-        channels, height, width = shape
-        shape = (channels, height + 2 * top, width + 2 * left)
-        size = math.prod(shape) + POSITIONS
-        network.needs("framed", size)
-        network.call("frame", source, channels, height, width, top, left, size, "framed")
-        source = "framed"
-    rows, _, tall, wide = layer.weight.shape
-    pitch = shape[2]
-    height, width = (shape[1] - tall) // step_y + 1, (pitch - wide) // step_x + 1
-    bits, arguments = _write_kernels(network, prefix, layer, shape)
-    if not is_framed or layer.stride != (1, 1):
-        steps = f"{step_y * pitch}, {step_x}"
-        network.call(f"convolve_{bits}", arguments, height, width, steps, source, target)
-        return (rows, height, width)
-    kernel, stride, padding = 1, 1, 0
-    if pool is not None:
-        kernel, stride, padding = pool.kernel_size, pool.stride, pool.padding
-    network.needs("channel", (height + 1) * pitch + POSITIONS)
-    pooling = f"{height}, {width}, {pitch}, {kernel}, {stride}, {padding}"
-    network.call(f"convolve_framed_{bits}", arguments, pooling, source, "channel", target)
-    height, width = ((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
-    return (rows, height, width)
-
-
-def _write_kernels(
-    network: CNetwork, prefix: str, layer: nn.Conv2d, shape: tuple[int, ...]
-) -> tuple[int, str]:
-    """Write kept weights row by row; return the bits of an index, and what loops take first."""
-    rows, _, tall, wide = layer.weight.shape
-    weight = layer.weight.detach().flatten(1)
-    taps = np.arange(math.prod(shape)).reshape(shape)[:, :tall, :wide].ravel()
-    bits, type_ = _index(math.prod(shape))
-    row, column = weight.nonzero(as_tuple=True)
-    starts = np.cumsum([0, *weight.count_nonzero(dim=1).tolist()])
-    network.arrays += [
-        c_array(f"{prefix}_values", weight[row, column]),
-        c_array(f"{prefix}_columns", taps[column.numpy()], type_),
-        c_array(f"{prefix}_starts", starts, "unsigned int"),
-        c_array(f"{prefix}_bias", _bias(layer)),
-    ]
-    names = ", ".join(f"{prefix}_{part}" for part in ("values", "columns", "starts", "bias"))
-    return bits, f"{names}, {rows}"
-
-
-def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:
-    none = layer.weight.new_zeros(len(layer.weight))
-    return none if layer.bias is None else layer.bias.detach()
-
-
-def _index(n_columns: int) -> tuple[int, str]:
-    """Bits and C type of an index of so many columns."""
-    return next((bits, type_) for bits, type_ in INDEX_TYPES.items() if n_columns <= 2**bits)

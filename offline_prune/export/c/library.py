@@ -26,18 +26,22 @@ def c_compiler() -> str | None:
     return next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
 
 
-def open_c(path: Path, policy: ActingPolicy) -> tuple[Runner, ...]:
+def open_c(
+    path: Path, policy: ActingPolicy, name: str = "policy", *, checks_itself: bool = True
+) -> tuple[Runner, ...]:
     """Compile a written policy in a temporary folder and load it.
 
     Args:
         path: The C file.
         policy: What it was written from.
+        name: What its functions begin with.
+        checks_itself: Whether its self-test has to pass, where it has one.
 
     Returns:
         ``policy_act`` row by row, and ``policy_act_batch``; nothing without a compiler.
 
     Raises:
-        ExportError: If it does not compile.
+        ExportError: If it does not compile, or its self-test fails.
     """
     compiler = c_compiler()
     if compiler is None:
@@ -58,7 +62,12 @@ def open_c(path: Path, policy: ActingPolicy) -> tuple[Runner, ...]:
     type_: Any = ctypes.c_int if policy.discrete else ctypes.c_float
     actions = ctypes.POINTER(type_)
     floats = ctypes.POINTER(ctypes.c_float)
-    act, act_batch = loaded.policy_act, loaded.policy_act_batch
+    act, act_batch = loaded[f"{name}_act"], loaded[f"{name}_act_batch"]
+    if checks_itself and (wrong := getattr(loaded, f"{name}_self_test", int)()):
+        raise ExportError(
+            f"The written policy's {name}_self_test returns {wrong}; 0 was expected. Nothing was"
+            " left on disk."
+        )
     act.argtypes = [floats] if policy.discrete else [floats, actions]
     act.restype = ctypes.c_int if policy.discrete else None
     act_batch.argtypes = [ctypes.c_int, floats, actions]

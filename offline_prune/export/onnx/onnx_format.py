@@ -7,9 +7,9 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 
 from offline_prune.acting.policy import ActingPolicy
 from offline_prune.errors import UnsupportedExportError
+from offline_prune.export.onnx.half import half_weights
+from offline_prune.export.onnx.quantised import quantised
 from offline_prune.export.onnx.sparse import sparse_weights, stripped
-from offline_prune.export.written import ExportFormat, Runner
+from offline_prune.export.written import ExportFormat, Runner, Writing
 
-__all__ = ["ONNX"]
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["ONNX", "onnx_model"]
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -34,7 +39,13 @@ def _check() -> None:
         )
 
 
-def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
+def onnx_model(policy: ActingPolicy, writing: Writing) -> ModelProto:
+    """A policy as ONNX in which every weight is stored, pruned or not.
+
+    Args:
+        policy: The policy.
+        writing: Of which type weights are, on what integers are calibrated, what is noted.
+    """
     example = torch.zeros(2, *policy.observation_shape)
     with _in_silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -48,8 +59,18 @@ def _write(policy: ActingPolicy, path: Path, about: Mapping[str, str]) -> None:
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props.update(about)
-        model = sparse_weights(stripped(program.model_proto))
+        program.model.metadata_props.update(writing.about)
+        model = stripped(program.model_proto)
+    if writing.dtype == "float16":
+        return half_weights(model)
+    if writing.dtype == "int8":
+        assert writing.calibration is not None
+        return quantised(model, writing.calibration)
+    return model
+
+
+def _write(policy: ActingPolicy, path: Path, writing: Writing) -> None:
+    model = sparse_weights(onnx_model(policy, writing))
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -83,4 +104,4 @@ def _in_silence() -> Iterator[None]:
         logger.setLevel(before)
 
 
-ONNX = ExportFormat("ONNX", _write, _open, check=_check)
+ONNX = ExportFormat("ONNX", _write, _open, dtypes=("float32", "float16", "int8"), check=_check)

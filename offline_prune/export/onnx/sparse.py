@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ _GAP = 255  # the largest of an unsigned byte
 _FRAMING = 100  # bytes between the parts of a weight, and those that all weights share
 
 
-def gap_coded(weights: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Code an array as gaps and values: 5 bytes a weight that is not zero.
+def gap_coded(weights: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Code an array as gaps and values: a byte and the value for each weight that is not zero.
 
     Value k belongs to the place ``gaps[0] + … + gaps[k]``. Where a gap does not fit into a
     byte, zeros stand in between.
@@ -35,7 +35,7 @@ def gap_coded(weights: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[
     fillers = np.maximum(distances - 1, 0) // _GAP
     ends = np.cumsum(fillers + 1) - 1
     gaps = np.full(int((fillers + 1).sum()), _GAP, dtype=np.uint8)
-    values = np.zeros(len(gaps), dtype=np.float32)
+    values = np.zeros(len(gaps), dtype=weights.dtype)
     gaps[ends] = distances - fillers * _GAP
     values[ends] = flat[kept]
     return gaps, values
@@ -51,7 +51,7 @@ def sparse_weights(model: ModelProto) -> ModelProto:
 
     Args:
         model: Of opset 13 or later, with its weights inside; it stays as it is. Those of
-            two dimensions or more, of 32-bit floats, are considered.
+            two dimensions or more, of floats or 8-bit integers, are considered.
 
     Returns:
         A model that computes the same numbers.
@@ -64,8 +64,9 @@ def sparse_weights(model: ModelProto) -> ModelProto:
     graph = new.graph
     tensors: list[TensorProto] = []
     nodes: list[NodeProto] = []
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8)
     for tensor in graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1:
+        if tensor.data_type in kinds and len(tensor.dims) > 1:
             weight = numpy_helper.to_array(tensor)
             parts, rebuild = _rebuilt(tensor.name, weight.shape, *gap_coded(weight))
             size = sum(part.ByteSize() for part in parts) + sum(n.ByteSize() for n in rebuild)
@@ -87,7 +88,7 @@ _AXIS = "axis_0"
 
 
 def _rebuilt(
-    name: str, shape: tuple[int, ...], gaps: NDArray[np.uint8], values: NDArray[np.float32]
+    name: str, shape: tuple[int, ...], gaps: NDArray[np.uint8], values: NDArray[Any]
 ) -> tuple[list[TensorProto], list[NodeProto]]:
     """Tensors and nodes whose last output is the weight of this name."""
     from onnx import TensorProto, helper, numpy_helper
@@ -99,11 +100,15 @@ def _rebuilt(
         numpy_helper.from_array(size, f"{name}.size"),
         numpy_helper.from_array(np.array(shape, np.int64), f"{name}.shape"),
     ]
+    zero = numpy_helper.from_array(np.zeros(1, values.dtype))
+    filled: dict[str, Any] = (
+        {} if values.dtype == np.float32 else {"value": zero}
+    )  # floats are the default
     wide, places, zeros, flat = (f"{name}.{part}" for part in ("wide", "places", "zeros", "flat"))
     nodes = [
         helper.make_node("Cast", [f"{name}.gaps"], [wide], to=TensorProto.INT32),
         helper.make_node("CumSum", [wide, _AXIS], [places]),
-        helper.make_node("ConstantOfShape", [f"{name}.size"], [zeros]),
+        helper.make_node("ConstantOfShape", [f"{name}.size"], [zeros], **filled),
         helper.make_node("ScatterElements", [zeros, places, f"{name}.values"], [flat]),
         helper.make_node("Reshape", [flat, f"{name}.shape"], [name]),
     ]

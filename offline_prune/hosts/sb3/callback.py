@@ -59,6 +59,7 @@ class PruningCallback(BaseCallback):  # type: ignore[misc]
         sparsity: float | Mapping[str, float] = 0.9,
         *,
         allocation: Allocation | None = None,
+        structure: str | None = None,
         seed: int = 0,
         n_batches: int = DEFAULT_N_BATCHES,
         engine: str = "masked",
@@ -73,6 +74,7 @@ class PruningCallback(BaseCallback):  # type: ignore[misc]
             sparsity: Fraction of the weights to remove, in [0, 1); or role → fraction:
                 ``"actor"``, ``"critic"``, ``"value"``. Networks that are not named stay dense.
             allocation: As there; None for the method's own.
+            structure: As there: ``"units"``, ``"block(4, 8)"``, ``"2:4"``; None for none.
             seed: Of scores and noise.
             n_batches: Scoring mini-batches.
             engine: ``"masked"``, or ``"compact"``, which takes units that died out of stacks of
@@ -91,6 +93,7 @@ class PruningCallback(BaseCallback):  # type: ignore[misc]
             method,
             sparsity,
             allocation=allocation,
+            structure=structure,
             seed=seed,
             n_batches=n_batches,
             engine=engine,

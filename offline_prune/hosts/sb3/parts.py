@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 from torch.optim import Optimizer
 
+from offline_prune.acting.in_order import layers_in_order
 from offline_prune.errors import AlgorithmError
 from offline_prune.hosts.wiring import Part
 
@@ -46,13 +46,14 @@ def trained_parts(model: Any) -> list[Trained]:
         networks share belongs to the first of them.
 
     Raises:
-        AlgorithmError: If it is none of PPO, A2C, DQN, SAC, TD3, DDPG, QR-DQN and TQC.
+        AlgorithmError: If it is none of PPO, A2C, DQN, SAC, TD3, DDPG, QR-DQN and TQC, or its
+            ``mlp_extractor`` is one's own and keeps no two networks.
     """
     policy = model.policy
     if type(model).__name__ in ("TRPO", "RecurrentPPO", "ARS", "CrossQ"):
         raise _unknown(model)
     if isinstance(policy, ActorCriticPolicy):
-        pi, vf = policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net
+        pi, vf = _two_networks(policy.mlp_extractor)
         actor = Part("actor", (policy.pi_features_extractor, pi), (policy.action_net,))
         value = Part("value", (policy.vf_features_extractor, vf), (policy.value_net,))
         return [Trained(part, None, policy.optimizer) for part in (actor, value)]
@@ -103,31 +104,28 @@ def clock_of(model: Any) -> Optimizer:
     return parts[-1 if has_delayed_actor else 0].optimizer
 
 
-def layers_of(module: nn.Module) -> Iterable[nn.Module] | None:
-    """The layers that follow one another in a module.
+def layers_of(module: nn.Module) -> list[nn.Module] | None:
+    """The layers that follow one another in a module, as exports read them.
 
     Args:
         module: A features extractor, a sequence, a layer.
 
     Returns:
-        The layers without what only flattens; None of an extractor that is not known.
+        The layers without what only flattens; None where ``forward`` is anything else.
     """
-    if isinstance(module, FlattenExtractor | nn.Flatten):
-        return []
-    if isinstance(module, NatureCNN):
-        return [*_layers(module.cnn), *_layers(module.linear)]
-    if isinstance(module, BaseFeaturesExtractor):
-        return None
-    return _layers(module)
+    found = layers_in_order(nn.Sequential(module))
+    return None if found is None else [m for m in found if not isinstance(m, nn.Flatten)]
 
 
-def _layers(module: nn.Module) -> list[nn.Module]:
-    """Layers of sequences of sequences."""
-    if not isinstance(module, nn.Sequential):
-        return [module]
-    return [
-        layer for inner in module if not isinstance(inner, nn.Flatten) for layer in _layers(inner)
-    ]
+def _two_networks(extractor: Any) -> tuple[nn.Module, nn.Module]:
+    try:
+        return extractor.policy_net, extractor.value_net
+    except AttributeError:
+        raise AlgorithmError(
+            f"{type(extractor).__name__} is an mlp_extractor of your own, and which layers the"
+            " actor and the value network read is not known. Name them policy_net and value_net,"
+            " as Stable-Baselines3's own MlpExtractor does."
+        ) from None
 
 
 def _q_network(policy: Any, name: str) -> Trained:

@@ -78,6 +78,7 @@ class Pruning:
         n_gradient_steps: int,
         buffer: Any = None,
         allocation: Allocation | None = None,
+        structure: str | None = None,
         seed: int = 0,
         n_batches: int = DEFAULT_N_BATCHES,
         engine: str = "masked",
@@ -93,6 +94,7 @@ class Pruning:
                 are fractions of it.
             buffer: A replay buffer with steps in it, for methods that score before training.
             allocation: As there; None for the method's own.
+            structure: As there: ``"units"``, ``"block(4, 8)"``, ``"2:4"``; None for none.
             seed: Of scores and noise.
             n_batches: Scoring mini-batches.
             engine: ``"masked"`` or ``"compact"``.
@@ -105,6 +107,7 @@ class Pruning:
             method,
             sparsity,
             allocation=allocation,
+            structure=structure,
             seed=seed,
             n_batches=n_batches,
             engine=engine,

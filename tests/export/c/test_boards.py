@@ -1,5 +1,6 @@
 """The exported file on microcontrollers: cross-compiled, linked without libc, run in QEMU."""
 
+import re
 import subprocess
 
 import d3rlpy
@@ -14,9 +15,11 @@ from offline_prune.agents import build_agent
 from offline_prune.data import load_dataset
 from offline_prune.export import acting_policy
 from offline_prune.export.agreement import check_agreement
-from offline_prune.export.c.c99 import c_source
+from offline_prune.export.c.c99 import c_source, write_source
 from offline_prune.export.c.library import open_c
+from offline_prune.export.facts import facts_of
 from offline_prune.export.source import Source
+from offline_prune.export.written import Writing
 from tests.export.agents import named, prune
 from tests.export.c.target.boards import BOARDS, build, run
 from tests.export.c.test_c99 import policy_of
@@ -91,6 +94,39 @@ def test_smaller_weights_decide_as_they_do_here(dtype, name, board, tmp_path):
     image = built_of(source, board, tmp_path, dtype, observations)
     here = open_c(tmp_path / "policy.c", source.policy)[0](observations)
     np.testing.assert_allclose(run(image, observations).actions, here, atol=1e-6)
+
+
+SELF_TEST = """\
+#include "walker.c"
+#define POLICY_OBSERVATION_SIZE 1
+#define POLICY_ACTION_SIZE 1
+static int policy_act(const float *x) { return (int)*x + walker_self_test(); }
+"""
+
+
+@pytest.mark.parametrize("board", ALL)
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_the_self_test_passes_there_and_fails_with_another_bias(dtype, board, tmp_path):
+    source, observations = POLICIES["scaled"]()
+    expected = source.predict(observations)
+    facts = facts_of(source, observations, observations, expected)
+    writing = Writing({}, dtype, observations, facts, "walker")
+    write_source(source.policy, tmp_path / "walker.c", writing)
+    (tmp_path / "policy.c").write_text(SELF_TEST)
+    found = []
+    for broken in (False, True):
+        if broken:
+            text = (tmp_path / "walker.c").read_text()
+            start = text.index(" network_0_2_bias[" if dtype == "float32" else " network_0_1_bias[")
+            start = text.index("{\n", start) + 2
+            number = re.match(r"[^,\n]+", text[start:])[0]
+            other = "9.0f" if dtype == "float32" else str(int(number) // 2 - 10_000)
+            (tmp_path / "walker.c").write_text(
+                text[:start] + text[start:].replace(number, other, 1)
+            )
+        image = build(board, tmp_path / "policy.c", tmp_path, discrete=True)
+        found += run(image, np.zeros((1, 1), np.float32)).actions.tolist()
+    assert found == [0, 1]
 
 
 def built_of(source, board, folder, *smaller):

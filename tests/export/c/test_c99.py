@@ -16,8 +16,9 @@ from offline_prune.acting.rules import TanhRule
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.export import UncheckedExportWarning, acting_policy, export_policy
 from offline_prune.export.c.c99 import c_source
-from offline_prune.export.c.layers import SPARSE_BELOW, c_array, c_network, c_number
+from offline_prune.export.c.layers import SPARSE_BELOW, c_network
 from offline_prune.export.c.library import open_c
+from offline_prune.export.c.network import c_array, c_number
 from tests.export.agents import CONFIGS, VECTOR, built, named, pruned
 from tests.worlds import dataset
 
@@ -318,7 +319,8 @@ def test_images_of_other_shapes(tmp_path):
         export_policy(algo, tmp_path / "policy.c", observations)
 
 
-def test_vectors_are_computed_in_blocks():
+def test_linear_layers_are_computed_in_blocks():
     source = c_source(acting_policy(pruned(VECTOR, "td3_plus_bc")), {})
     assert "network_0_lanes(x, outputs" in source
-    assert "_lanes" not in c_source(acting_policy(pruned("pixel-continuous", "bc")), {})
+    source = c_source(acting_policy(pruned("pixel-continuous", "bc")), {})
+    assert "network_0_lanes(network_0_features, outputs" in source

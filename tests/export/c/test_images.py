@@ -65,9 +65,10 @@ def test_padded_convolutions(padding, stride, tmp_path):
 
 
 @pytest.mark.parametrize("pool", [(2, 2, 0), (3, 1, 1), (5, 3, 2), (4, 2, 1)])
-def test_pools_of_other_sizes(pool, tmp_path):
+@pytest.mark.parametrize("channels", [3, 16])
+def test_pools_of_other_sizes(channels, pool, tmp_path):
     kernel, stride, padding = pool
-    convolution = nn.Conv2d(2, 3, 3, padding=1)
+    convolution = nn.Conv2d(2, channels, 3, padding=1)
     pooling = nn.MaxPool2d(kernel, stride, padding)
 
     class Pooled(PooledConvolution):
@@ -92,18 +93,22 @@ def test_pools_of_other_sizes(pool, tmp_path):
         np.testing.assert_allclose(run(x.numpy()), expected, atol=1e-6)
 
 
-def agent_of(kind, pooled=False, density=0.5):
-    factory = ImpalaEncoderFactory(filters=[4, 6], feature_size=12, pooled=pooled)
+FEW, MANY = [4, 6], [16, 30]  # filters: written channels first, and channels last
+
+
+def agent_of(kind, pooled=False, density=0.7, filters=FEW):
+    factory = ImpalaEncoderFactory(filters=filters, feature_size=12, pooled=pooled)
     options = {"encoder_factory": factory, "observation_scaler": PixelObservationScaler()}
     if kind == "pixel-continuous":
         return built(d3rlpy.algos.BCConfig(**options), kind, density)
     return built(d3rlpy.algos.DiscreteBCQConfig(n_critics=2, **options), kind, density)
 
 
+@pytest.mark.parametrize("filters", [FEW, MANY])
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("kind", ["pixel-continuous", "pixel-discrete"])
-def test_agents_export_and_agree(kind, pooled, tmp_path):
-    algo = agent_of(kind, pooled)
+def test_agents_export_and_agree(kind, pooled, filters, tmp_path):
+    algo = agent_of(kind, pooled, filters=filters)
     observations = dataset(kind).observations
     written = export_policy(algo, tmp_path / "policy.c", observations)
     assert written.n_checked == len(observations)
@@ -111,14 +116,19 @@ def test_agents_export_and_agree(kind, pooled, tmp_path):
     assert (written.n_weights, written.n_exported) == (again.n_weights, again.n_exported)
 
 
+FIRST = {"frame", "pool", "convolve_framed_16", "keep", "add", "means"}
+LAST = {"interleave", "surround", "convolve", "largest", "convolve_pooled", "add_to", "average"}
+
+
 @pytest.mark.slow
-def test_the_source_is_clean_and_has_one_loop_of_a_kind(tmp_path):
-    policy = acting_policy(agent_of("pixel-discrete", pooled=True))
+@pytest.mark.parametrize(("filters", "loops"), [(FEW, FIRST), (MANY, LAST)])
+def test_the_source_is_clean_and_has_one_loop_of_a_kind(filters, loops, tmp_path):
+    policy = acting_policy(agent_of("pixel-discrete", pooled=True, filters=filters))
     source = c_source(policy, {})
     assert source == c_source(policy, {})
     definitions = re.findall(r"^static \w+ \*?(\w+)\(", source, re.M)
     assert len(set(definitions)) == len(definitions)
-    assert {"frame", "pool", "convolve_framed_16", "keep", "add", "means"} <= set(definitions)
+    assert loops <= set(definitions)
     path = tmp_path / "policy.c"
     path.write_text(source)
     command = [shutil.which("cc"), *CLEAN, "-c", path, "-o", tmp_path / "policy.o"]
@@ -126,16 +136,17 @@ def test_the_source_is_clean_and_has_one_loop_of_a_kind(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_is_read_or_written_out_of_bounds(tmp_path):
-    """The sanitizers watch every index of one observation."""
-    policy = acting_policy(agent_of("pixel-continuous"))
+@pytest.mark.parametrize("filters", [FEW, MANY])
+def test_nothing_is_read_or_written_out_of_bounds(filters, tmp_path):
+    """The sanitizers watch every index of one observation and of a block."""
+    policy = acting_policy(agent_of("pixel-continuous", filters=filters))
     n = int(np.prod(policy.observation_shape))
     path = tmp_path / "main.c"
     path.write_text(
         c_source(policy, {})
-        + f"int main(void) {{ static float x[{n}]; float a[POLICY_ACTION_SIZE]; int i;\n"
-        + f"for (i = 0; i < {n}; i++) x[i] = (float)(i % 251);\n"
-        + "policy_act(x, a); return a[0] != a[0]; }\n"
+        + f"int main(void) {{ static float x[3 * {n}], a[3 * POLICY_ACTION_SIZE]; int i;\n"
+        + f"for (i = 0; i < 3 * {n}; i++) x[i] = (float)(i % 251);\n"
+        + "policy_act(x, a); policy_act_batch(3, x, a); return a[0] != a[0]; }\n"
     )
     flags = ["-std=c99", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     built_ = subprocess.run(

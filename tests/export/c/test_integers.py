@@ -17,7 +17,7 @@ from offline_prune.export.c.c99 import c_source
 from offline_prune.export.c.integers import HEADROOM, integer_layers, multipliers
 from offline_prune.export.c.layers import as_half, ordered_layers
 from offline_prune.export.c.library import open_c
-from tests.export.agents import CONFIGS, VECTOR, built, named
+from tests.export.agents import CONFIGS, VECTOR, built, named, too_coarse_for_bytes
 from tests.export.c.test_c99 import CLEAN, policy_of, sparse_linear
 from tests.worlds import dataset
 
@@ -203,16 +203,7 @@ def test_scaled_observations_calibrate(tmp_path):
 
 
 def test_what_is_too_coarse_is_refused(tmp_path):
-    """Weights of one row so different that the small ones vanish, though they matter."""
-    algo, observations = named("td3")
-    x = observations.copy()
-    x[:, 0] = 1.0
-    with torch.no_grad():
-        for layer in (m for m in algo.impl.modules.policy.modules() if isinstance(m, nn.Linear)):
-            layer.weight.mul_(4.0)
-        first = algo.impl.modules.policy._encoder._layers[0]
-        first.weight[:, 0] = 3000.0
-        first.bias -= 3000.0
+    algo, x = too_coarse_for_bytes()
     with pytest.raises(ExportError, match=r'is allowed.*or take dtype="float16"'):
         export_policy(algo, tmp_path / "policy.c", x, dtype="int8")
     assert not list(tmp_path.iterdir())
@@ -222,8 +213,6 @@ def test_what_there_is_not_is_refused_by_name(tmp_path):
     algo, observations = named("td3")
     with pytest.raises(UnknownNameError, match="dtype"):
         export_policy(algo, tmp_path / "policy.c", observations, dtype="int4")
-    with pytest.raises(UnsupportedExportError, match="ONNX is written with weights of float32"):
-        export_policy(algo, tmp_path / "policy.onnx", observations, dtype="int8")
     with pytest.raises(UnsupportedExportError, match="float16 ends at 65504"):
         as_half(torch.tensor([[1e5]]))
     images = policy_of(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2), shape=(1, 4, 4))

@@ -12,6 +12,7 @@ from offline_prune.acting.policy import ActingPolicy
 from offline_prune.acting.rules import TanhRule
 from offline_prune.export.onnx.onnx_format import ONNX
 from offline_prune.export.onnx.sparse import gap_coded, sparse_weights, stripped
+from offline_prune.export.written import Writing
 
 
 def decoded(gaps, values, size):
@@ -173,7 +174,7 @@ def test_a_sparse_file_is_small(hidden, tmp_path):
             observation_shape=(17,), action_size=6, n_weights=1, n_nonzero=1,
         )  # fmt: skip
         path = tmp_path / "policy.onnx"
-        ONNX.write(policy, path, {"dataset": "lab/arm-v0"})
+        ONNX.write(policy, path, Writing({"dataset": "lab/arm-v0"}))
         onnx.checker.check_model(path, full_check=True)
         sizes.append(path.stat().st_size)
         (run,) = ONNX.open(path, policy)

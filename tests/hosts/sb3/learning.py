@@ -46,16 +46,16 @@ IMPALA = {
 def model_of(name, seed=0, **more):
     kind, environment, arguments = MODELS[name]
     # They change what they are given.
-    arguments = copy.deepcopy(arguments | more)
-    return kind("MlpPolicy", environment, seed=seed, device="cpu", **arguments)
+    arguments = copy.deepcopy({"device": "cpu"} | arguments | more)
+    return kind("MlpPolicy", environment, seed=seed, **arguments)
 
 
-def image_model(kind, **policy_kwargs):
+def image_model(kind, device="cpu", **policy_kwargs):
     images = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=True)
     images.observation_space.seed(0)
     arguments = _PPO if kind is PPO else _OFF_POLICY | {"train_freq": 4}
     arguments = arguments | {"policy_kwargs": copy.deepcopy(policy_kwargs)}
-    return kind("CnnPolicy", images, seed=0, device="cpu", **arguments)
+    return kind("CnnPolicy", images, seed=0, device=device, **arguments)
 
 
 def parameters(model):

@@ -9,6 +9,7 @@ import sb3_contrib as contrib
 import stable_baselines3 as sb3
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from offline_prune.hosts.sb3.acting_parts import acting_parts
@@ -70,6 +71,42 @@ def model(name, space=VECTOR, kind="MlpPolicy", density=0.3, **changes):
     if space is VECTOR and acted is NUMBER:
         _let_actions_vary(built.policy)
     return built
+
+
+class InOrder(BaseFeaturesExtractor):
+    """Layers in order that were assigned in another one."""
+
+    def __init__(self, space):
+        super().__init__(space, 12)
+        self.last, self.first = nn.Linear(9, 12), nn.Linear(5, 9)
+
+    def forward(self, x):
+        return torch.tanh(self.last(torch.relu(self.first(x.flatten(1)))))
+
+
+class Halves(nn.Module):
+    """As an ``mlp_extractor`` of one's own in the manual of Stable-Baselines3."""
+
+    latent_dim_pi = latent_dim_vf = 8
+
+    def __init__(self):
+        super().__init__()
+        self.actor = nn.Sequential(nn.Linear(5, 8), nn.ReLU())
+        self.critic = nn.Linear(5, 8)
+
+    def forward(self, x):
+        return self.forward_actor(x), self.forward_critic(x)
+
+    def forward_actor(self, x):
+        return self.actor(x)
+
+    def forward_critic(self, x):
+        return self.critic(x)
+
+
+class Custom(sb3.ppo.MlpPolicy):
+    def _build_mlp_extractor(self):
+        self.mlp_extractor = Halves()
 
 
 def impala(pooled, **policy_kwargs):

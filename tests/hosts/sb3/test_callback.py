@@ -17,6 +17,7 @@ from offline_prune.errors import AlgorithmError, InputError, SparsityError, Unkn
 from offline_prune.hosts.sb3 import PruningCallback
 from offline_prune.hosts.sb3.impala import ImpalaFeatures
 from offline_prune.masks.allocation import kept_count
+from tests.hosts.sb3 import models
 from tests.hosts.sb3.learning import ALGORITHMS, IMPALA, image_model, model_of, parameters
 
 WHOLE_UNITS = ("structured", "gates")
@@ -47,6 +48,17 @@ def test_every_algorithm_with_every_method(name, method):
     for network in callback.agent.networks:
         kept, most = callback.mask[network.role].n_kept, kept_count(network.n_weights, 0.8)
         assert kept <= most * 1.25 if method in WHOLE_UNITS else kept == most
+
+
+@pytest.mark.parametrize("method", ["gmp", "snip"])
+def test_fewer_units_live_where_it_is_asked_for(method):
+    live = []
+    for structure in (None, "units(density=0.9)"):
+        _, callback = pruned("dqn", method, structure=structure)
+        live.append([units for units, _ in callback.mask.layer_units.values()])
+    assert sum(live[1]) < sum(live[0])
+    with pytest.raises(InputError, match="cannot have structure='2:4'"):
+        PruningCallback("rigl", 0.8, structure="2:4")
 
 
 @pytest.mark.parametrize("method", ["gmp", "snip", "rigl"])
@@ -190,6 +202,29 @@ def test_unknown_models_are_named():
     model = TRPO("MlpPolicy", "CartPole-v1", device="cpu")
     with pytest.raises(AlgorithmError, match=r"TRPO.*Known: PPO"):
         model.learn(10, callback=PruningCallback("gmp", 0.8))
+
+
+def test_an_extractor_of_ones_own_is_named():
+    with pytest.raises(AlgorithmError, match=r"Halves.*policy_net and value_net"):
+        models.model("PPO", kind=models.Custom).learn(8, callback=PruningCallback("gmp", 0.8))
+
+
+def test_a_features_extractor_in_order_is_a_stack():
+    policy = {"features_extractor_class": models.InOrder, "net_arch": []}
+    short = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "policy_kwargs": policy}
+    values, sizes = [], []
+    for engine in ("masked", "compact"):
+        model = models.model("PPO", density=1.0, **short)
+        model.env.envs[0].unwrapped.observation_space.seed(0)
+        callback = PruningCallback("structured(begin=0, end=.3)", 0.8, engine=engine)
+        callback._on_rollout_start = lambda model=model: sizes.append(
+            len(model.policy.features_extractor.first.weight)
+        )
+        model.learn(160, callback=callback)
+        assert_zeros(callback)
+        values.append(model.policy.predict_values(torch.from_numpy(models.seen())))
+    assert sizes[-1] < sizes[0] == 9
+    torch.testing.assert_close(*values, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [PPO, DQN])

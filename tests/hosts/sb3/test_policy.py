@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 from torch.nn.utils.prune import l1_unstructured
@@ -21,6 +21,8 @@ from tests.hosts.sb3.models import (
     SMALL,
     VALUES,
     VECTOR,
+    Custom,
+    InOrder,
     Still,
     contrib,
     impala,
@@ -161,15 +163,6 @@ def test_an_extractor_of_ones_own_for_a_dict():
         acting(built)
 
 
-class InOrder(BaseFeaturesExtractor):
-    def __init__(self, space):
-        super().__init__(space, 12)
-        self.last, self.first = nn.Linear(9, 12), nn.Linear(5, 9)
-
-    def forward(self, x):
-        return torch.tanh(self.last(torch.relu(self.first(x.flatten(1)))))
-
-
 class Residual(InOrder):
     def forward(self, x):
         y = self.last(self.first(x).relu())
@@ -188,31 +181,6 @@ def test_features_extractors_of_ones_own(kind):
     np.testing.assert_array_equal(found, expected)
     is_compact = type(acting(built).networks[0][0]) is nn.Linear
     assert is_compact == (kind is InOrder)
-
-
-class Halves(nn.Module):
-    """As an ``mlp_extractor`` of one's own in the manual of Stable-Baselines3."""
-
-    latent_dim_pi = latent_dim_vf = 8
-
-    def __init__(self):
-        super().__init__()
-        self.actor = nn.Sequential(nn.Linear(5, 8), nn.ReLU())
-        self.critic = nn.Linear(5, 8)
-
-    def forward(self, x):
-        return self.forward_actor(x), self.forward_critic(x)
-
-    def forward_actor(self, x):
-        return self.actor(x)
-
-    def forward_critic(self, x):
-        return self.critic(x)
-
-
-class Custom(sb3.ppo.MlpPolicy):
-    def _build_mlp_extractor(self):
-        self.mlp_extractor = Halves()
 
 
 def test_an_mlp_extractor_of_ones_own():

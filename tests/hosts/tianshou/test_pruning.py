@@ -46,6 +46,12 @@ def test_every_algorithm_with_every_method(kind, method):
     assert kept <= most if method in WHOLE_UNITS else kept == most
 
 
+def test_two_of_four_inputs_where_it_is_asked_for():
+    _, pruning = pruned(KINDS[0], "snip", structure="2:4")
+    for kept in pruning.mask.nominal.values():
+        assert max(int(g.sum(dim=1).max()) for g in kept.int().split(4, dim=1)) <= 2
+
+
 @pytest.mark.parametrize("method", ["gmp", "snip"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_sparsity_0_it_is_stock_bit_for_bit(kind, method):

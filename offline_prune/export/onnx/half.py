@@ -1,0 +1,47 @@
+"""ONNX with weights of float16, which a runtime makes float32 when it opens the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from offline_prune.export.c.layers import as_half
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["half_weights"]
+
+
+def half_weights(model: ModelProto) -> ModelProto:
+    """Store weights as float16, with a ``Cast`` behind each; all else is computed as before.
+
+    Args:
+        model: With its weights inside; it stays as it is. Those of two dimensions or more, of
+            32-bit floats, are rounded.
+
+    Returns:
+        The model of these weights.
+
+    Raises:
+        UnsupportedExportError: If one is too large for float16.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    new = onnx.ModelProto()
+    new.CopyFrom(model)
+    casts = []
+    for tensor in new.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        name = tensor.name
+        weight = as_half(torch.from_numpy(numpy_helper.to_array(tensor).copy())).numpy()
+        tensor.CopyFrom(numpy_helper.from_array(weight.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *new.graph.node]
+    del new.graph.node[:]
+    new.graph.node.extend(nodes)
+    return new
