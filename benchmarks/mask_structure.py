@@ -222,8 +222,8 @@ Made by `python benchmarks/mask_structure.py returns` and `… latencies`.
 `{DATASET}`, 256-256, {SPARSITY:.0%}; {STEPS["bc"]:,} gradient steps of BC and
 {STEPS["iql"]:,} of IQL, everything else as without a word, `snip_flow` being the default's method.
 Mean ± standard deviation over seeds (how many) of the mean return of ten episodes, and its part
-of the dense agent's on the same seeds. Runs this short learn less than the recipes' own. Live units and
-connected weights are those of the acting network.
+of the dense agent's on the same seeds. Runs this short learn less than the recipes' own. Live units
+and connected weights are those of the acting network.
 """
 
 LATENCY = """
