@@ -100,13 +100,12 @@ def returns_table() -> list[str]:
             live = " – ".join(
                 f"{np.mean(n):.0f}" for n in zip(*(r["live"] for r in runs), strict=True)
             )
-            kept = np.mean([r["return"] for r in runs]) / np.mean(list(whole.values()))
+            own = [r["return"] for r in runs]
+            kept = np.mean(own) / np.mean([whole[r["seed"]] for r in runs])
             connected = np.mean([r["connected"] for r in runs])
             name = f"{method} | {'' if structure is None else f'`{structure}`'}"
-            returns = spread([r["return"] for r in runs], 0)
-            lines.append(
-                f"| {algo} | {name} | {live} | {connected:,.0f} | {returns} | {kept:.2f} |"
-            )
+            shown = f"{live} | {connected:,.0f} | {spread(own, 0)} | {kept:.2f}"
+            lines.append(f"| {algo} | {name} | {shown} |")
     return lines
 
 
@@ -222,9 +221,9 @@ Made by `python benchmarks/mask_structure.py returns` and `… latencies`.
 
 `{DATASET}`, 256-256, {SPARSITY:.0%}; {STEPS["bc"]:,} gradient steps of BC and
 {STEPS["iql"]:,} of IQL, everything else as without a word, `snip_flow` being the default's method.
-Mean ± standard deviation over {len(SEEDS)} seeds of the mean return of ten episodes, and its part
-of the dense agent's. Runs this short learn less than the recipes' own. Live units and
-connected weights are those of the acting network.
+Mean ± standard deviation over seeds (how many) of the mean return of ten episodes, and its part
+of the dense agent's on the same seeds. Runs this short learn less than the recipes' own. Live units
+and connected weights are those of the acting network.
 """
 
 LATENCY = """

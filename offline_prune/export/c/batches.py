@@ -20,7 +20,10 @@ _SPARSE_LANES = 32
 
 
 def block_size(networks: Sequence[CNetwork]) -> int | None:
-    """Observations of a block; None where a layer has no form for blocks."""
+    """Observations of a block; None where there are images, or a layer has no form for blocks.
+
+    What an image costs is its convolutions, which have positions to compute at once.
+    """
     if not all(network.has_blocks for network in networks):
         return None
     balance = sum(network.n_sparse - network.n_dense for network in networks)
@@ -30,12 +33,7 @@ def block_size(networks: Sequence[CNetwork]) -> int | None:
 def stack_floats(policy: ActingPolicy, networks: Sequence[CNetwork], lanes: int | None) -> int:
     """Floats on the stack of a decision, or of a block of decisions; about."""
     size = math.prod(policy.observation_shape)
-    inputs = sum(network.n_features for network in networks)
-    if any(not network.images for network in networks):
-        inputs += size
-    images = [network.n_features + network.image_floats for network in networks if network.images]
-    linear = max(network.linear_floats for network in networks) * (lanes or 1)
-    return size + inputs * (lanes or 1) + max([*images, linear])
+    return (size + max(network.n_floats for network in networks)) * (lanes or 1)
 
 
 def one_by_one(policy: ActingPolicy) -> str:
@@ -51,54 +49,39 @@ def one_by_one(policy: ActingPolicy) -> str:
 
 
 def in_blocks(policy: ActingPolicy, networks: Sequence[CNetwork]) -> str:
-    """``policy_act_batch`` in blocks of ``POLICY_LANES``; images only their linear layers."""
+    """``policy_act_batch`` in blocks of ``POLICY_LANES``."""
     head, step = _head(policy)
-    n_outputs = sum(network.n_outputs for network in networks)
-    blocks, put, calls, first = {}, [], [], 0
+    n_outputs, calls, first = sum(network.n_outputs for network in networks), "", 0
     for network in networks:
-        block = "x"
-        if network.images:
-            block = f"{network.name}_features"
-            put += [f"{network.name}_image(row, features);", _put("features", block, network)]
-        elif block not in blocks:
-            put.append(_put("row", block, None))
-        blocks[block] = network.n_features or "POLICY_OBSERVATION_SIZE"
-        calls.append(f"{network.name}_lanes({block}, outputs + {first} * POLICY_LANES);")
+        calls += f"        {network.name}_lanes(x, outputs + {first} * POLICY_LANES);\n"
         first += network.n_outputs
-    n_features = max(network.n_features for network in networks)
-    features = f", features[{n_features}]" if n_features else ""
     decide = "actions[lane] = decide(one);"
     if not policy.discrete:
         decide = "decide(one, actions + lane * POLICY_ACTION_SIZE);"
-    lines = [f"float {block}[{size} * POLICY_LANES];" for block, size in blocks.items()]
-    lines += [
-        f"float outputs[{n_outputs} * POLICY_LANES];",
-        f"float row[POLICY_OBSERVATION_SIZE]{features}, one[{n_outputs}];",
-        "int i, lane;",
-    ]
-    for block, size in blocks.items():
-        lines += [f"for (i = 0; i < {size} * POLICY_LANES; i++)", f"    {block}[i] = 0.0f;"]
-    lines[-1] += " /* a last block may not be full */"
-    lines += [
-        "while (n > 0) {",
-        "    const int here = n < POLICY_LANES ? n : POLICY_LANES;",
-        "    for (lane = 0; lane < here; lane++) {",
-        "        scale(observations + lane * POLICY_OBSERVATION_SIZE, row);",
-        *(f"        {line}" for lines_ in put for line in lines_.split("\n")),
-        "    }",
-        *(f"    {call}" for call in calls),
-        "    for (lane = 0; lane < here; lane++) {",
-        f"        for (i = 0; i < {n_outputs}; i++)",
-        "            one[i] = outputs[i * POLICY_LANES + lane];",
-        f"        {decide}",
-        "    }",
-        "    n -= here;",
-        "    observations += here * POLICY_OBSERVATION_SIZE;",
-        f"    actions += here * {step};",
-        "}",
-    ]
-    body = "\n".join(f"    {line}" for line in lines)
-    return f"{head}{body}\n}}\n"
+    return f"""{head}    float x[POLICY_OBSERVATION_SIZE * POLICY_LANES];
+    float outputs[{n_outputs} * POLICY_LANES];
+    float row[POLICY_OBSERVATION_SIZE], one[{n_outputs}];
+    int i, lane;
+    for (i = 0; i < POLICY_OBSERVATION_SIZE * POLICY_LANES; i++)
+        x[i] = 0.0f; /* a last block may not be full */
+    while (n > 0) {{
+        const int here = n < POLICY_LANES ? n : POLICY_LANES;
+        for (lane = 0; lane < here; lane++) {{
+            scale(observations + lane * POLICY_OBSERVATION_SIZE, row);
+            for (i = 0; i < POLICY_OBSERVATION_SIZE; i++)
+                x[i * POLICY_LANES + lane] = row[i];
+        }}
+{calls}        for (lane = 0; lane < here; lane++) {{
+            for (i = 0; i < {n_outputs}; i++)
+                one[i] = outputs[i * POLICY_LANES + lane];
+            {decide}
+        }}
+        n -= here;
+        observations += here * POLICY_OBSERVATION_SIZE;
+        actions += here * {step};
+    }}
+}}
+"""
 
 
 def _head(policy: ActingPolicy) -> tuple[str, str]:
@@ -106,8 +89,3 @@ def _head(policy: ActingPolicy) -> tuple[str, str]:
     type_, step = ("int", "1") if policy.discrete else ("float", "POLICY_ACTION_SIZE")
     head = f"void policy_act_batch(int n, const float *observations, {type_} *actions)\n{{\n"
     return head, step
-
-
-def _put(row: str, block: str, network: CNetwork | None) -> str:
-    size = network.n_features if network is not None else "POLICY_OBSERVATION_SIZE"
-    return f"for (i = 0; i < {size}; i++)\n    {block}[i * POLICY_LANES + lane] = {row}[i];"

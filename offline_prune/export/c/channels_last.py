@@ -53,9 +53,9 @@ _CONVOLVE = """\
    every run. 5 positions are summed at once, the last one again where there are fewer. Loops end
    at their end, since none is empty: compilers keep the sums in registers then. */
 POLICY_ONE_COPY
-static void convolve(const float *restrict weights, const float *restrict bias, int n_outputs,
-                     int tall, int run, int pitch, int step_y, int step_x, int height, int width,
-                     const float *restrict x, float *restrict y)
+static void convolve_dense(const float *restrict weights, const float *restrict bias,
+                           int n_outputs, int tall, int run, int pitch, int step_y, int step_x,
+                           int height, int width, const float *restrict x, float *restrict y)
 {
     const int n = height * width;
     int first, position, i, j, lane;
@@ -116,10 +116,11 @@ static void convolve(const float *restrict weights, const float *restrict bias, 
 _CONVOLVE_POOLED = """\
 /* The same, then the largest of every kernel x kernel square: as many rows of the convolution are
    there at once, and one for the largest of each of their columns. */
-static void convolve_pooled(const float *restrict weights, const float *restrict bias,
-                            int n_outputs, int tall, int run, int pitch, int step_y, int step_x,
-                            int height, int width, int kernel, int stride, int padding,
-                            const float *restrict x, float *restrict rows, float *restrict y)
+static void convolve_dense_pooled(const float *restrict weights, const float *restrict bias,
+                                  int n_outputs, int tall, int run, int pitch, int step_y,
+                                  int step_x, int height, int width, int kernel, int stride,
+                                  int padding, const float *restrict x, float *restrict rows,
+                                  float *restrict y)
 {
     const int size = width * n_outputs;
     float *best = rows + kernel * size;
@@ -128,8 +129,8 @@ static void convolve_pooled(const float *restrict weights, const float *restrict
         const int first = top < 0 ? 0 : top;
         const int last = (top + kernel < height ? top + kernel : height) - 1;
         for (; done <= last; done++)
-            convolve(weights, bias, n_outputs, tall, run, pitch, step_y, step_x, 1, width,
-                     x + done * step_y, rows + done % kernel * size);
+            convolve_dense(weights, bias, n_outputs, tall, run, pitch, step_y, step_x, 1, width,
+                           x + done * step_y, rows + done % kernel * size);
         largest(rows, size, first, last, kernel, best);
         for (left = -padding; left + kernel <= width + padding; left += stride, y += n_outputs)
             largest(best, n_outputs, left < 0 ? 0 : left,
@@ -217,9 +218,9 @@ def channels_last_loops() -> dict[str, str]:
     return {
         "interleave": _INTERLEAVE,
         "surround": _SURROUND,
-        "convolve": _CONVOLVE,
+        "convolve_dense": _CONVOLVE,
         "largest": _LARGEST,
-        "convolve_pooled": _CONVOLVE_POOLED,
+        "convolve_dense_pooled": _CONVOLVE_POOLED,
         "add_to": _ADD_TO,
         "average": _AVERAGE,
     }
@@ -348,9 +349,9 @@ def _write_convolution(
         pool: Any = layer.pool
         network.needs("rows", (pool.kernel_size + 1) * width * rows)
         arguments += f", {pool.kernel_size}, {pool.stride}, {pool.padding}"
-        network.image_call("convolve_pooled", arguments, source, "rows", target)
+        network.image_call("convolve_dense_pooled", arguments, source, "rows", target)
     else:
-        network.image_call("convolve", arguments, source, target)
+        network.image_call("convolve_dense", arguments, source, target)
 
 
 def in_blocks(weight: Tensor) -> Tensor:

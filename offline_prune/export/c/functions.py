@@ -137,7 +137,11 @@ def functions(names: Iterable[str]) -> list[str]:
     return [text for name, text in _loops().items() if name in wanted]
 
 
-_CALLS = {"convolve_framed": ("pool",), "convolve_pooled": ("convolve", "largest")}
+_CALLS = {
+    "convolve_framed": ("pool",),
+    "convolve_dense_pooled": ("convolve_dense", "largest"),
+}
+"""How a name begins → what it calls."""
 
 
 def _loops() -> dict[str, str]:

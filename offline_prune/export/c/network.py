@@ -53,18 +53,16 @@ class CNetwork:
 
     @property
     def has_blocks(self) -> bool:
-        """Whether its linear layers can compute on blocks of observations."""
-        return len(self.lanes) == len(self.calls)
+        """Whether it can compute on blocks of observations."""
+        return not self.images and len(self.lanes) == len(self.calls)
 
     @property
-    def image_floats(self) -> int:
-        """Floats of all buffers of what comes before the linear layers."""
-        return 2 * self.image_size + sum(self.image_buffers.values()) if self.images else 0
-
-    @property
-    def linear_floats(self) -> int:
-        """Floats of all buffers of the linear layers, one observation; integers of 32 bits."""
-        return 2 * self.buffer_size + sum(size for _, size in self.integer_buffers.values())
+    def n_floats(self) -> int:
+        """Floats of all its buffers, one observation; integers of 32 bits for others at most."""
+        others = sum(size for _, size in self.integer_buffers.values())
+        linear = 2 * self.buffer_size + others
+        images = 2 * self.image_size + sum(self.image_buffers.values()) if self.images else 0
+        return self.n_features + max(images, linear)
 
     def call(self, function: str, *arguments: object) -> None:
         """Add a line to the linear layers' body for one observation."""

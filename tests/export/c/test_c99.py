@@ -319,8 +319,7 @@ def test_images_of_other_shapes(tmp_path):
         export_policy(algo, tmp_path / "policy.c", observations)
 
 
-def test_linear_layers_are_computed_in_blocks():
+def test_vectors_are_computed_in_blocks():
     source = c_source(acting_policy(pruned(VECTOR, "td3_plus_bc")), {})
     assert "network_0_lanes(x, outputs" in source
-    source = c_source(acting_policy(pruned("pixel-continuous", "bc")), {})
-    assert "network_0_lanes(network_0_features, outputs" in source
+    assert "POLICY_LANES" not in c_source(acting_policy(pruned("pixel-continuous", "bc")), {})

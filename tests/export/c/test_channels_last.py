@@ -3,7 +3,6 @@
 import re
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,7 +20,7 @@ from tests.export.c.test_images import agrees, thinned
 
 
 def is_dense(policy):
-    return "convolve(network_" in (source := c_source(policy, {})) or "_pooled(network" in source
+    return "convolve_dense" in c_source(policy, {})
 
 
 def convolutions(*layers, shape):
@@ -88,14 +87,14 @@ def test_the_frame_computes_the_relu_and_blocks_need_no_copy():
     encoder = ImpalaEncoderFactory(filters=[16], feature_size=8).create((3, 9, 9))
     source = c_source(policy_of(encoder, nn.Linear(8, 2), shape=(3, 9, 9)), {})
     body = re.search(r"network_0_image\(.*?\n}", source, re.S)[0]
-    block = ["surround", "convolve", "surround", "convolve", "add_to"]
+    block = ["surround", "convolve_dense", "surround", "convolve_dense", "add_to"]
     calls = re.findall(r"^    (\w+)\(", body, re.M)
-    assert calls == ["interleave", "surround", "convolve_pooled", *block, *block, "activate_relu"]
+    assert calls == [
+        "interleave",
+        "surround",
+        "convolve_dense_pooled",
+        *block,
+        *block,
+        "activate_relu",
+    ]
     assert body.count("0.0f, framed") == 4
-
-
-def test_batches_are_what_single_observations_are(tmp_path):
-    shape = (2, 7, 7)
-    policy = convolutions(nn.Conv2d(2, 16, 3), nn.ReLU(), shape=shape)
-    agrees(policy, shape, tmp_path, n=37)
-    np.testing.assert_equal(c_source(policy, {}).count("POLICY_LANES 16"), 1)

@@ -117,7 +117,15 @@ def test_agents_export_and_agree(kind, pooled, filters, tmp_path):
 
 
 FIRST = {"frame", "pool", "convolve_framed_16", "keep", "add", "means"}
-LAST = {"interleave", "surround", "convolve", "largest", "convolve_pooled", "add_to", "average"}
+LAST = {
+    "interleave",
+    "surround",
+    "convolve_dense",
+    "largest",
+    "convolve_dense_pooled",
+    "add_to",
+    "average",
+}
 
 
 @pytest.mark.slow
