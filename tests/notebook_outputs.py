@@ -1,7 +1,8 @@
 """``python -m tests.notebook_outputs [name …]``: run notebooks whole, and keep what they put out.
 
 What is kept is small and says nothing of the machine: pictures in few colours, no counts of
-executions, no folders and no seconds of this run. ``tests/test_notebooks.py`` compares it with fresh runs.
+executions, no folders and no seconds of this run. ``tests/test_notebooks.py`` compares it with
+fresh runs.
 """
 
 import base64

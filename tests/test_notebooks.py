@@ -43,6 +43,7 @@ def test_notebook_runs(path):
         if not WHOLE:
             cell.source = a_tenth(cell.source)
     run(fresh)
+    tidy(fresh)
     for before, after in zip(code(committed), code(fresh), strict=True):
         assert ["stderr"] not in kinds(after)
         assert kinds(after) == kinds(before), before.source
