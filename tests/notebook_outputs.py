@@ -1,7 +1,8 @@
 """``python -m tests.notebook_outputs [name …]``: run notebooks whole, and keep what they put out.
 
 What is kept is small and says nothing of the machine: pictures in few colours, no counts of
-executions, no folders of this run. ``tests/test_notebooks.py`` compares it with fresh runs.
+executions, no folders and no seconds of this run. ``tests/test_notebooks.py`` compares it with
+fresh runs.
 """
 
 import base64
@@ -20,6 +21,7 @@ __all__ = ["NOTEBOOKS", "code", "kinds", "masked_text", "run", "tidy"]
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 _FOLDER = re.compile(re.escape(tempfile.gettempdir()) + r"/[\w.-]+")
 _NUMBERS = re.compile(r"(-?(\d+([.,]\d+)*([eE][+-]?\d+)?|\binf\b|\bnan\b)f?[,\s]*)+")
+_SECONDS = re.compile(r"\d[\d,.]* a second; scoring [\d.]+ s\b")  # this machine's, busy or not
 _SPACE = re.compile(r"[\s\u2500-\u257f]+")  # the lines of tables too
 _COLOURS = 48
 
@@ -39,7 +41,7 @@ def tidy(notebook):
             if "execution_count" in output:
                 output.execution_count = None
             if "text" in output:
-                output.text = _FOLDER.sub("…", output.text)
+                output.text = _said(output.text)
             if "data" in output:
                 output.metadata = {}
                 output.data = {kind: _small(kind, data) for kind, data in output.data.items()}
@@ -62,9 +64,13 @@ def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def _said(text):
+    return _SECONDS.sub("… a second; scoring … s", _FOLDER.sub("…", text))
+
+
 def _small(kind, data):
     if kind != "image/png":
-        return _FOLDER.sub("…", data)
+        return _said(data)
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
     written = io.BytesIO()
     picture.quantize(_COLOURS).save(written, "PNG", optimize=True)

@@ -19,7 +19,13 @@ STRUCTURES: Mapping[str, Callable[..., Structure]] = {
     "block": Blocks,
     "n:m": NOfM,
 }
-"""Name → structure of its arguments; ``"n:m"`` is written with its numbers, ``"2:4"``."""
+"""Name → structure of its arguments; ``"n:m"`` is written with its numbers, ``"2:4"``.
+
+Examples:
+    >>> from offline_prune.masks import STRUCTURES
+    >>> sorted(STRUCTURES)
+    ['block', 'n:m', 'units']
+"""
 
 _PAIR = re.compile(r"\s*(\d+)\s*:\s*(\d+)\s*")
 _EXAMPLES = "'units', 'units(density=0.3)', 'block(4, 8)' or '2:4'"
