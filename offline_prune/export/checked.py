@@ -53,7 +53,7 @@ class ExportedPolicy:
         first_action: What the environment adds to a discrete action of the file, which counts
             from 0 as ``algo.predict`` does; 0 where the dataset was not loaded for the check.
         reference: What the file was compared with, ``"algo.predict"`` or ``"model.predict"``.
-        dtype: Of the weights of linear layers: ``"float32"``, ``"float16"`` or ``"int8"``.
+        dtype: Of the weights: ``"float32"``, ``"float16"`` or ``"int8"``.
         mean_difference: As ``largest_difference``.
     """
 
@@ -126,7 +126,7 @@ def write_checked(
         path: As :func:`format_of` takes it.
         observations: (N, *observation shape), as the file reads them; up to 256 of them, evenly
             spaced, are compared; integers are calibrated on up to 4,096 of them.
-        dtype: Of the weights of linear layers.
+        dtype: Of the weights.
 
     Returns:
         What was written.

@@ -51,9 +51,9 @@ def export_policy(
             of them, evenly spaced, are compared; None takes those of the dataset, and for
             Stable-Baselines3 draws them. Of a Dict space: part → array. The file reads images
             (H, W, C) where these are, else (C, H, W).
-        dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"``, and
-            ``"int8"``, which computes in integers that are calibrated on up to 4,096 of the
-            observations. Both are for networks without convolutions.
+        dtype: Of the weights: ``"float32"``; in C also ``"float16"``, and ``"int8"``, which
+            computes in integers that are calibrated on up to 4,096 of the observations (256
+            images), without residual blocks and padding.
         dataset: Id of the dataset, of a d3rlpy algorithm; the file's comment names it.
         frame_stack: Frames that an observation is stacked of
             (:meth:`~offline_prune.data.Dataset.with_frame_stack`), of a d3rlpy algorithm; the

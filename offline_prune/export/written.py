@@ -27,7 +27,7 @@ class ExportFormat:
             words), for formats that have room for comments.
         open: Runners of a written file, all of which must agree with the algorithm;
             none where it cannot be run here.
-        write_as: The same with the weights of linear layers as the dtype that is named,
+        write_as: The same with weights as the dtype that is named,
             calibrated on observations; None where there are float32 alone.
         check: Raises an error if the format cannot be written here at all.
     """

@@ -194,7 +194,7 @@ class PruneResult:
                 file is replaced.
             observations: (N, *observation shape) to compare on; None takes them from the
                 dataset.
-            dtype: Of the weights of linear layers: ``"float32"``; in C also ``"float16"`` and
+            dtype: Of the weights: ``"float32"``; in C also ``"float16"`` and
                 ``"int8"``, which is calibrated on the observations.
 
         Returns:
