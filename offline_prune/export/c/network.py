@@ -29,7 +29,7 @@ class CNetwork:
 
     Attributes:
         name: Of its function, ``network_0``, …
-        form: What the weights of its linear layers are stored as.
+        form: What its weights are stored as.
         n_outputs: Length of what it writes.
         arrays: Definitions of its numbers.
         images: Lines of the body of what comes before its linear layers, for one observation;
