@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +43,18 @@ from tests.export.c.target.boards import BOARDS, build, run
 RESULTS = Path(__file__).parent / "results" / "inference_peers.md"
 SPARSITIES = (0.0, 0.95)
 DTYPES = ("float32", "int8")
-BOARD, DECISIONS = BOARDS["cortex-m4f"], 8
+M4F, DECISIONS = BOARDS["cortex-m4f"], 8
+BOARD = replace(M4F, flags=(*M4F.flags, "-mfp16-format=ieee"))  # C of emx-onnx-cgen has these
 CALIBRATION = 2048
 HEAD = """\
 # Inference beside other runtimes
 
 One action (batch 1) and 256 at once, one CPU core, weights of float32 and int8: µs a call, medians
 of rounds taken in turn in one process; and how many times as long it takes as the fastest of this
-package's two files with such weights. Made by `python benchmarks/inference_peers.py`,
+package's two files with such weights. Made by `{command}`,
 {peers}.
+Load of the machine: {load}. Where it is busy, times are long, and only how
+they compare counts.
 
 BC on `{vectors}` with SNIP masks. Peers get the live layers that are
 left of a pruned agent, dense: none of them has a sparse product for such policies. ONNX Runtime,
@@ -64,8 +67,8 @@ at most.
 
 Size: of what is deployed beside the runtime; of C the object file (`-Os`). RAM: of C the stack of
 a decision and what is static, on an emulated Cortex-M4F with 4 MB of flash and 12 KiB of stack; of
-runtimes what a process of Python with
-torch grows by until its first decision, the runtime included.
+runtimes what a process of Python with torch grows by until its first decision, the runtime
+included.
 """
 
 
@@ -199,13 +202,20 @@ def page(names: Sequence[str]) -> list[str]:
     """The whole page."""
     found = installed()
     peers = ", ".join(f"{name} {number}" for name, number in found.items()) or "no peer installed"
+    command = "python benchmarks/inference_peers.py"
+    if list(names) != list(WIDTHS):
+        command += f" --only {' '.join(names)}"
+    before = os.getloadavg()[0]
+    rows = [line for name in names for s in SPARSITIES for line in table(name, s)]
+    load = f"{before:.1f} and {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    head = HEAD.format(peers=f"with {peers}", vectors=VECTORS, command=command, load=load)
     return [
-        *HEAD.format(peers=f"with {peers}", vectors=VECTORS).splitlines(),
+        *head.splitlines(),
         "",
         "| network | sparsity | weights | runtime | batch 1, µs | | batch 256, µs | | size | RAM"
         " | apart |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
-        *(line for name in names for s in SPARSITIES for line in table(name, s)),
+        *rows,
     ]
 
 
