@@ -1,9 +1,9 @@
 """Latency and size of acting policies: d3rlpy, ONNX Runtime and C; dense and pruned.
 
-python benchmarks/inference.py [--out FILE]
+python benchmarks/inference.py [--only TEXT] [--out FILE]
 
-About five minutes; nothing else should run meanwhile. Needs a C compiler and the
-extra ``onnx``.
+About five minutes. Times are those that the thread computed: what else runs on the machine takes
+turns with it, but fills its caches. Needs a C compiler and the extra ``onnx``.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ double seconds(int calls, int batch, int rows, const float *observations, action
 {
     struct timespec start, stop;
     int i;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
     for (i = 0; i < calls; i++)
         if (batch == 1)
             ACT(observations + (i % rows) * POLICY_OBSERVATION_SIZE, actions);
         else
             policy_act_batch(batch, observations, actions);
-    clock_gettime(CLOCK_MONOTONIC, &stop);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &stop);
     return ((stop.tv_sec - start.tv_sec) + 1e-9 * (stop.tv_nsec - start.tv_nsec)) / calls;
 }
 """
@@ -112,11 +112,13 @@ class Measured:
     compiled: int | None = None
 
 
-def vector_networks() -> list[Network]:
+def vector_networks(only: str) -> list[Network]:
     """BC policies with SNIP masks, untrained: times look at masks and shapes alone."""
-    data = load_dataset(VECTORS)
     found = []
     for name, hidden_units in WIDTHS.items():
+        if only not in name:
+            continue
+        data = load_dataset(VECTORS)
         for sparsity in SPARSITIES:
             params = {"hidden_units": hidden_units}
             agent, _ = prune(data, "bc", sparsity, method="snip", algo_params=params)
@@ -125,7 +127,7 @@ def vector_networks() -> list[Network]:
     return found
 
 
-def image_networks() -> list[Network]:
+def image_networks(only: str) -> list[Network]:
     """Discrete CQL agents, dense and after structured pruning; noise for images."""
     found = []
     for shape, encoders in (
@@ -133,8 +135,11 @@ def image_networks() -> list[Network]:
         ((3, 64, 64), ("impala", "impoola")),
         ((4, 10, 10), ("impala",)),
     ):
-        data = noise_images(shape)
         for encoder in encoders:
+            name = f"{encoder}{'' if encoder == 'nature' else ' ×2'}, {shape[1]}×{shape[2]}"
+            if only not in name:
+                continue
+            data = noise_images(shape)
             for sparsity in (0.0, 0.8, 0.95):
                 result = prune_then_train(
                     data,
@@ -151,7 +156,6 @@ def image_networks() -> list[Network]:
                     },
                     progress=False,
                 )
-                name = f"{encoder}{'' if encoder == 'nature' else ' ×2'}, {shape[1]}×{shape[2]}"
                 found.append(Network(name, sparsity, result.algo, _rows(data.observations)))
     return found
 
@@ -269,6 +273,9 @@ def table(title: str, networks: Sequence[Network]) -> list[str]:
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only", default="", help="networks whose name has it; rows of others stay"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -279,8 +286,9 @@ def main() -> None:
         "One action (batch 1) and 256 at once, one CPU thread: µs a call, and the dense",
         "network's time in ONNX Runtime over it (above 1× is faster). Medians of"
         f" {FEWEST} to {ROUNDS}",
-        "rounds, taken in turn in one process. ONNX Runtime and d3rlpy are called from Python,",
-        "C is timed inside C (`-O3 -march=native`).",
+        "rounds, taken in turn in one process, of the time that the thread computed. ONNX Runtime",
+        "and d3rlpy are called from Python, C is timed inside C (`-O3 -march=native`). Compare",
+        "rows of one network; those of others may come from another run and processor.",
         "",
         f"Vectors: BC on `{VECTORS}`, SNIP masks. Images: discrete CQL, the encoder and its",
         "width named, `structured(multiple=16)`; the sparsity is one of weights. Multiply-adds",
@@ -292,11 +300,22 @@ def main() -> None:
         " | file | compiled |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    networks = [*vector_networks(), *image_networks()]
+    rows = _rows_of(arguments.out) if arguments.only else {}
+    networks = [*vector_networks(arguments.only), *image_networks(arguments.only)]
     for name in dict.fromkeys(network.name for network in networks):
-        lines += table(name, [network for network in networks if network.name == name])
+        rows[name] = table(name, [network for network in networks if network.name == name])
+    lines += [line for found in rows.values() for line in found]
     with written_aside(arguments.out) as aside:
         aside.write_text("\n".join(lines) + "\n")
+
+
+def _rows_of(page: Path) -> dict[str, list[str]]:
+    """Rows of a page by the name of their network."""
+    found: dict[str, list[str]] = {}
+    for line in page.read_text().splitlines():
+        if line.startswith("| ") and not line.startswith("| network"):
+            found.setdefault(line[2:].partition(" | ")[0], []).append(line)
+    return found
 
 
 def _rows(observations: NDArray[Any]) -> NDArray[np.float32]:
@@ -308,14 +327,14 @@ def python_timer(run: Callable[[Any], object], observations: NDArray[np.float32]
     single = [observations[i : i + 1] for i in range(len(observations))]
 
     def timer(calls: int, batch: int) -> float:
-        start = time.perf_counter()
+        start = time.thread_time()
         if batch == 1:
             for i in range(calls):
                 run(single[i % len(single)])
         else:
             for _ in range(calls):
                 run(observations[:batch])
-        return (time.perf_counter() - start) / calls
+        return (time.thread_time() - start) / calls
 
     return timer
 

@@ -2,7 +2,7 @@
 
 The paper's comparison at a budget for one core: small networks, 100 000 environment steps.
 
-    python benchmarks/online_sac_ofenet.py          # trains what is not there, half an hour a cell
+    python benchmarks/online_sac_ofenet.py          # trains what is not there, up to an hour a cell
     python benchmarks/online_sac_ofenet.py report   # writes results/online_sac_ofenet.md
 
 One thread a process. Records lie in ``results/online_sac_ofenet.json``.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from offline_prune import load_dataset, prune_then_train
 from offline_prune.base.atomic import written_aside
@@ -82,21 +83,24 @@ def table(cells: dict[str, Returns]) -> list[str]:
     lines = []
     for sparsity in SPARSITIES:
         of_seeds = [cells[f"{seed} {sparsity}"] for seed in SEEDS]
-        whole = [float(np.mean(found["float32"] or [])) for found in of_seeds]
-        row = [f"{sparsity:.0%}", f"{np.mean(whole):,.0f}"]
+        row = [f"{sparsity:.0%}", f"{np.mean([found['float32'] for found in of_seeds]):,.0f}"]
         for kind in list(FILES)[1:]:
-            lost = []
-            for found, before in zip(of_seeds, whole, strict=True):
-                after = found[kind]
-                lost.append(None if after is None else before - float(np.mean(after)))
-            row += [_mean(lost), ", ".join("refused" if x is None else f"{x:,.0f}" for x in lost)]
+            lost = [_lost(found["float32"], found[kind]) for found in of_seeds]
+            there = [episodes.mean() for episodes in lost if episodes is not None]
+            row += [f"{np.mean(there):,.0f}" if there else "", ", ".join(map(_mean, lost))]
         lines.append(f"| {' | '.join(row)} |")
     return lines
 
 
-def _mean(values: list[float | None]) -> str:
-    there = [value for value in values if value is not None]
-    return f"{np.mean(there):,.0f}" if there else ""
+def _lost(before: list[float] | None, after: list[float] | None) -> NDArray[np.float64] | None:
+    """Episode by episode."""
+    return None if before is None or after is None else np.subtract(before, after)
+
+
+def _mean(lost: NDArray[np.float64] | None) -> str:
+    if lost is None:
+        return "refused"
+    return f"{lost.mean():,.0f} ± {lost.std(ddof=1) / len(lost) ** 0.5:,.0f}"
 
 
 def main() -> None:
@@ -113,10 +117,10 @@ def main() -> None:
         "",
         f"BC on `{DATASET}` ({STEPS:,} steps, SNIP), {len(SEEDS)} seeds, {EPISODES} episodes a",
         "file, the same ones for all: the return of the C file in float32, and how much less the",
-        "files with smaller weights of the same agents return, in the mean and seed by seed;",
-        "negative is more. What quantising loses of a pruned agent beyond what it loses of the",
-        "dense one is what the two lose together beyond either. Made by",
-        "`python benchmarks/quantised_returns.py`.",
+        "files with smaller weights of the same agents return, in the mean and seed by seed",
+        "(± the standard error over episodes); negative is more. What quantising loses of a",
+        "pruned agent beyond what it loses of the dense one is what the two lose together beyond",
+        "either. Made by `python benchmarks/quantised_returns.py`.",
         "",
         f"| sparsity | float32 |{columns}",
         f"|---|---|{'---|' * 2 * (len(FILES) - 1)}",

@@ -20,6 +20,7 @@ def _write(subject: Subject, dtype: str, folder: Path) -> None:
             [
                 *(command, "compile", "--input-dim", f"batch={batch}"),
                 *("--large-temp-threshold", "0"),  # no heap
+                *("--large-weight-threshold", "0"),  # no file of weights
                 *("--model-name", f"model_{batch}", model, folder / f"emx_{batch}.c"),
             ],
             check=True,

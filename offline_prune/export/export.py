@@ -56,7 +56,7 @@ def export_policy(
             (H, W, C) where these are, else (C, H, W).
         dtype: Of the weights: ``"float32"``; in ONNX and C also ``"float16"``, and ``"int8"``,
             which computes in integers that are calibrated on up to 4,096 of the observations: in
-            ONNX in the standard QDQ form. In C both are for networks without convolutions.
+            ONNX in the standard QDQ form, in C without residual blocks and padding.
         as_: ``"cmake"`` or ``"arduino"``: the path is a new folder of C, with a header and what
             the build system reads; its name is that of the library and what functions begin with,
             as in ``walker_act``. None writes one file.

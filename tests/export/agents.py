@@ -63,9 +63,10 @@ def too_coarse_for_bytes():
     x[:, 0] = 1.0
     for layer in (m for m in algo.impl.modules.policy.modules() if isinstance(m, nn.Linear)):
         layer.weight.mul_(4.0)
-    first = algo.impl.modules.policy._encoder._layers[0]
-    first.weight[:, 0] = 3000.0
-    first.bias -= 3000.0
+    first, _, second, _ = algo.impl.modules.policy._encoder._layers
+    first.weight[0], first.bias[0] = torch.eye(5)[0], 0.0  # 1 on all of x
+    second.weight[:, 0] = 3000.0
+    second.bias -= 3000.0
     return algo, x
 
 

@@ -288,7 +288,7 @@ def test_evaluate(name, value, result):
 
 
 @cases(60)
-@given(name=st.sampled_from(["algo", "path", "observations", "dtype"]), value=ODD)
+@given(name=st.sampled_from(["algo", "path", "observations", "dtype", "as_"]), value=ODD)
 def test_export(name, value, result, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     options = {

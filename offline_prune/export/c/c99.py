@@ -47,13 +47,15 @@ def c_source(
     ``policy_act`` takes one observation, ``policy_act_batch`` any number. A linear layer
     is sparse (:class:`~offline_prune.export.c.slices.Slices`) where at most
     :data:`~offline_prune.export.c.layers.SPARSE_BELOW` of its weights are left, else
-    dense; hidden units are numbered anew; convolutions hold kept weights only, residual
+    dense; hidden units are numbered anew; convolutions are dense
+    (:mod:`~offline_prune.export.c.channels_last`) or hold kept weights only
+    (:mod:`~offline_prune.export.c.channels_first`), whichever is faster; residual
     encoders become their steps. The same policy gives the same bytes.
 
     Args:
         policy: The policy.
         about: Label → words of the comment at the top.
-        dtype: Of the weights of linear layers, one of
+        dtype: Of the weights, one of
             :data:`~offline_prune.export.c.forms.FORMS`.
         observations: (N, *observation shape) to calibrate integers on.
         facts: What is known of the policy, for comments, ``policy_self_test`` and ``policy_hash``;

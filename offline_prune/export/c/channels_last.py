@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from offline_prune.export.c.activations import activation_call, is_unitwise
+from offline_prune.export.c.forms import FORMS
 from offline_prune.export.c.images import (
     AddKept,
     Keep,
@@ -18,7 +19,7 @@ from offline_prune.export.c.images import (
     convolution_of,
     output_shape,
 )
-from offline_prune.export.c.network import CNetwork, bias_of, c_array
+from offline_prune.export.c.network import CNetwork, as_half, bias_of, c_array, stored_as
 
 __all__ = [
     "BLOCK",
@@ -36,7 +37,7 @@ a vector, or two or four. Five positions of as many sums fill the registers that
 KEPT_IN_ROWS, KEPT_IN_STRIDES = 2.0, 8.0
 """Time of a multiply-add of a kept weight, over that of a dense convolution; with a stride."""
 
-_CONVOLVE = """\
+_TOOLS = """\
 #ifdef FP_FAST_FMAF /* multiplies and adds at once, also where a compiler may not contract */
 #define POLICY_ADD(sum, a, b) sum = fmaf(a, b, sum)
 #else
@@ -47,96 +48,100 @@ _CONVOLVE = """\
 #else
 #define POLICY_ONE_COPY
 #endif
+"""
 
+_CONVOLVE = """\
 /* A convolution of an image whose channels lie side by side: what an output reads of a row of it
    is one run of numbers. Weights for 16 outputs after another, of each of them at every number of
    every run. 5 positions are summed at once, the last one again where there are fewer. Loops end
    at their end, since none is empty: compilers keep the sums in registers then. */
 POLICY_ONE_COPY
-static void convolve_dense(const float *restrict weights, const float *restrict bias,
-                           int n_outputs, int tall, int run, int pitch, int step_y, int step_x,
-                           int height, int width, const float *restrict x, float *restrict y)
-{
+static void convolve_dense{form}(const {stored} *restrict weights,
+                           const float *restrict bias, int n_outputs, int tall, int run, int pitch,
+                           int step_y, int step_x, int height, int width,
+                           const float *restrict x, float *restrict y)
+{{
     const int n = height * width;
     int first, position, i, j, lane;
-    for (first = 0; first < n_outputs; first += 16, weights += tall * run * 16) {
+    for (first = 0; first < n_outputs; first += 16, weights += tall * run * 16) {{
         const int n_lanes = n_outputs - first < 16 ? n_outputs - first : 16;
         const float *row = x;
         float *out = y + first;
         int column = 0;
-        for (position = 0; position < n; position += 5) {
+        for (position = 0; position < n; position += 5) {{
             float s0[16], s1[16], s2[16], s3[16], s4[16];
-            const float *in[5], *x0, *x1, *x2, *x3, *x4, *w = weights;
-            for (i = 0; i < 5; i++) {
+            const float *in[5], *x0, *x1, *x2, *x3, *x4;
+            const {stored} *w = weights;
+            for (i = 0; i < 5; i++) {{
                 in[i] = row + column * step_x;
-                if (position + i + 1 < n && ++column == width) {
+                if (position + i + 1 < n && ++column == width) {{
                     column = 0;
                     row += step_y;
-                }
-            }
+                }}
+            }}
             x0 = in[0], x1 = in[1], x2 = in[2], x3 = in[3], x4 = in[4];
             for (lane = 0; lane < 16; lane++)
                 s0[lane] = s1[lane] = s2[lane] = s3[lane] = s4[lane] = bias[first + lane];
             i = 0;
-            do {
+            do {{
                 j = 0;
-                do {
-                    for (lane = 0; lane < 16; lane++) {
-                        POLICY_ADD(s0[lane], w[lane], x0[j]);
-                        POLICY_ADD(s1[lane], w[lane], x1[j]);
-                        POLICY_ADD(s2[lane], w[lane], x2[j]);
-                        POLICY_ADD(s3[lane], w[lane], x3[j]);
-                        POLICY_ADD(s4[lane], w[lane], x4[j]);
-                    }
+                do {{
+                    for (lane = 0; lane < 16; lane++) {{
+                        POLICY_ADD(s0[lane], {weight}, x0[j]);
+                        POLICY_ADD(s1[lane], {weight}, x1[j]);
+                        POLICY_ADD(s2[lane], {weight}, x2[j]);
+                        POLICY_ADD(s3[lane], {weight}, x3[j]);
+                        POLICY_ADD(s4[lane], {weight}, x4[j]);
+                    }}
                     w += 16;
-                } while (++j < run);
+                }} while (++j < run);
                 x0 += pitch, x1 += pitch, x2 += pitch, x3 += pitch, x4 += pitch;
-            } while (++i < tall);
-            if (n_lanes == 16 && position + 5 <= n) {
-                for (lane = 0; lane < 16; lane++) {
+            }} while (++i < tall);
+            if (n_lanes == 16 && position + 5 <= n) {{
+                for (lane = 0; lane < 16; lane++) {{
                     out[lane] = s0[lane];
                     out[n_outputs + lane] = s1[lane];
                     out[2 * n_outputs + lane] = s2[lane];
                     out[3 * n_outputs + lane] = s3[lane];
                     out[4 * n_outputs + lane] = s4[lane];
-                }
+                }}
                 out += 5 * n_outputs;
-            } else {
+            }} else {{
                 const float *sums[5];
                 sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3, sums[4] = s4;
                 for (i = 0; i < 5 && position + i < n; i++, out += n_outputs)
                     for (lane = 0; lane < n_lanes; lane++)
                         out[lane] = sums[i][lane];
-            }
-        }
-    }
-}
+            }}
+        }}
+    }}
+}}
 """
 
 _CONVOLVE_POOLED = """\
 /* The same, then the largest of every kernel x kernel square: as many rows of the convolution are
    there at once, and one for the largest of each of their columns. */
-static void convolve_dense_pooled(const float *restrict weights, const float *restrict bias,
-                                  int n_outputs, int tall, int run, int pitch, int step_y,
-                                  int step_x, int height, int width, int kernel, int stride,
-                                  int padding, const float *restrict x, float *restrict rows,
-                                  float *restrict y)
-{
+static void convolve_dense_pooled{form}(const {stored} *restrict weights,
+                                  const float *restrict bias, int n_outputs, int tall, int run,
+                                  int pitch, int step_y, int step_x, int height, int width,
+                                  int kernel, int stride, int padding, const float *restrict x,
+                                  float *restrict rows, float *restrict y)
+{{
     const int size = width * n_outputs;
     float *best = rows + kernel * size;
     int top, left, done = 0;
-    for (top = -padding; top + kernel <= height + padding; top += stride) {
+    for (top = -padding; top + kernel <= height + padding; top += stride) {{
         const int first = top < 0 ? 0 : top;
         const int last = (top + kernel < height ? top + kernel : height) - 1;
         for (; done <= last; done++)
-            convolve_dense(weights, bias, n_outputs, tall, run, pitch, step_y, step_x, 1, width,
-                           x + done * step_y, rows + done % kernel * size);
+            convolve_dense{form}(weights, bias, n_outputs, tall, run, pitch, step_y, step_x, 1,
+                           width, x + done * step_y, rows + done % kernel * size);
         largest(rows, size, first, last, kernel, best);
         for (left = -padding; left + kernel <= width + padding; left += stride, y += n_outputs)
             largest(best, n_outputs, left < 0 ? 0 : left,
                     (left + kernel < width ? left + kernel : width) - 1, width, y);
-    }
-}
+    }}
+}}
 """
 
 _LARGEST = """\
@@ -215,15 +220,17 @@ static void average(const float *restrict x, int channels, int size, float *rest
 
 def channels_last_loops() -> dict[str, str]:
     """Every loop by its name, each after what it calls."""
-    return {
-        "interleave": _INTERLEAVE,
-        "surround": _SURROUND,
-        "convolve_dense": _CONVOLVE,
-        "largest": _LARGEST,
-        "convolve_dense_pooled": _CONVOLVE_POOLED,
-        "add_to": _ADD_TO,
-        "average": _AVERAGE,
-    }
+    found = {"convolve_tools": _TOOLS, "interleave": _INTERLEAVE, "surround": _SURROUND}
+    found |= {"largest": _LARGEST, "add_to": _ADD_TO, "average": _AVERAGE}
+    for form in (FORMS["float32"], FORMS["float16"]):
+        words = {
+            "form": form.suffix,
+            "stored": form.stored,
+            "weight": form.weight.format("w[lane]"),
+        }
+        found[f"convolve_dense{form.suffix}"] = _CONVOLVE.format(**words)
+        found[f"convolve_dense_pooled{form.suffix}"] = _CONVOLVE_POOLED.format(**words)
+    return found
 
 
 def channels_last_order(shape: tuple[int, ...]) -> Tensor:
@@ -333,8 +340,11 @@ def _write_convolution(
         network.needs("framed", channels * (height + 2 * top) * (width + 2 * left))
         network.image_call("surround", source, arguments, "framed")
         source = "framed"
+    form = network.form
+    weight = convolution.weight.detach()
+    blocks = in_blocks(as_half(weight) if form is FORMS["float16"] else weight)
     network.arrays += [
-        c_array(f"{prefix}_weights", in_blocks(convolution.weight.detach())),
+        c_array(f"{prefix}_weights", stored_as(blocks, form.stored), form.stored),
         c_array(f"{prefix}_bias", _whole_blocks(bias_of(convolution))),
     ]
     rows, _, tall, wide = convolution.weight.shape
@@ -349,9 +359,9 @@ def _write_convolution(
         pool: Any = layer.pool
         network.needs("rows", (pool.kernel_size + 1) * width * rows)
         arguments += f", {pool.kernel_size}, {pool.stride}, {pool.padding}"
-        network.image_call("convolve_dense_pooled", arguments, source, "rows", target)
+        network.image_call(f"convolve_dense_pooled{form.suffix}", arguments, source, "rows", target)
     else:
-        network.image_call("convolve_dense", arguments, source, target)
+        network.image_call(f"convolve_dense{form.suffix}", arguments, source, target)
 
 
 def in_blocks(weight: Tensor) -> Tensor:

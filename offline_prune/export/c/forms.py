@@ -9,7 +9,7 @@ __all__ = ["FORMS", "INDEX_TYPES", "SMALL_LOOPS", "Form"]
 
 @dataclass(frozen=True)
 class Form:
-    """Numbers of a linear layer.
+    """Numbers of a layer.
 
     Attributes:
         suffix: Of its loops' names.
@@ -38,7 +38,7 @@ FORMS = {
         "weights int8, a step a row; units int16, saturating; sums int32, which cannot overflow",
     ),
 }  # fmt: skip
-"""Name → form of the weights of linear layers."""
+"""Name → form of the weights."""
 
 INDEX_TYPES = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int"}
 """Bits of an index → its type."""
@@ -82,17 +82,33 @@ static void dense_int8(const int8_t *restrict weights, const int32_t *restrict b
     }
 }
 """,
+    "whole": """\
+/* A number of steps, rounded and cut to the limit; what is no number becomes the least. */
+static int16_t whole(float q, int32_t limit)
+{
+    const float most = (float)limit;
+    const float cut = q >= -most ? (q <= most ? q : most) : -most;
+    return (int16_t)(cut < 0.0f ? cut - 0.5f : cut + 0.5f);
+}
+""",
     "quantise": """\
-/* Numbers as whole steps, rounded and cut to the limit; what is no number becomes the least. */
 static void quantise(const float *restrict x, const float *restrict per_step, int32_t limit, int n,
                      int16_t *restrict units)
 {
     int i;
-    for (i = 0; i < n; i++) {
-        const float q = x[i] * per_step[i], most = (float)limit;
-        const float cut = q >= -most ? (q <= most ? q : most) : -most;
-        units[i] = (int16_t)(cut < 0.0f ? cut - 0.5f : cut + 0.5f);
-    }
+    for (i = 0; i < n; i++)
+        units[i] = whole(x[i] * per_step[i], limit);
+}
+""",
+    "quantise_image": """\
+/* Channels after another as channels side by side, each with a step of its own. */
+static void quantise_image(const float *restrict x, const float *restrict per_step, int32_t limit,
+                           int channels, int size, int16_t *restrict units)
+{
+    int i, j;
+    for (i = 0; i < size; i++)
+        for (j = 0; j < channels; j++)
+            units[i * channels + j] = whole(x[j * size + i] * per_step[j], limit);
 }
 """,
     "dequantise": """\
@@ -119,6 +135,32 @@ static void requantise(const int32_t *restrict sums, const int32_t *restrict mul
         q = q < low ? low : q > high ? high : q;
         units[i] = (int16_t)q;
     }
+}
+""",
+    "convolve_int8": """\
+/* A convolution of an image whose channels lie side by side, position by position; its weights
+   for one output after another, run by run. Sums become the next layer's inputs. */
+static void convolve_int8(const int8_t *restrict weights, const int32_t *restrict bias,
+                          const int32_t *restrict multipliers, const uint8_t *restrict shifts,
+                          int32_t low, int32_t high, int n_outputs, int tall, int run, int pitch,
+                          int step_y, int step_x, int height, int width,
+                          const int16_t *restrict x, int32_t *restrict sums,
+                          int16_t *restrict units)
+{
+    int row, column, i, j, k;
+    for (row = 0; row < height; row++)
+        for (column = 0; column < width; column++, units += n_outputs) {
+            const int8_t *w = weights;
+            for (i = 0; i < n_outputs; i++) {
+                const int16_t *in = x + row * step_y + column * step_x;
+                int32_t sum = bias[i];
+                for (j = 0; j < tall; j++, in += pitch, w += run)
+                    for (k = 0; k < run; k++)
+                        sum += (int32_t)w[k] * in[k];
+                sums[i] = sum;
+            }
+            requantise(sums, multipliers, shifts, low, high, n_outputs, units);
+        }
 }
 """,
 }

@@ -132,6 +132,7 @@ def functions(names: Iterable[str]) -> list[str]:
     wanted = set(names)
     for name in list(wanted):
         wanted.update(*(others for start, others in _CALLS.items() if name.startswith(start)))
+    wanted.update(name.replace("_pooled", "") for name in list(wanted))
     if any(name.endswith("_half") for name in wanted):
         wanted.add("half")
     return [text for name, text in _loops().items() if name in wanted]
@@ -139,7 +140,10 @@ def functions(names: Iterable[str]) -> list[str]:
 
 _CALLS = {
     "convolve_framed": ("pool",),
-    "convolve_dense_pooled": ("convolve_dense", "largest"),
+    "convolve_dense": ("convolve_tools",),
+    "convolve_dense_pooled": ("largest",),
+    "quantise": ("whole",),
+    "convolve_int8": ("requantise",),
 }
 """How a name begins → what it calls."""
 

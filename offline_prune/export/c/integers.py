@@ -1,4 +1,4 @@
-"""Linear layers as 8-bit integers, calibrated on observations: the numbers, not the text."""
+"""Layers as 8-bit integers, calibrated on observations: the numbers, not the text."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ class IntegerLayer:
     No sum of a row leaves 32 bits, whatever the inputs are, since those are cut to ±``limit``.
 
     Attributes:
-        weight: (rows, columns) within ±127; each row has a step of its own.
+        weight: (rows, columns) within ±127; each row has a step of its own. Columns of a
+            convolution, and of what is behind one: place by place, channels innermost.
         bias: (rows,), in the unit of the row's sum.
-        steps: (columns,) float64: what one of an input's units is worth.
+        steps: (inputs,) float64: what one of an input's units is worth. Inputs are columns, or
+            channels where there are several places.
         limit: Largest ``|q|``, at most 32,767.
         scales: (rows,) float64: what one of a sum's units is worth.
     """
@@ -43,29 +45,43 @@ class IntegerLayer:
 
 @torch.no_grad()
 def integer_layers(layers: Sequence[nn.Module], inputs: Tensor) -> list[IntegerLayer]:
-    """Round the linear layers of a stack.
+    """Round the layers of a stack that have weights.
 
     Every input of a layer has a step of its own, in proportion to its root mean square, which is
     multiplied into the weights before these are rounded, a row at a time: a step of a weight is
     then as much of the sum for every input, and it does not matter in which unit an input is.
+    Of an image the channels have steps, also where it is flattened.
 
     Args:
-        layers: One after another: linear ones, and what is between them.
-        inputs: (N, columns) float32 to calibrate on.
+        layers: One after another: linear ones, convolutions, and what is between them.
+        inputs: (N, columns) or (N, C, H, W) float32 to calibrate on.
 
     Returns:
-        One for each linear layer.
+        One for each linear layer and each convolution.
     """
-    found, x = [], inputs
+    found, x, image = [], inputs, inputs
     for layer in layers:
-        if isinstance(layer, nn.Linear):
-            found.append(_rounded(layer, x))
+        if x.dim() == 4:
+            image = x
+        if isinstance(layer, nn.Conv2d):
+            found.append(_rounded(layer, layer.weight, _pixels(x)))
+        elif isinstance(layer, nn.Linear):
+            weight, seen = layer.weight, x
+            if image.dim() == 4:
+                weight, seen = weight.unflatten(1, image.shape[1:]), _pixels(x.view(image.shape))
+                image = x
+            found.append(_rounded(layer, weight, seen))
         x = layer(x)
     return found
 
 
-def _rounded(layer: nn.Linear, inputs: Tensor) -> IntegerLayer:
-    weight = layer.weight.detach().double().numpy()
+def _pixels(images: Tensor) -> Tensor:
+    """(N, C, H, W) → (N · H · W, C)."""
+    return images.movedim(1, -1).flatten(0, -2)
+
+
+def _rounded(layer: nn.Linear | nn.Conv2d, weights: Tensor, inputs: Tensor) -> IntegerLayer:
+    weight = weights.detach().double().movedim(1, -1).flatten(1).numpy()
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.detach().double().numpy()
     peak = inputs.abs().amax(dim=0).double().numpy()
     common = np.maximum(inputs.double().square().mean(dim=0).sqrt().numpy(), peak / _SPREAD)
@@ -73,7 +89,7 @@ def _rounded(layer: nn.Linear, inputs: Tensor) -> IntegerLayer:
     common[common == 0] = np.median(seen) if len(seen) else 1.0  # what was never seen may come
     reach = common * HEADROOM * float((peak / common).max(initial=1.0))
 
-    worth = weight * reach  # of a whole input
+    worth = weight * np.tile(reach, weight.shape[1] // len(reach))  # of a whole input
     # A bias far above a row's weights would take the bits of all inputs.
     rows = np.maximum(np.abs(worth).max(axis=1, initial=0.0), np.abs(bias) / 64.0 + 1e-30)
     rounded = np.rint(127.0 * worth / rows[:, None]).astype(np.int64)

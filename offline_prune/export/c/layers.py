@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from offline_prune.compaction import fill_layer
@@ -30,14 +28,20 @@ from offline_prune.export.c.images import (
     is_plain_convolution,
     plain_steps,
 )
-from offline_prune.export.c.network import CNetwork, bias_of, c_array, index_type
+from offline_prune.export.c.network import (
+    CNetwork,
+    as_half,
+    bias_of,
+    c_array,
+    index_type,
+    stored_as,
+)
 from offline_prune.export.c.slices import longest_rows_first, slices, whole_slices
 
 __all__ = [
     "SPARSE_BELOW",
-    "as_half",
     "c_network",
-    "check_linear",
+    "check_integers",
     "ordered_layers",
     "write_activation",
     "write_weights",
@@ -60,7 +64,7 @@ def c_network(
         stack: Linear layers, convolutions, activations and a flattening, in order; or an
             IMPALA encoder and layers behind it.
         shape: Of its input.
-        form: Of the weights; one other than float32 is for linear layers alone.
+        form: Of the weights, float32 or float16.
 
     Returns:
         The text.
@@ -70,8 +74,6 @@ def c_network(
     """
     network = CNetwork(name, form)
     layers = ordered_layers(stack)
-    if form is not FORMS["float32"]:
-        check_linear(layers)
     first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
     if any(convolution_of(layer) is not None for layer in layers[:first]):
         layers[first] = _write_images(network, layers[:first], shape, layers[first])
@@ -97,7 +99,7 @@ def _write_images(
 ) -> nn.Linear:
     """Write what comes before the first linear layer; return that, of features as they come."""
     assert isinstance(reader, nn.Linear)
-    if not dense_is_faster(layers, shape):
+    if network.form is FORMS["float32"] and not dense_is_faster(layers, shape):
         write_channels_first(network, layers, shape)
         return reader
     order = channels_last_order(write_channels_last(network, layers, shape))
@@ -135,20 +137,23 @@ def ordered_layers(stack: nn.Module) -> list[nn.Module]:
     return longest_rows_first(layers, is_unitwise)
 
 
-def check_linear(layers: Sequence[nn.Module]) -> None:
-    """Refuse what has weights of float32 alone.
+def check_integers(layers: Sequence[nn.Module]) -> None:
+    """Refuse what has no form in integers.
 
     Raises:
-        UnsupportedExportError: If there is another layer than linear ones and activations, or
-            no linear one comes first.
+        UnsupportedExportError: If there is another layer than linear ones and activations,
+            behind convolutions without padding with ReLUs between them; or an activation first.
     """
     plain = [layer for layer in layers if not isinstance(layer, nn.Flatten)]
-    other = next((m for m in plain if not (type(m) is nn.Linear or is_unitwise(m))), None)
-    if other is not None or is_unitwise(plain[0]):
+    linear = next(i for i, layer in enumerate(plain) if isinstance(layer, nn.Linear))
+    other = [m for m in plain[:linear] if type(m) not in (nn.Conv2d, nn.ReLU)]
+    other += [m for m in plain[:linear] if isinstance(m, nn.Conv2d) and m.padding != (0, 0)]
+    other += [m for m in plain[linear:] if not (type(m) is nn.Linear or is_unitwise(m))]
+    if other or is_unitwise(plain[0]):
         raise UnsupportedExportError(
-            f"{type(other or plain[0]).__name__}: weights of float16 and int8 are those of stacks"
-            ' of linear layers with activations between them. Export with dtype="float32", which'
-            " takes images as well."
+            f"{type((other or plain)[0]).__name__}: int8 is for linear layers with activations"
+            " between them, behind convolutions without padding and with ReLUs, if any. Export"
+            ' with dtype="float16" or "float32", which take residual blocks and padding as well.'
         )
 
 
@@ -192,7 +197,7 @@ def write_weights(network: CNetwork, prefix: str, weight: Tensor) -> tuple[str, 
     if int(weight.count_nonzero()) <= SPARSE_BELOW * weight.numel():
         cut, (bits, type_) = slices(weight), index_type(columns)
         network.arrays += [
-            c_array(f"{prefix}_values", _stored(cut.values, stored), stored),
+            c_array(f"{prefix}_values", stored_as(cut.values, stored), stored),
             c_array(f"{prefix}_columns", cut.columns, type_),
             c_array(f"{prefix}_lengths", cut.lengths, "unsigned int"),
         ]
@@ -201,29 +206,6 @@ def write_weights(network: CNetwork, prefix: str, weight: Tensor) -> tuple[str, 
         return f"sparse_{bits}", f"{names}, {rows}"
     # Floats of one input lie side by side; what is smaller, row by row.
     ordered = weight.T if stored == "float" else weight
-    network.arrays.append(c_array(f"{prefix}_weights", _stored(ordered, stored), stored))
+    network.arrays.append(c_array(f"{prefix}_weights", stored_as(ordered, stored), stored))
     network.n_dense += weight.numel()
     return "dense", f"{prefix}_weights, {prefix}_bias, {columns}, {rows}"
-
-
-def _stored(values: Tensor, type_: str) -> Tensor | NDArray[np.integer]:
-    if type_ == "float":
-        return values
-    if type_ == "uint16_t":
-        return values.to(torch.float16).numpy().view(np.uint16)
-    return values.numpy().astype(np.int64)
-
-
-def as_half(weight: Tensor) -> Tensor:
-    """Weights rounded to float16; those that become zero leave.
-
-    Raises:
-        UnsupportedExportError: If one is too large for it.
-    """
-    rounded = weight.to(torch.float16).float()
-    if not bool(torch.isfinite(rounded).all()):
-        raise UnsupportedExportError(
-            f"The largest weight is {float(weight.abs().max()):.3g}, and float16 ends at 65504."
-            ' Export with dtype="float32".'
-        )
-    return rounded

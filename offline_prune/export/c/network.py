@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from offline_prune.errors import UnsupportedExportError
 from offline_prune.export.c.forms import FORMS, INDEX_TYPES, Form
 
-__all__ = ["CNetwork", "bias_of", "c_array", "c_number", "index_type"]
+__all__ = [
+    "CNetwork",
+    "as_half",
+    "bias_of",
+    "c_array",
+    "c_number",
+    "index_type",
+    "stored_as",
+]
 
 
 @dataclass
@@ -20,7 +29,7 @@ class CNetwork:
 
     Attributes:
         name: Of its function, ``network_0``, …
-        form: What the weights of its linear layers are stored as.
+        form: What its weights are stored as.
         n_outputs: Length of what it writes.
         arrays: Definitions of its numbers.
         images: Lines of the body of what comes before its linear layers, for one observation;
@@ -127,3 +136,27 @@ def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
 def index_type(n_columns: int) -> tuple[int, str]:
     """Bits and C type of an index of so many columns."""
     return next((bits, type_) for bits, type_ in INDEX_TYPES.items() if n_columns <= 2**bits)
+
+
+def stored_as(values: Tensor, type_: str) -> Tensor | NDArray[np.integer]:
+    """Weights as the numbers of an array of a C type."""
+    if type_ == "float":
+        return values
+    if type_ == "uint16_t":
+        return values.to(torch.float16).numpy().view(np.uint16)
+    return values.numpy().astype(np.int64)
+
+
+def as_half(weight: Tensor) -> Tensor:
+    """Weights rounded to float16; those that become zero leave.
+
+    Raises:
+        UnsupportedExportError: If one is too large for it.
+    """
+    rounded = weight.to(torch.float16).float()
+    if not bool(torch.isfinite(rounded).all()):
+        raise UnsupportedExportError(
+            f"The largest weight is {float(weight.abs().max()):.3g}, and float16 ends at 65504."
+            ' Export with dtype="float32".'
+        )
+    return rounded

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from offline_prune.export.c.layers import as_half
+from offline_prune.export.c.network import as_half
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["half_weights"]
+__all__ = ["LINEAR", "half_weights"]
+
+LINEAR = ("Conv", "Gemm", "MatMul")
+"""Operators with weights."""
 
 
 def half_weights(model: ModelProto) -> ModelProto:
     """Store weights as float16, with a ``Cast`` behind each; all else is computed as before.
 
     Args:
-        model: With its weights inside; it stays as it is. Those of two dimensions or more, of
-            32-bit floats, are rounded.
+        model: With its weights inside; it stays as it is. What linear layers and convolutions read
+            is rounded where it is of 32-bit floats and two dimensions or more.
 
     Returns:
         The model of these weights.
@@ -33,11 +36,13 @@ def half_weights(model: ModelProto) -> ModelProto:
 
     new = onnx.ModelProto()
     new.CopyFrom(model)
+    read = {name for node in new.graph.node if node.op_type in LINEAR for name in node.input}
     casts = []
     for tensor in new.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
-            continue
         name = tensor.name
+        is_float = tensor.data_type == onnx.TensorProto.FLOAT
+        if not is_float or len(tensor.dims) < 2 or name not in read:
+            continue
         weight = as_half(torch.from_numpy(numpy_helper.to_array(tensor).copy())).numpy()
         tensor.CopyFrom(numpy_helper.from_array(weight.astype(np.float16), f"{name}.half"))
         casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))

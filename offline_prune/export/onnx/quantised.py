@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offline_prune.export.onnx.half import LINEAR, half_weights
 from offline_prune.export.onnx.sparse import stripped
 
 if TYPE_CHECKING:
@@ -29,12 +30,18 @@ def quantised(model: ModelProto, observations: NDArray[np.float32]) -> ModelProt
     the least and the largest that occur on the observations, and saturate beyond. What comes out
     of a linear layer stays a float until the next one reads it: rounded twice, errors double.
 
+    A vector of an observation has numbers of very different reach, so the layers that read it stay
+    in floats, with weights of float16; an image is bytes as it is.
+
     Args:
         model: In floats, its input named ``observation``; it stays as it is.
         observations: (N, *observation shape) to calibrate on.
 
     Returns:
         The same model in QDQ form, which runtimes compute in integers.
+
+    Raises:
+        UnsupportedExportError: If a weight is too large for float16.
     """
     import onnx
     from onnxruntime.quantization import (
@@ -57,6 +64,9 @@ def quantised(model: ModelProto, observations: NDArray[np.float32]) -> ModelProt
 
     given = onnx.ModelProto()  # the quantiser moves the weights of what it is given into a file
     given.CopyFrom(model)
+    for i, node in enumerate(given.graph.node):
+        node.name = f"node_{i}"
+    kept = _readers_of_the_observation(given) if observations.ndim == 2 else []
     with tempfile.TemporaryDirectory() as folder, _silent_root():
         path = Path(folder) / "quantised.onnx"
         quantize_static(
@@ -64,7 +74,8 @@ def quantised(model: ModelProto, observations: NDArray[np.float32]) -> ModelProt
             path,
             Observations(),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            op_types_to_quantize=list(LINEAR),
+            nodes_to_exclude=kept,
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
@@ -74,7 +85,20 @@ def quantised(model: ModelProto, observations: NDArray[np.float32]) -> ModelProt
     _leave_out_zero_points_of_biases(found)
     del found.metadata_props[:]
     found.metadata_props.extend(model.metadata_props)
-    return stripped(found)
+    return half_weights(stripped(found))
+
+
+def _readers_of_the_observation(model: ModelProto) -> list[str]:
+    """Names of linear nodes with no other one between them and the input."""
+    behind: set[str] = set()  # what a linear node has gone into
+    first = []
+    for node in model.graph.node:
+        reads_one = any(name in behind for name in node.input)
+        if node.op_type in LINEAR and not reads_one:
+            first.append(node.name)
+        if node.op_type in LINEAR or reads_one:
+            behind.update(node.output)
+    return first
 
 
 def _leave_out_zero_points_of_biases(model: ModelProto) -> None:

@@ -55,9 +55,9 @@ def of(algo, observations):
     return Source(acting_policy(algo), algo.predict, "algo.predict", {}), observations
 
 
-def images():
+def images(channels):
     torch.manual_seed(0)
-    layers = (nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(180, 4))
+    layers = (nn.Conv2d(3, channels, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36 * channels, 4))
     policy = policy_of(*layers, shape=(3, 8, 8))
     x = np.random.default_rng(0).normal(size=(9, 3, 8, 8)).astype(np.float32)
     return Source(policy, lambda x: policy(torch.from_numpy(x)).numpy(), "the policy", {}), x
@@ -72,7 +72,8 @@ POLICIES = {
         action_scaler=MinMaxActionScaler([-2.0] * 6, [3.0] * 6),
     ),
     "discrete": lambda: of(*named("discrete bcq of two critics")),
-    "images": images,
+    "images": lambda: images(5),
+    "images of many channels": lambda: images(16),
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_decides_as_the_agent_does(name, board, tmp_path):
 
 
 @pytest.mark.parametrize("board", ALL)
-@pytest.mark.parametrize("name", ["dense", "sparse", "discrete"])
+@pytest.mark.parametrize("name", ["dense", "sparse", "discrete", "images"])
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_smaller_weights_decide_as_they_do_here(dtype, name, board, tmp_path):
     source, observations = POLICIES[name]()
