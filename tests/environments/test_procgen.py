@@ -121,6 +121,8 @@ def test_without_envpool(monkeypatch):
 
 @needs_envpool
 def test_without_qt(monkeypatch):
+    import envpool  # noqa: F401 - whole, before a part of it goes
+
     monkeypatch.setitem(sys.modules, "envpool.procgen", None)
     with pytest.raises(EnvironmentUnavailableError, match="libqt5gui5"):
         Procgen("Coinrun")
