@@ -18,6 +18,7 @@ from offline_prune.export.c.c99 import c_source
 from offline_prune.export.c.images import PooledConvolution, plain_steps
 from offline_prune.export.c.layers import c_network
 from tests.export.agents import built
+from tests.export.c.sanitized import run_sanitized
 from tests.export.c.test_c99 import CLEAN, compiled, policy_of
 from tests.worlds import dataset
 
@@ -149,21 +150,13 @@ def test_nothing_is_read_or_written_out_of_bounds(filters, tmp_path):
     """The sanitizers watch every index of one observation and of a block."""
     policy = acting_policy(agent_of("pixel-continuous", filters=filters))
     n = int(np.prod(policy.observation_shape))
-    path = tmp_path / "main.c"
-    path.write_text(
+    main = (
         c_source(policy, {})
         + f"int main(void) {{ static float x[3 * {n}], a[3 * POLICY_ACTION_SIZE]; int i;\n"
         + f"for (i = 0; i < 3 * {n}; i++) x[i] = (float)(i % 251);\n"
         + "policy_act(x, a); policy_act_batch(3, x, a); return a[0] != a[0]; }\n"
     )
-    flags = ["-std=c99", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    built_ = subprocess.run(
-        [shutil.which("cc"), *flags, path, "-o", tmp_path / "main", "-lm"], capture_output=True
-    )
-    if built_.returncode:
-        pytest.skip("no sanitizers here")
-    done = subprocess.run([tmp_path / "main"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_sanitized(tmp_path, main, "address,undefined", "-O1")
 
 
 def test_only_kept_weights_are_stored():

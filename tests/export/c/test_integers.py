@@ -17,8 +17,9 @@ from offline_prune.export.c.c99 import c_source
 from offline_prune.export.c.integers import HEADROOM, integer_layers, multipliers
 from offline_prune.export.c.layers import ordered_layers
 from offline_prune.export.c.library import open_c
-from offline_prune.export.c.network import as_half
+from offline_prune.export.float16 import as_half
 from tests.export.agents import CONFIGS, VECTOR, built, named, too_coarse_for_bytes
+from tests.export.c.sanitized import run_sanitized
 from tests.export.c.test_c99 import CLEAN, policy_of, sparse_linear
 from tests.worlds import dataset
 
@@ -140,20 +141,14 @@ def test_undefined_behaviour(dtype, density, tmp_path):
     """Whatever is observed, the sanitizers of the compiler find nothing."""
     subject = policy(density, nn.ReLU(), 5, 300, 9, 2)
     (tmp_path / "policy.c").write_text(c_source(subject, {}, dtype, inputs(50, 5)))
-    (tmp_path / "main.c").write_text(
+    main = (
         '#include "policy.c"\n#include <stdio.h>\nint main(void) {'
         " static const float odd[7] = {0, -0.0f, 1e-40f, 3e38f, -3e38f, INFINITY, NAN};"
         " float x[5], a[2]; int i, j;"
         " for (i = 0; i < 700; i++) { for (j = 0; j < 5; j++) x[j] = odd[(i * (j + 1) + j) % 7];"
         " policy_act(x, a); } return 0; }\n"
     )
-    checks = "-fsanitize=address,undefined,float-cast-overflow"
-    command = ["cc", "-std=c99", "-g", checks, "-fno-sanitize-recover=all", "-o", "main", "main.c"]
-    built_here = subprocess.run([*command, "-lm"], cwd=tmp_path, capture_output=True, text=True)
-    if built_here.returncode:
-        pytest.skip("no sanitizers here")
-    done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_sanitized(tmp_path, main, "address,undefined,float-cast-overflow", "-g")
 
 
 @pytest.mark.parametrize("dtype", SMALL)

@@ -13,6 +13,7 @@ from offline_prune.export import acting_policy, export_policy
 from offline_prune.export.c.c99 import c_source
 from offline_prune.export.c.integers import integer_layers, multipliers
 from tests.export.agents import pruned
+from tests.export.c.sanitized import run_sanitized
 from tests.export.c.test_c99 import CLEAN, policy_of
 from tests.export.c.test_images import agent_of, thinned
 from tests.export.c.test_integers import compiled
@@ -92,20 +93,14 @@ def test_residual_encoders_with_half_weights(pooled, tmp_path):
 def test_undefined_behaviour(dtype, tmp_path):
     """Whatever is observed, the sanitizers of the compiler find nothing."""
     (tmp_path / "policy.c").write_text(c_source(stack(), {}, dtype, images()))
-    (tmp_path / "main.c").write_text(
+    main = (
         '#include "policy.c"\nint main(void) {'
         " static const float odd[7] = {0, -0.0f, 1e-40f, 3e38f, -3e38f, INFINITY, NAN};"
         " float x[POLICY_OBSERVATION_SIZE], a[3]; int i, j; for (i = 0; i < 40; i++) {"
         " for (j = 0; j < POLICY_OBSERVATION_SIZE; j++) x[j] = odd[(i * (j + 1) + j) % 7];"
         " policy_act(x, a); policy_act_batch(1, x, a); } return 0; }\n"
     )
-    checks = "-fsanitize=address,undefined,float-cast-overflow"
-    command = ["cc", "-std=c99", "-g", checks, "-fno-sanitize-recover=all", "-o", "main", "main.c"]
-    built = subprocess.run([*command, "-lm"], cwd=tmp_path, capture_output=True, text=True)
-    if built.returncode:
-        pytest.skip("no sanitizers here")
-    done = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_sanitized(tmp_path, main, "address,undefined,float-cast-overflow", "-g")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
