@@ -15,7 +15,6 @@ own, ``results/online_procgen_latency.json``.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from itertools import product
@@ -40,7 +39,7 @@ from offline_prune.hosts.sb3.impala import ImpalaFeatures
 
 STUDY = "online_procgen"
 RUNS = Path("runs") / STUDY
-LATENCY = RESULTS / f"{STUDY}_latency.json"
+LATENCY = f"{STUDY}_latency"
 GAMES, ENCODERS, SPARSITIES, SEEDS = ("Starpilot", "Coinrun"), ("impala", "impoola"), (0.0, 0.9), 3
 STEPS, LEVELS, EPISODES = 200_000, 200, 100
 RANDOM = "random actions"
@@ -133,35 +132,27 @@ def run(game: str, encoder: str, sparsity: float, seed: int, steps: int) -> dict
     }
 
 
-def latency() -> None:
-    """Time the exported policies of seed 0: µs of an action and of 256, one thread."""
+def latency(**cell: Any) -> dict[str, Any]:
+    """Time a cell's exported policy: µs of an action and of 256, one thread."""
     from inference import c_timer, medians, onnx_timer
 
     torch.set_num_threads(1)
-    found: list[Record] = json.loads(LATENCY.read_text()) if LATENCY.exists() else []
     images = np.random.default_rng(0).integers(0, 256, (256, 3, 64, 64), dtype=np.uint8)
-    for cell in cells():
-        path = RUNS / name_of(cell)
-        if not path.exists() or any(all(r.get(k) == v for k, v in cell.items()) for r in found):
-            continue
-        policy = ActorCriticCnnPolicy.load(path, device="cpu")
-        with tempfile.TemporaryDirectory() as folder:
-            files = [Path(folder) / name for name in ("policy.onnx", "policy.c")]
-            for file in files:
-                export_policy(policy, file, images)
-            rows = images.astype(np.float32)
-            timers = [onnx_timer(files[0], rows), c_timer(Path(folder), rows, discrete=True)]
-            times = {str(batch): medians(timers, batch) for batch in (1, 256)}
-            sizes = [file.stat().st_size for file in files]
-        found.append({**cell, "µs of ONNX and C": times, "bytes": sizes})
-        with written_aside(LATENCY) as aside:
-            aside.write_text("[\n" + ",\n".join(map(json.dumps, found)) + "\n]\n")
+    rows = images.astype(np.float32)
+    policy = ActorCriticCnnPolicy.load(RUNS / name_of(cell), device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("policy.onnx", "policy.c")]
+        for file in files:
+            export_policy(policy, file, images)
+        timers = [onnx_timer(files[0], rows), c_timer(Path(folder), rows, discrete=True)]
+        times = {str(batch): medians(timers, batch) for batch in (1, 256)}
+        return {"µs of ONNX and C": times, "bytes": [file.stat().st_size for file in files]}
 
 
 def report() -> None:
     """Write the table."""
     found = [record for record in records(STUDY) if record["steps"] in (0, STEPS)]
-    timed: list[Record] = json.loads(LATENCY.read_text()) if LATENCY.exists() else []
+    timed = records(LATENCY)
     rows = []
     kinds = [(RANDOM, 0.0), *product(ENCODERS, SPARSITIES)]
     for game, (encoder, sparsity) in product(GAMES, kinds):
@@ -215,7 +206,8 @@ def main() -> None:
         which, parts = map(int, arguments.part.split("/"))
         run_cells(STUDY, cells()[which::parts], run)
     elif arguments.what == "latency":
-        latency()
+        trained = [cell for cell in cells() if (RUNS / name_of(cell)).exists()]
+        run_cells(LATENCY, trained, latency)
     else:
         report()
 
