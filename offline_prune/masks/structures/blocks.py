@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import whole_number
 from offline_prune.errors import MaskError
-from offline_prune.masks.structures.structure import Structure, put_last
+from offline_prune.masks.structures.structure import Structure, places, put_last
 
 __all__ = ["Blocks"]
 
@@ -85,12 +85,9 @@ class Blocks(Structure):
             for name, score in scores.items()
         }
         flat = torch.cat([mean.flatten() for mean in means.values()])
-        places = torch.empty_like(flat)
-        order = flat.argsort(descending=True, stable=True)
-        places[order] = torch.arange(len(flat), device=flat.device, dtype=flat.dtype)
         low = min(float(score.min()) for score in scores.values())
         span = max(float(score.max()) for score in scores.values()) - low or 1.0
-        parts = places.split([mean.numel() for mean in means.values()])
+        parts = places(flat).split([mean.numel() for mean in means.values()])
         found = {}
         for (name, score), part in zip(scores.items(), parts, strict=True):
             place = part.view(means[name].shape)

@@ -11,7 +11,7 @@ from torch import Tensor
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.network import Network
 
-__all__ = ["Structure", "put_last"]
+__all__ = ["Structure", "places", "put_last"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,18 @@ def put_last(scores: Mapping[str, Tensor], allowed: Mapping[str, Tensor]) -> dic
         name: torch.where(allowed[name], found := score.double(), found - (high - low) - 1.0)
         for name, score in scores.items()
     }
+
+
+def places(scores: Tensor) -> Tensor:
+    """Where each number stands among all.
+
+    Args:
+        scores: (N,).
+
+    Returns:
+        (N,) of the same type: 0 for the highest; ties in order.
+    """
+    found = torch.empty_like(scores)
+    order = scores.argsort(descending=True, stable=True)
+    found[order] = torch.arange(len(scores), device=scores.device, dtype=scores.dtype)
+    return found

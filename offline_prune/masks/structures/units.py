@@ -13,7 +13,7 @@ from offline_prune.agents.unit_groups import UnitGroup, unit_groups
 from offline_prune.base.arguments import finite_number
 from offline_prune.errors import InputError
 from offline_prune.masks.counts import kept_count
-from offline_prune.masks.structures.structure import Structure, put_last
+from offline_prune.masks.structures.structure import Structure, places, put_last
 from offline_prune.masks.unit_choice import choose_units
 
 __all__ = ["FewerUnits"]
@@ -105,12 +105,8 @@ class FewerUnits(Structure):
         kept = sum(kept_count(n.n_weights, sparsity[n.role]) for n in group.networks(agent))
         stays = choose_units(graph, units, alive, kept / self.density)
         flat = torch.cat(units)
-        places = torch.empty_like(flat)
-        places[flat.argsort(descending=True, stable=True)] = torch.arange(
-            1, len(flat) + 1, dtype=flat.dtype
-        )
-        places = places.where(~torch.cat(stays), 0.0)
-        ranks = list(places.split([len(part) for part in units]))
+        behind = (1.0 + places(flat)).where(~torch.cat(stays), 0.0)
+        ranks = list(behind.split([len(part) for part in units]))
         found = {}
         for weight in graph.weights:
             rows = torch.zeros(weight.shape[0], dtype=flat.dtype)
