@@ -19,7 +19,8 @@ from offline_prune.export.c.images import (
     convolution_of,
     output_shape,
 )
-from offline_prune.export.c.network import CNetwork, as_half, bias_of, c_array, stored_as
+from offline_prune.export.c.network import CNetwork, bias_of, c_array, stored_as
+from offline_prune.export.float16 import as_half
 
 __all__ = [
     "BLOCK",

@@ -30,13 +30,13 @@ from offline_prune.export.c.images import (
 )
 from offline_prune.export.c.network import (
     CNetwork,
-    as_half,
     bias_of,
     c_array,
     index_type,
     stored_as,
 )
 from offline_prune.export.c.slices import longest_rows_first, slices, whole_slices
+from offline_prune.export.float16 import as_half
 
 __all__ = [
     "SPARSE_BELOW",

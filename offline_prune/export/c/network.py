@@ -14,7 +14,6 @@ from offline_prune.export.c.forms import FORMS, INDEX_TYPES, Form
 
 __all__ = [
     "CNetwork",
-    "as_half",
     "bias_of",
     "c_array",
     "c_number",
@@ -145,18 +144,3 @@ def stored_as(values: Tensor, type_: str) -> Tensor | NDArray[np.integer]:
     if type_ == "uint16_t":
         return values.to(torch.float16).numpy().view(np.uint16)
     return values.numpy().astype(np.int64)
-
-
-def as_half(weight: Tensor) -> Tensor:
-    """Weights rounded to float16; those that become zero leave.
-
-    Raises:
-        UnsupportedExportError: If one is too large for it.
-    """
-    rounded = weight.to(torch.float16).float()
-    if not bool(torch.isfinite(rounded).all()):
-        raise UnsupportedExportError(
-            f"The largest weight is {float(weight.abs().max()):.3g}, and float16 ends at 65504."
-            ' Export with dtype="float32".'
-        )
-    return rounded

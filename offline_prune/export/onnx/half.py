@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from offline_prune.export.c.network import as_half
+from offline_prune.export.float16 import as_half
 
 if TYPE_CHECKING:
     from onnx import ModelProto
