@@ -6,20 +6,24 @@ import math
 from collections.abc import Sequence
 
 from offline_prune.acting.policy import ActingPolicy
+from offline_prune.acting.rules import TanhRule
 from offline_prune.export.c.network import CNetwork
 
 __all__ = ["block_size", "in_blocks", "one_by_one", "stack_floats"]
 
-_DENSE_LANES = 16
+_LANES = (64, 32, 16)
 """Observations of a block of ``policy_act_batch``, feature by feature, so that one weight is
-a multiply-add of that many numbers. Dense layers read their weights in strides and need the
-cache for these."""
+a multiply-add of that many numbers."""
 
-_SPARSE_LANES = 32
-"""The same where most multiply-adds are those of sparse layers."""
+_DENSE_LANES = 16
+"""The same where most multiply-adds are those of dense layers of floats, which read their weights
+in strides and need the cache for these."""
+
+_STACK = 256 * 1024
+"""Bytes that a block may take of the stack; blocks of 16 may take more."""
 
 
-def block_size(networks: Sequence[CNetwork]) -> int | None:
+def block_size(policy: ActingPolicy, networks: Sequence[CNetwork]) -> int | None:
     """Observations of a block; None where there are images, or a layer has no form for blocks.
 
     What an image costs is its convolutions, which have positions to compute at once.
@@ -27,7 +31,10 @@ def block_size(networks: Sequence[CNetwork]) -> int | None:
     if not all(network.has_blocks for network in networks):
         return None
     balance = sum(network.n_sparse - network.n_dense for network in networks)
-    return _SPARSE_LANES if balance > 0 else _DENSE_LANES
+    if balance <= 0 and networks[0].form.stored == "float":
+        return _DENSE_LANES
+    fitting = [n for n in _LANES if 4 * stack_floats(policy, networks, n) <= _STACK]
+    return (fitting or _LANES[-1:])[0]
 
 
 def stack_floats(policy: ActingPolicy, networks: Sequence[CNetwork], lanes: int | None) -> int:
@@ -55,6 +62,9 @@ def in_blocks(policy: ActingPolicy, networks: Sequence[CNetwork]) -> str:
     for network in networks:
         calls += f"        {network.name}_lanes(x, outputs + {first} * POLICY_LANES);\n"
         first += network.n_outputs
+    squash = f"        squash(outputs, {n_outputs} * POLICY_LANES);\n"
+    if not isinstance(policy.rule, TanhRule):
+        squash = ""
     decide = "actions[lane] = decide(one);"
     if not policy.discrete:
         decide = "decide(one, actions + lane * POLICY_ACTION_SIZE);"
@@ -71,7 +81,7 @@ def in_blocks(policy: ActingPolicy, networks: Sequence[CNetwork]) -> str:
             for (i = 0; i < POLICY_OBSERVATION_SIZE; i++)
                 x[i * POLICY_LANES + lane] = row[i];
         }}
-{calls}        for (lane = 0; lane < here; lane++) {{
+{calls}{squash}        for (lane = 0; lane < here; lane++) {{
             for (i = 0; i < {n_outputs}; i++)
                 one[i] = outputs[i * POLICY_LANES + lane];
             {decide}

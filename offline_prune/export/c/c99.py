@@ -75,11 +75,13 @@ def c_source(
         _c_network(f"network_{i}", policy, network, dtype, observations)
         for i, network in enumerate(policy.networks)
     ]
-    lanes = block_size(networks)
+    lanes = block_size(policy, networks)
     bodies = [body for network in networks for body in _bodies(network, in_lanes=lanes is not None)]
     calls = [call for network in networks for call in (*network.images, *network.calls)]
     if lanes is not None:
         calls += [call for network in networks for call in network.lanes]
+    squash = _squash(policy)
+    calls += ["tangent"] if squash else []
     body = [
         *([] if lanes is None else [f"#define POLICY_LANES {lanes}\n"]),
         *(array for network in networks for array in network.arrays),
@@ -94,6 +96,7 @@ def c_source(
             policy.observation_scale,
             "observation",
         ),
+        *squash,
         *_decide(policy, networks),
         _act(policy, networks),
         one_by_one(policy) if lanes is None else in_blocks(policy, networks),
@@ -212,7 +215,15 @@ def _bodies(network: CNetwork, *, in_lanes: bool) -> list[str]:
         features = [("float", "features", str(network.n_features))]
         found.append(_function(network.name, whole, features))
     if in_lanes:
-        blocks = [("float", name, f"{network.buffer_size} * POLICY_LANES") for name in "ab"]
+        # Integers of a block have 32 bits.
+        blocks = [
+            (
+                "int32_t" if name in network.integer_buffers else type_,
+                name,
+                f"{size} * POLICY_LANES",
+            )
+            for type_, name, size in linear
+        ]
         found.append(_function(f"{network.name}_lanes", network.lanes, blocks))
     return found
 
@@ -284,15 +295,21 @@ static float clip(float x, float low, float high)
 """
 
 
+def _squash(policy: ActingPolicy) -> list[str]:
+    """A function of all outputs, of one observation or a block; none where they stay."""
+    if not isinstance(policy.rule, TanhRule):
+        return []
+    x = "outputs[i]"
+    if (limit := policy.rule.limit) is not None:
+        x = f"clip({x}, {c_number(np.float32(-limit))}, {c_number(np.float32(limit))})"
+    return _elementwise("squash(float *outputs, int n)", "n", "outputs", f"tangent({x})", None, "")
+
+
 def _decide(policy: ActingPolicy, networks: list[CNetwork]) -> list[str]:
     if not policy.discrete:
         head = "decide(const float *outputs, float *action)"
-        x = "outputs[i]"
-        if isinstance(policy.rule, TanhRule):
-            if (limit := policy.rule.limit) is not None:
-                x = f"clip({x}, {c_number(np.float32(-limit))}, {c_number(np.float32(limit))})"
-            x = f"tanhf({x})"
-        return _elementwise(head, "POLICY_ACTION_SIZE", "action", x, policy.action_scale, "action")
+        scale = policy.action_scale
+        return _elementwise(head, "POLICY_ACTION_SIZE", "action", "outputs[i]", scale, "action")
     rule, unlikely = policy.rule, ""
     critics = list(range(sum(network.n_outputs for network in networks) // policy.action_size))
     if isinstance(rule, ConstrainedArgmaxRule):
@@ -342,16 +359,19 @@ def _network_calls(networks: list[CNetwork], suffix: str, times: str) -> list[st
 
 def _act(policy: ActingPolicy, networks: list[CNetwork]) -> str:
     # Sparse loops write whole slices; the next network's outputs go over what is beyond.
-    n_outputs = sum(network.n_outputs for network in networks) + SLICE - 1
+    n_outputs = sum(network.n_outputs for network in networks)
     head = "void policy_act(const float *observation, float *action)"
     end = "decide(outputs, action)"
     if policy.discrete:
         head, end = "int policy_act(const float *observation)", "return decide(outputs)"
-    calls = "\n".join(f"    {call}" for call in _network_calls(networks, "", ""))
+    lines = _network_calls(networks, "", "")
+    if isinstance(policy.rule, TanhRule):
+        lines.append(f"squash(outputs, {n_outputs});")
+    calls = "\n".join(f"    {line}" for line in lines)
     return f"""\
 {head}
 {{
-    float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs}];
+    float x[POLICY_OBSERVATION_SIZE], outputs[{n_outputs + SLICE - 1}];
     scale(observation, x);
 {calls}
     {end};

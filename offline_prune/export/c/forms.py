@@ -14,8 +14,8 @@ class Form:
     Attributes:
         suffix: Of its loops' names.
         stored: Type of a weight.
-        read: Type of an input.
-        sum: Type of a sum, of a bias and of what is written.
+        read: Type of an input, one observation at a time.
+        sum: Type of a sum, of a bias and of what is written; of all numbers of a block.
         weight: A stored weight as a factor; ``{}`` is it.
         line: What the file's comment says.
     """
@@ -120,21 +120,24 @@ static void dequantise(const int32_t *restrict sums, const float *restrict scale
         y[i] = (float)sums[i] * scales[i];
 }
 """,
+    "shifted": """\
+/* A sum as the next layer's input: times multiplier / 2^shift, rounded, cut to low and high. */
+static int32_t shifted(int32_t sum, int32_t multiplier, int shift, int32_t low, int32_t high)
+{
+    const int64_t product = (int64_t)sum * multiplier;
+    int64_t q = ((product < 0 ? -product : product) + ((int64_t)1 << (shift - 1))) >> shift;
+    q = product < 0 ? -q : q;
+    return (int32_t)(q < low ? low : q > high ? high : q);
+}
+""",
     "requantise": """\
-/* Sums as the next layer's inputs: times multiplier / 2^shift, rounded, cut to low and high. */
 static void requantise(const int32_t *restrict sums, const int32_t *restrict multipliers,
                        const uint8_t *restrict shifts, int32_t low, int32_t high, int n,
                        int16_t *restrict units)
 {
     int i;
-    for (i = 0; i < n; i++) {
-        const int64_t middle = (int64_t)1 << (shifts[i] - 1);
-        const int64_t product = (int64_t)sums[i] * multipliers[i];
-        int64_t q = ((product < 0 ? -product : product) + middle) >> shifts[i];
-        q = product < 0 ? -q : q;
-        q = q < low ? low : q > high ? high : q;
-        units[i] = (int16_t)q;
-    }
+    for (i = 0; i < n; i++)
+        units[i] = (int16_t)shifted(sums[i], multipliers[i], shifts[i], low, high);
 }
 """,
     "convolve_int8": """\

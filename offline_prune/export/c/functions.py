@@ -9,6 +9,7 @@ from offline_prune.export.c.activations import activation_loops
 from offline_prune.export.c.channels_first import channels_first_loops
 from offline_prune.export.c.channels_last import channels_last_loops
 from offline_prune.export.c.forms import FORMS, INDEX_TYPES, SMALL_LOOPS, Form
+from offline_prune.export.c.lanes import lane_loops
 from offline_prune.export.c.slices import SLICE
 
 __all__ = ["functions"]
@@ -34,32 +35,6 @@ static void dense(const float *restrict weights, const float *restrict bias, int
 }
 """
 
-_DENSE_LANES = """\
-/* The same for a block of observations, feature by feature. */
-static void dense_lanes(const float *restrict weights, const float *restrict bias, int n_inputs,
-                        int n_outputs, const float *restrict x, float *restrict y)
-{
-    int i, j, lane;
-    for (i = 0; i < n_outputs; i++) {
-        float sum[POLICY_LANES];
-        for (lane = 0; lane < POLICY_LANES; lane++)
-            sum[lane] = bias[i];
-        for (j = 0; j < n_inputs % 4; j++)
-            for (lane = 0; lane < POLICY_LANES; lane++)
-                sum[lane] += weights[j * n_outputs + i] * x[j * POLICY_LANES + lane];
-        for (; j < n_inputs; j += 4) {
-            const float *w = weights + j * n_outputs + i, *f = x + j * POLICY_LANES;
-            const float w0 = w[0], w1 = w[n_outputs], w2 = w[2 * n_outputs], w3 = w[3 * n_outputs];
-            for (lane = 0; lane < POLICY_LANES; lane++)
-                sum[lane] += (w0 * f[lane] + w1 * f[POLICY_LANES + lane])
-                           + (w2 * f[2 * POLICY_LANES + lane] + w3 * f[3 * POLICY_LANES + lane]);
-        }
-        for (lane = 0; lane < POLICY_LANES; lane++)
-            y[i * POLICY_LANES + lane] = sum[lane];
-    }
-}
-"""
-
 _SPARSE = """\
 /* y = W x + b on kept weights only, {slice} outputs at a time: lengths[s] places, a weight of each
    output at every place, 0 where it has no more. Writes whole slices, beyond the last output. */
@@ -79,45 +54,6 @@ static void sparse_{bits}{form}(const {stored} *restrict values, const {type} *r
 }}
 """
 
-_SPARSE_LANES = """\
-/* The same for a block of observations, feature by feature, output by output. */
-static void sparse_{bits}_lanes(const float *restrict values, const {type} *restrict columns,
-                            const unsigned int *restrict lengths, const float *restrict bias,
-                            int n_outputs, const float *restrict x, float *restrict y)
-{{
-    int i, lane;
-    for (i = 0; i < n_outputs; i++, y += POLICY_LANES) {{
-        const unsigned int stop = {slice} * *lengths;
-        unsigned int k = (unsigned int)i % {slice};
-        float sum[POLICY_LANES];
-        for (lane = 0; lane < POLICY_LANES; lane++)
-            sum[lane] = bias[i];
-        for (; k + {three} < stop; k += {four}) {{
-            const float *f0 = x + columns[k] * POLICY_LANES;
-            const float *f1 = x + columns[k + {one}] * POLICY_LANES;
-            const float *f2 = x + columns[k + {two}] * POLICY_LANES;
-            const float *f3 = x + columns[k + {three}] * POLICY_LANES;
-            const float v0 = values[k], v1 = values[k + {one}];
-            const float v2 = values[k + {two}], v3 = values[k + {three}];
-            for (lane = 0; lane < POLICY_LANES; lane++)
-                sum[lane] += (v0 * f0[lane] + v1 * f1[lane]) + (v2 * f2[lane] + v3 * f3[lane]);
-        }}
-        for (; k < stop; k += {slice}) {{
-            const float *feature = x + columns[k] * POLICY_LANES;
-            for (lane = 0; lane < POLICY_LANES; lane++)
-                sum[lane] += values[k] * feature[lane];
-        }}
-        for (lane = 0; lane < POLICY_LANES; lane++)
-            y[lane] = sum[lane];
-        if (i % {slice} == {last}) {{ /* the next slice */
-            values += stop;
-            columns += stop;
-            lengths++;
-        }}
-    }}
-}}
-"""
-
 
 def functions(names: Iterable[str]) -> list[str]:
     """Definitions of functions.
@@ -133,7 +69,7 @@ def functions(names: Iterable[str]) -> list[str]:
     for name in list(wanted):
         wanted.update(*(others for start, others in _CALLS.items() if name.startswith(start)))
     wanted.update(name.replace("_pooled", "") for name in list(wanted))
-    if any(name.endswith("_half") for name in wanted):
+    if any("_half" in name for name in wanted):
         wanted.add("half")
     return [text for name, text in _loops().items() if name in wanted]
 
@@ -143,21 +79,24 @@ _CALLS = {
     "convolve_dense": ("convolve_tools",),
     "convolve_dense_pooled": ("largest",),
     "quantise": ("whole",),
-    "convolve_int8": ("requantise",),
+    "requantise": ("shifted",),
+    "convolve_int8": ("requantise", "shifted"),
+    "activate_tanh": ("tangent",),
+    "activate_sigmoid": ("tangent",),
+    "activate_swish": ("tangent",),
 }
 """How a name begins → what it calls."""
 
 
 def _loops() -> dict[str, str]:
     """Every function by its name, in the order in which files have them."""
-    found = {"dense": _DENSE, "dense_lanes": _DENSE_LANES}
+    found = {"dense": _DENSE}
     for bits, type_ in INDEX_TYPES.items():
         index: dict[str, Any] = {"bits": bits, "type": type_}
         for form in FORMS.values():
             found[f"sparse_{bits}{form.suffix}"] = _SPARSE.format(**index, **_sliced(form))
-        found[f"sparse_{bits}_lanes"] = _SPARSE_LANES.format(**index, **_sliced(FORMS["float32"]))
     images = {**channels_first_loops(), **channels_last_loops()}
-    return {**SMALL_LOOPS, **activation_loops(), **dict(sorted(found.items())), **images}
+    return {**SMALL_LOOPS, **activation_loops(), **found, **lane_loops(), **images}
 
 
 def _sliced(form: Form) -> dict[str, object]:
@@ -178,9 +117,4 @@ def _sliced(form: Form) -> dict[str, object]:
         "start": "\n".join(starts),
         "add": "\n".join(added),
         "end": "\n".join(ends),
-        "one": SLICE,
-        "two": 2 * SLICE,
-        "three": 3 * SLICE,
-        "four": 4 * SLICE,
-        "last": SLICE - 1,
     }

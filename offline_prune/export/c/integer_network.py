@@ -129,7 +129,7 @@ def _quantise(network: CNetwork, prefix: str, into: IntegerLayer, source: str) -
     network.arrays.append(c_array(f"{prefix}_per_step", _floats32(1.0 / into.steps)))
     size = len(into.steps)
     _needs(network, "units", "int16_t", size)
-    network.call("quantise", source, f"{prefix}_per_step", into.limit, size, "units")
+    network.call_both("quantise", source, f"{prefix}_per_step", into.limit, size, "units")
 
 
 def _multiply(network: CNetwork, prefix: str, layer: IntegerLayer) -> None:
@@ -140,7 +140,7 @@ def _multiply(network: CNetwork, prefix: str, layer: IntegerLayer) -> None:
     bias[:rows] = layer.bias
     network.arrays.append(c_array(f"{prefix}_bias", bias, "int32_t"))
     _needs(network, "sums", "int32_t", whole_slices(rows))
-    network.call(f"{function}_int8", arguments, "units", "sums")
+    network.call_both(f"{function}_int8", arguments, "units", "sums")
 
 
 def _floats(
@@ -148,7 +148,7 @@ def _floats(
 ) -> None:
     rows = len(layer.bias)
     network.arrays.append(c_array(f"{prefix}_scales", _floats32(layer.scales)))
-    network.call("dequantise", "sums", f"{prefix}_scales", rows, to)
+    network.call_both("dequantise", "sums", f"{prefix}_scales", rows, to)
     for activation in activations:
         write_activation(network, activation, to, rows)
 
@@ -161,7 +161,7 @@ def _requantise(
     _needs(network, "units", "int16_t", rows)
     names = f"{prefix}_multipliers, {prefix}_shifts"
     low = 0 if is_relu else -into.limit
-    network.call("requantise", "sums", names, low, into.limit, rows, "units")
+    network.call_both("requantise", "sums", names, low, into.limit, rows, "units")
 
 
 def _factors(network: CNetwork, prefix: str, layer: IntegerLayer, into: IntegerLayer) -> None:

@@ -176,9 +176,7 @@ def _write_linear(
     if function.startswith("sparse"):
         bias = torch.cat([bias, bias.new_zeros(whole_slices(rows) - rows)])
     network.arrays.append(c_array(f"{prefix}_bias", bias))
-    network.call(f"{function}{form.suffix}", arguments, source, target)
-    if form is FORMS["float32"]:
-        network.lanes.append(f"{function}_lanes({arguments}, {source}, {target});")
+    network.call_both(f"{function}{form.suffix}", arguments, source, target)
 
 
 def write_weights(network: CNetwork, prefix: str, weight: Tensor) -> tuple[str, str]:

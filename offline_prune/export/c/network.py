@@ -76,6 +76,11 @@ class CNetwork:
         """Add a line to the linear layers' body for one observation."""
         self.calls.append(_call(function, arguments))
 
+    def call_both(self, function: str, *arguments: object) -> None:
+        """Add a line to that body and, by the same arguments, to that for blocks."""
+        self.call(function, *arguments)
+        self.lanes.append(_call(f"{function}_lanes", arguments))
+
     def image_call(self, function: str, *arguments: object) -> None:
         """Add a line to the body of what comes before them."""
         self.images.append(_call(function, arguments))

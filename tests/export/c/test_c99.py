@@ -189,10 +189,24 @@ def test_numbers_read_back_exactly():
             c_number(np.float32(value))
 
 
-@pytest.mark.parametrize(("density", "lanes"), [(0.05, 32), (1.0, 16)])
-def test_blocks_are_wide_where_sparse_layers_do_the_work(density, lanes):
-    head = sparse_linear(2, 64, 1.0)
-    policy = policy_of(sparse_linear(64, 64, density), nn.ReLU(), head, shape=(64,))
+def test_tanh_of_any_number(tmp_path):
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(layer.weight)
+    around = np.concatenate([np.linspace(0, 12, 100_001), np.logspace(-20, 38, 1_000)])
+    x = np.concatenate([around, -around]).astype(np.float32)[:, None]
+    expected = np.tanh(x.astype(np.float64))
+    for run in compiled(policy_of(layer, shape=(1,)), tmp_path):
+        found = run(x)
+        np.testing.assert_allclose(found, expected, rtol=4e-7, atol=0)
+        assert np.abs(found).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("density", "width", "lanes"), [(0.05, 64, 64), (1.0, 64, 16), (0.05, 600, 32)]
+)
+def test_blocks_are_wide_where_sparse_layers_do_the_work(density, width, lanes):
+    head = sparse_linear(2, width, 1.0)
+    policy = policy_of(sparse_linear(width, 64, density), nn.ReLU(), head, shape=(64,))
     source = c_source(policy, {})
     assert f"#define POLICY_LANES {lanes}\n" in source
     assert f"blocks of {lanes} observations" in source

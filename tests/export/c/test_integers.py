@@ -69,6 +69,17 @@ def test_integers_are_exact(widths, density, tmp_path):
         np.testing.assert_allclose(run(2 * x), expected, rtol=3e-7)
 
 
+@pytest.mark.parametrize("dtype", SMALL)
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Identity(), nn.Tanh()], ids=str)
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_a_block_is_bit_for_bit_one_after_another(dtype, activation, density, tmp_path):
+    subject, x = policy(density, activation, 9, 70, 37, 3), inputs(150, 9)
+    one_by_one, batch = compiled(subject, x[:40], dtype, tmp_path)
+    assert "network_0_lanes" in c_source(subject, {}, dtype, x)
+    tolerance = 0 if dtype == "int8" else 1e-6  # floats are added in another order
+    np.testing.assert_allclose(batch(x), one_by_one(x), rtol=0, atol=tolerance)
+
+
 ACTIVATIONS = [nn.ReLU(), nn.Tanh(), nn.ELU(0.7), nn.Identity(), nn.LeakyReLU(0.2)]
 
 
