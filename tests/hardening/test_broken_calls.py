@@ -28,7 +28,9 @@ STATISTICS = {
     "final_window_mean": {"curve": [1.0, 2.0], "window": 1},
     "iqm": {"values": [1.0, 2.0], "axis": -1},
     "interquartile_mean": {"scores": SCORES, **QUICK},
-    "ratio_to_dense": {"pruned": SCORES, "dense": SCORES, "least": 0.1, **QUICK},
+    "ratio_to_dense": {"pruned": SCORES, "dense": SCORES, "least": 0.1, "bar": 0.9, **QUICK},
+    "hedges_g": {"ours": [1.0, 2.0], "theirs": [1.0, 2.0]},
+    "holm": {"p_values": {"a": 0.1}},
     "probability_of_improvement": {"ours": SCORES, "theirs": SCORES, **QUICK},
     "performance_profile": {"scores": SCORES, "thresholds": [0.5], **QUICK},
 }

@@ -22,6 +22,8 @@ from offline_prune.evaluation.statistics.aggregates import (
     probability_of_improvement,
     ratio_to_dense,
 )
+from offline_prune.evaluation.statistics.effects import hedges_g
+from offline_prune.evaluation.statistics.families import holm, verdicts_together
 from offline_prune.evaluation.statistics.intervals import RETAINED, Estimate, Verdict, half_width
 from offline_prune.evaluation.statistics.profile import Profile, performance_profile
 from offline_prune.evaluation.statistics.scores import (
@@ -39,9 +41,12 @@ __all__ = [
     "Verdict",
     "final_window_mean",
     "half_width",
+    "hedges_g",
+    "holm",
     "interquartile_mean",
     "iqm",
     "performance_profile",
     "probability_of_improvement",
     "ratio_to_dense",
+    "verdicts_together",
 ]

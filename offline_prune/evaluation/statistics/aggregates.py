@@ -6,7 +6,7 @@ import numpy as np
 
 from offline_prune.base.arguments import finite_number
 from offline_prune.errors import InputError
-from offline_prune.evaluation.statistics.intervals import Estimate, estimate
+from offline_prune.evaluation.statistics.intervals import RETAINED, Estimate, estimate
 from offline_prune.evaluation.statistics.scores import (
     Floats,
     Scores,
@@ -112,6 +112,7 @@ def ratio_to_dense(
     dense: Scores,
     *,
     least: float = LEAST_DENSE_SCORE,
+    bar: float = RETAINED,
     level: float = 0.95,
     n_resamples: int = 10_000,
     seed: int = 0,
@@ -120,12 +121,13 @@ def ratio_to_dense(
 
     Formula: ``IQM(pruned) / IQM(dense)``. The bootstrap draws pairs: a pruned run and
     the dense run of its seed come and go together. :attr:`Estimate.retained` says whether
-    the lower bound is at least :data:`RETAINED`.
+    the lower bound is at least ``bar``.
 
     Args:
         pruned: Task → normalised scores, in the order of the seeds.
         dense: The same tasks and seeds.
         least: Least interquartile mean of dense scores that may be divided by.
+        bar: What counts as retained; a study declares it before its runs.
         level: Of the interval.
         n_resamples: Bootstrap samples.
         seed: Of the bootstrap.
@@ -146,7 +148,7 @@ def ratio_to_dense(
         'not retained'
     """
     ours, theirs = runs_of_both(pruned, dense, paired=True)
-    least = finite_number("least", least)
+    least, bar = finite_number("least", least), finite_number("bar", bar)
     below = float(iqm(np.concatenate(list(theirs.values()))))
     if below < least:
         raise InputError(
@@ -165,7 +167,7 @@ def ratio_to_dense(
         # A resample of failures alone must not divide by next to nothing either.
         return np.asarray(above / np.maximum(below, least))
 
-    return estimate(indices, statistic, level, n_resamples, seed)
+    return estimate(indices, statistic, level, n_resamples, seed, bar=bar)
 
 
 def _wins(x: Floats, y: Floats) -> Floats:
