@@ -15,12 +15,7 @@ from offline_prune.evaluation.statistics.scores import (
     runs_of_both,
 )
 
-__all__ = [
-    "LEAST_DENSE_SCORE",
-    "interquartile_mean",
-    "probability_of_improvement",
-    "ratio_to_dense",
-]
+__all__ = ["LEAST_DENSE_SCORE", "interquartile_mean", "ratio_to_dense"]
 
 LEAST_DENSE_SCORE = 0.1
 """Least normalised score that a ratio is divided by.
@@ -60,51 +55,6 @@ def interquartile_mean(
     """
     tasks = runs_by_task(scores)
     return estimate(tasks, lambda p: iqm(np.concatenate(p, -1)), level, n_resamples, seed)
-
-
-def probability_of_improvement(
-    ours: Scores,
-    theirs: Scores,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
-    """Probability that a run of ours beats a run of theirs on a random task.
-
-    Formula: mean over tasks of ``P(X > Y) + ½ P(X = Y)``, over all pairs of runs of the
-    task: the Mann-Whitney U divided by the number of pairs.
-
-    Args:
-        ours: Task → runs of X.
-        theirs: The same tasks → runs of Y; as many runs or not.
-        level: Of the interval.
-        n_resamples: Bootstrap samples; X and Y are drawn independently.
-        seed: Of the bootstrap.
-
-    Returns:
-        The estimate, in [0, 1].
-
-    Raises:
-        InputError: If the tasks differ, or scores are missing, not finite, or only one
-            a task.
-
-    Examples:
-        >>> from offline_prune.evaluation.statistics import probability_of_improvement
-        >>> probability_of_improvement({"hopper": [2.0, 3.0]}, {"hopper": [1.0, 2.0]}).value
-        0.875
-    """
-    x, y = runs_of_both(ours, theirs, paired=False)
-    samples = {
-        (side, task): runs for side, own in (("x", x), ("y", y)) for task, runs in own.items()
-    }
-
-    def statistic(parts: list[Floats]) -> Floats:
-        wins = [_wins(a, b) for a, b in zip(parts[: len(x)], parts[len(x) :], strict=True)]
-        return np.asarray(np.mean(wins, axis=0))
-
-    widest = max(len(x[task]) * len(y[task]) for task in x)
-    return estimate(samples, statistic, level, n_resamples, seed, widest=widest, within=(0.0, 1.0))
 
 
 def ratio_to_dense(
@@ -168,9 +118,3 @@ def ratio_to_dense(
         return np.asarray(above / np.maximum(below, least))
 
     return estimate(indices, statistic, level, n_resamples, seed, bar=bar)
-
-
-def _wins(x: Floats, y: Floats) -> Floats:
-    """``P(X > Y) + ½ P(X = Y)`` over the last axes, (…, n) and (…, m) → (…)."""
-    a, b = x[..., :, None], y[..., None, :]
-    return np.asarray((a > b).mean((-2, -1)) + (a == b).mean((-2, -1)) / 2)

@@ -14,7 +14,15 @@ from offline_prune.base.memory import check_room
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics.scores import Floats
 
-__all__ = ["RETAINED", "Estimate", "Verdict", "bootstrap", "estimate", "half_width"]
+__all__ = [
+    "RETAINED",
+    "Estimate",
+    "Verdict",
+    "bootstrap",
+    "estimate",
+    "half_width",
+    "student_quantile",
+]
 
 RETAINED = 0.97
 """Least lower bound of the ratio to dense that counts as "retained"; declared beforehand.
@@ -108,7 +116,7 @@ class Estimate:
         """
         if not self.error:
             return 1.0
-        t = _quantile(self.level, self.degrees)
+        t = student_quantile(self.level, self.degrees)
         return float(stats.t.sf(t - (1.0 - self.bar) / self.error, self.degrees))
 
     def recognised(self, power: float = 0.8) -> float:
@@ -130,7 +138,7 @@ class Estimate:
             raise InputError(f"A power lies in (0, 1), not {power!r}.")
         if not self.error:
             return self.bar
-        t = _quantile(self.level, self.degrees) + float(stats.t.ppf(power, self.degrees))
+        t = student_quantile(self.level, self.degrees) + float(stats.t.ppf(power, self.degrees))
         return self.bar + t * self.error
 
     @property
@@ -144,7 +152,7 @@ class Estimate:
         tasks = max(1, round(self.degrees / max(1, self.seeds - 1)))
         for n in range(max(2, self.seeds), 1001):
             error = self.error * np.sqrt(self.seeds / n)
-            if _quantile(self.level, tasks * (n - 1)) * error < distance:
+            if student_quantile(self.level, tasks * (n - 1)) * error < distance:
                 return n
         return None
 
@@ -161,7 +169,6 @@ def estimate(
     seed: int,
     *,
     widest: int | None = None,
-    within: tuple[float, float] = (-np.inf, np.inf),
     runs: Sequence[int] | None = None,
     bar: float = RETAINED,
 ) -> Estimate:
@@ -174,16 +181,16 @@ def estimate(
         n_resamples: Bootstrap samples.
         seed: Of the draws.
         widest: For the size of a batch.
-        within: Where the ends of the interval lie at the most.
         runs: How many count, a task; those of the samples if not given.
         bar: What its verdict is about.
     """
     one, resampled = bootstrap(samples, statistic, n_resamples, seed, widest)
     runs = runs or [len(sample) for sample in samples.values()]
     value, width = float(one[0]), float(half_width(resampled, runs, level))
-    low, high = (float(np.clip(x, *within)) for x in (value - width, value + width))
     error = float(_errors(resampled, runs))
-    return Estimate(value, low, high, level, error, min(runs), _degrees(runs), bar)
+    return Estimate(
+        value, value - width, value + width, level, error, min(runs), _degrees(runs), bar
+    )
 
 
 def bootstrap(
@@ -253,7 +260,7 @@ def half_width(resampled: Floats, runs: Sequence[int], level: float = 0.95) -> F
     """
     if not 0 < finite_number("level", level) < 1:
         raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")
-    width: Floats = _quantile(level, _degrees(runs)) * _errors(resampled, runs)
+    width: Floats = student_quantile(level, _degrees(runs)) * _errors(resampled, runs)
     return width
 
 
@@ -268,6 +275,6 @@ def _degrees(runs: Sequence[int]) -> int:
     return sum(n - 1 for n in runs)
 
 
-def _quantile(level: float, degrees: int) -> float:
+def student_quantile(level: float, degrees: int) -> float:
     """Student's t, such that this part of the distribution lies between −t and t."""
     return float(stats.t.ppf(0.5 + level / 2, degrees))
