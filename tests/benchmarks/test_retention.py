@@ -131,7 +131,7 @@ def test_verdicts_are_counted_alone_and_together(study):
 
     text = verdict_section(arms(dense=[1, 0.99, 1.01], snip_flow=[0.5, 0.49, 0.51]), {})
     assert "1 comparisons: alone 1 not retained; together 1 not retained." in text
-    assert "| iql | snip_flow 95% | recipe | 3 | averaged weights | 0.50 [" in text
+    assert "| iql | snip_flow 95% | recipe | 400 | 3 | averaged weights | 0.50 [" in text
 
 
 def test_figures_show_the_arms_that_there_are(study):
