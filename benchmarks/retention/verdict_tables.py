@@ -113,8 +113,9 @@ def _retained(family: Sequence[Beside]) -> str:
     for entry, judged in zip(family, _judged(family, {}), strict=True):
         arm, ratio = entry.arm, entry.ratio
         power = ("–", "–") if ratio is None else (f"{ratio.power:.2f}", f"{ratio.recognised():.2f}")
-        rows.append((arm.algo, arm.name, arm.asked, f"{arm.steps:,}", entry.seeds, entry.other, interval(ratio),
-                     *judged, *power, f"{entry.effect:+.1f}", interval(entry.better)))  # fmt: skip
+        rows.append((arm.algo, arm.name, arm.asked, f"{arm.steps:,}", entry.seeds, entry.other,
+                     interval(ratio), *judged, *power, f"{entry.effect:+.1f}",
+                     interval(entry.better)))  # fmt: skip
     return table(
         "| algorithm | agent | asked for | steps | seeds | dense: | of dense | alone | together | p"
         " | power | recognises | g | P(better than dense) |",
