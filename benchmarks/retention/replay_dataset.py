@@ -131,7 +131,7 @@ def trained(folder: Path, plan: Plan, stage: int) -> SAC:
 
 
 def untrained(plan: Plan) -> SAC:
-    """Stable-Baselines3's defaults, but for the size of mini-batches: half, for a third less time."""
+    """Stable-Baselines3's defaults, but for half the mini-batch: a third less time."""
     return SAC(
         "MlpPolicy",
         gymnasium.make(ENVIRONMENT),
