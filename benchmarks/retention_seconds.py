@@ -30,7 +30,7 @@ def measure(algo: str) -> dict[str, float]:
     stock = build_agent(data, algo).agent.algo
     stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
     contenders = {"stock": training(stock, stock_buffer, "cpu")}
-    for sparsity in (0.0, 0.95, 0.98):
+    for sparsity in (0.0, 0.9, 0.95, 0.98, 0.99):
         agent, _ = prune(data, algo, sparsity, n_steps=20_000)
         contenders[f"{sparsity:g}"] = training(agent.algo, data.buffer, "cpu")
     return {name: round(found, 4) for name, found in in_turn(contenders).items()}

@@ -2,9 +2,10 @@
 
     python benchmarks/retention/table.py
 
-writes ``benchmarks/retention/README.md`` of whatever cells the archives hold. They are those
-of four sweeps: ``grid.toml`` (``results``), ``rates.toml``, ``choice.toml`` and
-``longer.toml``. To go on with one that is not done:
+writes ``benchmarks/retention/README.md`` and ``cells.csv`` (a line a cell) of whatever cells the
+archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``controls.toml``,
+``replay.toml``, ``rates.toml``, ``choice.toml`` and ``longer.toml``. To go on with one that is not
+done:
 
     tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
@@ -14,37 +15,60 @@ of four sweeps: ``grid.toml`` (``results``), ``rates.toml``, ``choice.toml`` and
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from cells import (
+    ALGOS,
+    FOLDER,
+    RECIPE,
+    REPORTED,
+    SCORES,
+    Arms,
+    Runs,
+    arm_of,
+    file_name,
+    milliseconds,
+    of_algorithm,
+    of_dataset,
+    recorded,
+    records_of,
+    scores_of,
+    short_name,
+)
+from csv_file import csv_text
+from layout import interval, table
+from verdict_tables import verdict_section
+from verdicts import last_quarter
 
 from offline_prune.base.atomic import written_aside
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import ratio_to_dense
-from offline_prune.study.records import read_records
-
-FOLDER = Path(__file__).parent
-ALGOS = ("bc", "iql", "bcq", "td3_plus_bc", "cql")
-RECIPE = "recipe"
-SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
-Runs = dict[int, Mapping[str, Any]]
-"""Seed → record."""
 
 
 def main() -> None:
-    """Write the page."""
-    arms = recorded("results")
+    """Write the page, and the table of all cells."""
+    for path, text in ((FOLDER / "README.md", page()), (FOLDER / "cells.csv", csv_text())):
+        with written_aside(path) as aside:
+            aside.write_text(text, encoding="utf-8", newline="")
+
+
+def page() -> str:
+    """The page, of whatever cells the archives hold."""
+    arms = recorded(*REPORTED)
     parts = [(FOLDER / "preface.md").read_text(encoding="utf-8").strip()]
+    failed = [r for name in REPORTED for r in records_of(name) if r["status"] != "ok"]
+    if failed:
+        said = ", ".join(f"{arm_of(r).name} of {r['cell']['algo']} on {r['cell']['dataset']}, seed"
+                         f" {r['cell']['seed']}" for r in failed)  # fmt: skip
+        parts += [f"**Failed, and in no number below: {said}.**"]
+    parts += [verdict_section(arms, milliseconds())]
     for dataset in sorted({arm.dataset for arm in arms}):
-        ours = {arm: runs for arm, runs in arms.items() if arm.dataset == dataset}
-        parts += [f"## {dataset}", _returns(ours), _kept(ours)]
+        ours = of_dataset(arms, dataset)
+        parts += [f"## {dataset}", *_figures(dataset), _returns(ours), _kept(ours)]
         parts += ["### Curves: last weights, at the end averaged", _curves(ours)]
-    if (FOLDER / "seconds.json").exists():
-        parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
+    parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     for heading, folder in (
         ("Which rates?", "rates"),
         ("Which mask, and which steps?", "choice"),
@@ -54,61 +78,17 @@ def main() -> None:
             parts += [f"## {heading}", _rates(found)]
             if folder == "longer":
                 parts += [_points(found)]
-    with written_aside(FOLDER / "README.md") as aside:
-        aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
-class Arm(NamedTuple):
-    """Runs that differ in their seed alone; ``said`` is what the cell says besides."""
-
-    dataset: str
-    algo: str
-    method: str
-    sparsity: float
-    said: str
-    steps: int
-
-    @property
-    def name(self) -> str:
-        """The method, and the sparsity of those that were asked for one."""
-        return self.method if self.method == "dense" else f"{self.method} {self.sparsity:.0%}"
-
-    @property
-    def asked(self) -> str:
-        """What the cell says besides, without its quotation marks."""
-        return self.said.replace('"', "")
-
-
-Arms = Mapping[Arm, Runs]
-
-
-def recorded(name: str) -> dict[Arm, Runs]:
-    """The arms of a sweep whose cells are in the archive of that name."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.unpack_archive(FOLDER / f"{name}.tar.xz", folder, filter="data")
-        records = read_records(Path(folder) / name)
-    found: dict[Arm, Runs] = {}
-    for record in records:
-        if record["status"] != "ok":
-            continue
-        cell = record["cell"]
-        axes = (cell["dataset"], cell["algo"], cell["method"], float(cell["sparsity"]))
-        arm = Arm(*axes, _said(cell), record["result"]["n_steps"])
-        found.setdefault(arm, {})[cell["seed"]] = record
-    return found
-
-
-def _said(cell: Mapping[str, Any]) -> str:
-    """What a cell asks for besides the defaults of its arm."""
-    names = ("allocation", "parameterization", "refill")
-    said = {n: cell[n] for n in names if cell.get(n) not in (None, False, "standard")}
-    said |= cell["algo_params"]
-    return json.dumps(said, sort_keys=True) if said else RECIPE
-
-
-def scores_of(runs: Runs, seeds: Iterable[int], name: str) -> list[float]:
-    """A number of each of these seeds' results."""
-    return [float(runs[seed]["result"][name]) for seed in seeds]
+def _figures(dataset: str) -> list[str]:
+    """The figures that ``figure.py`` made."""
+    said = {"kept": "share of the dense score against sparsity", "time": "return against seconds"}
+    return [
+        f"![{short_name(dataset)}: {text}]({file_name(kind, dataset)})"
+        for kind, text in said.items()
+        if (FOLDER / file_name(kind, dataset)).exists()
+    ]
 
 
 def _returns(arms: Arms) -> str:
@@ -121,7 +101,7 @@ def _returns(arms: Arms) -> str:
         name = arm.method if arm.method == "small_dense" else arm.name
         rows.append((arm.algo, name, arm.asked, f"{arm.steps:,}", len(runs), last, averaged,
                      f"{seconds:.0f}", f"{weights:,.0f}"))  # fmt: skip
-    return _table(
+    return table(
         "| algorithm | agent | asked for | steps | seeds | last weights | averaged weights"
         " | seconds | weights |",
         rows,
@@ -132,7 +112,7 @@ def _kept(arms: Arms) -> str:
     """Ratios to dense agents: the recipe's, and the best of all dense arms."""
     rows = []
     for algo in ALGOS:
-        ours, full = _of_algorithm(arms, algo)
+        ours, full = of_algorithm(arms, algo)
         dense = {a: r for a, r in ours.items() if a.method == "dense" and a.steps == full}
         short = {a: r for a, r in ours.items() if a.method == "dense" and a.steps < full}
         recipe = {a: r for a, r in dense.items() if a.said == RECIPE}
@@ -146,18 +126,12 @@ def _kept(arms: Arms) -> str:
                 *(_quarter(runs, theirs) for theirs in recipe.values()),
             )
             rows.append((algo, arm.name, arm.asked, *against))
-    return _table(
+    return table(
         "| algorithm | agent | asked for | of dense, recipe's rates, last weights"
         " | of the best dense arm | of the best dense arm at an eighth of the steps"
         " | of dense, recipe's rates, last weights, at a quarter of the steps |",
         rows,
     )
-
-
-def _of_algorithm(arms: Arms, algo: str) -> tuple[Arms, int]:
-    """The arms of an algorithm, and the most steps that one of them takes."""
-    ours = {arm: runs for arm, runs in arms.items() if arm.algo == algo}
-    return ours, max((arm.steps for arm in ours), default=0)
 
 
 def _quarter(runs: Runs, dense: Runs) -> str:
@@ -171,15 +145,21 @@ def _curves(arms: Arms) -> str:
     """Mean return at a quarter, half, three quarters and the end of training."""
     rows = []
     for algo in ALGOS:
-        ours, full = _of_algorithm(arms, algo)
+        ours, full = of_algorithm(arms, algo)
         for arm in sorted(ours, key=lambda a: (a.method != "dense", a[2:])):
             if arm.steps != full or arm.sparsity > 0.95:
                 continue
             curves = [run["result"]["curve"] for run in ours[arm].values()]
             values = np.asarray([[point["mean_return"] for point in c] for c in curves])
             means = (f"{value:,.0f}" for value in values.mean(axis=0))
-            rows.append((algo, arm.name, len(curves), *means))
-    return _table("| algorithm | agent | seeds | ¼ | ½ | ¾ | all steps |", rows)
+            ratio, word = last_quarter(ours[arm])
+            rows.append((algo, arm.name, f"{arm.steps:,}", len(curves), *means,
+                         interval(ratio, ""), word))  # fmt: skip
+    headings = (
+        "| algorithm | agent | steps | seeds | ¼ | ½ | ¾ | all steps"
+        " | end over ¾, last weights | the curve |"
+    )
+    return table(headings, rows)
 
 
 def _points(arms: Arms) -> str:
@@ -190,7 +170,7 @@ def _points(arms: Arms) -> str:
         for arm, runs in arms.items()
         for seed, run in runs.items()
     ]  # fmt: skip
-    return _table("| algorithm | agent | seed | step: return |", rows)
+    return table("| algorithm | agent | seed | step: return |", rows)
 
 
 def _costs(found: Mapping[str, Any]) -> str:
@@ -206,7 +186,7 @@ def _costs(found: Mapping[str, Any]) -> str:
         "| algorithm | stock, ms | our dense | 95 % | 98 %"
         " | 95 % against stock (steps that stock takes meanwhile) | 98 % |"
     )
-    return f"{found['processor']}, one thread.\n\n" + _table(headings, rows)
+    return f"{found['processor']}, one thread.\n\n" + table(headings, rows)
 
 
 def _best_ratio(runs: Runs, dense: Arms, weights: Iterable[str]) -> str:
@@ -229,8 +209,8 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
     try:
         found = ratio_to_dense({"task": ours}, {"task": theirs}, least=0.01)
     except InputError:
-        return "dense fails"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        return interval(None)
+    return interval(found)
 
 
 def _rates(arms: Arms) -> str:
@@ -240,7 +220,7 @@ def _rates(arms: Arms) -> str:
         name = arm.method if arm.method == "small_dense" else arm.name
         rows.append((arm.dataset, arm.algo, name, arm.asked, f"{arm.steps:,}", seeds,
                      *_spreads(arms[arm].values())))  # fmt: skip
-    return _table(
+    return table(
         "| dataset | algorithm | agent | rates | steps | seeds | last weights | averaged weights |",
         rows,
     )
@@ -256,12 +236,6 @@ def _spreads(runs: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     ]
     last_text, text = (f"{np.mean(v):,.0f} ± {np.std(v):,.0f}" for v in (last, averaged))
     return last_text, text
-
-
-def _table(headings: str, rows: Iterable[Sequence[object]]) -> str:
-    lines = [headings, "|" + "---|" * (headings.count("|") - 1)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

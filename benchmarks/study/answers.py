@@ -48,7 +48,7 @@ def main() -> None:
         "# Answers of the study",
         "Made by `python benchmarks/study/answers.py` of the committed results. Scores are"
         " normalised returns, mean over the final window; intervals are 95 % (stratified bootstrap"
-        " over seeds).",
+        " over seeds; of probabilities Newcombe's).",
         "## Budget",
         _budget(analysis, hours),
         "## Dense agents",

@@ -13,6 +13,7 @@ from offline_prune.reporting.comparison import (
     compare,
     ratio_over_pairs,
 )
+from offline_prune.reporting.family import Family, find_family
 from offline_prune.reporting.kinds import KINDS
 from offline_prune.reporting.runs import Run, read_runs
 from offline_prune.reporting.tasks import Task, find_tasks
@@ -50,6 +51,7 @@ class Analysis:
             if nothing was pruned.
         overall: At that sparsity, of dense and the methods run on every scored task that
             has it.
+        family: All verdicts, and which of them hold at once.
 
     Examples:
         >>> import tempfile
@@ -74,6 +76,7 @@ class Analysis:
     kinds: Mapping[str, str]
     sparsity: float | None
     overall: tuple[Overall, ...]
+    family: Family
 
     @property
     def failed(self) -> tuple[Run, ...]:
@@ -145,6 +148,7 @@ def analyse(directory: str | Path) -> Analysis:
         kinds,
         sparsity,
         _overall(tasks, methods, sparsity),
+        find_family(comparisons),
     )
 
 

@@ -10,6 +10,7 @@ from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import (
     Estimate,
     Verdict,
+    hedges_g,
     interquartile_mean,
     iqm,
     probability_of_improvement,
@@ -62,6 +63,7 @@ class Comparison(BesideDense):
         values: Final-window means, by seed.
         iqm: Their interquartile mean; None without any.
         no_ratio: Why there is no ratio.
+        effect: Hedges' g, ours minus dense; None of dense, or with fewer than two runs.
         over_shuffled: Probability that a run beats one of the method's own mask, shuffled
             within layers.
         effective_sparsity: Mean fraction of the dense agent's weights that are gone or
@@ -75,6 +77,7 @@ class Comparison(BesideDense):
     values: dict[int, float]
     iqm: float | None
     no_ratio: str
+    effect: float | None
     over_shuffled: Estimate | None
     effective_sparsity: float | None
     kept: float | None
@@ -143,6 +146,7 @@ def _compare(task: Task, group: Group) -> Comparison:
         interval=interquartile_mean({task.name: runs}) if len(runs) > 1 else None,
         ratio=ratio,
         no_ratio=no_ratio,
+        effect=None if group is dense else _effect(task, group, dense),
         over_dense=None if group is dense else _better(task, group, dense),
         failed=len(group.failed),
         over_shuffled=_better(task, group, control),
@@ -176,6 +180,11 @@ def _better(task: Task, group: Group, other: Group | None) -> Estimate | None:
     if len(ours) < 2 or len(theirs) < 2:
         return None
     return probability_of_improvement({task.name: ours}, {task.name: theirs})
+
+
+def _effect(task: Task, group: Group, other: Group | None) -> float | None:
+    ours, theirs = (list(task.values(g).values()) if g else [] for g in (group, other))
+    return None if min(len(ours), len(theirs)) < 2 else hedges_g(ours, theirs)
 
 
 def _time_ratio(group: Group, dense: Group | None) -> float | None:

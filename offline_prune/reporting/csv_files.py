@@ -57,16 +57,19 @@ def write_csv_files(analysis: Analysis, directory: Path) -> tuple[str, ...]:
 
 def _summary(analysis: Analysis) -> Iterator[Sequence[Any]]:
     yield (*_GROUP, "runs", "failed", "unit", *_named("iqm"), *_named("ratio"), "no_ratio",
-           "verdict", "power", *_named("over_dense"), *_named("over_shuffled"),
+           "verdict", "power", "together", "p_corrected", "effect", *_named("over_dense"),
+           *_named("over_shuffled"),
            "effective_sparsity", "weights_kept", "kept_fraction",
            "training_time_ratio")  # fmt: skip
     for task in analysis.tasks:
-        for c in analysis.comparisons[task.name]:
-            g = c.group
+        for n, c in enumerate(analysis.comparisons[task.name]):
+            g, place = c.group, (task.name, n)
             score = _numbers(c.interval) if c.interval else (c.iqm, None, None)
             yield (task.dataset, task.algo, task.settings, g.label, g.kind, _sparsity(g),
                    len(c.values), c.failed, task.unit, *score, *_numbers(c.ratio),
                    c.no_ratio, c.verdict, c.ratio and c.ratio.power,
+                   analysis.family.together.get(place), analysis.family.corrected.get(place),
+                   c.effect,
                    *_numbers(c.over_dense), *_numbers(c.over_shuffled),
                    c.effective_sparsity, c.kept, c.kept_fraction, c.time_ratio)  # fmt: skip
 

@@ -36,6 +36,7 @@ def overview(analysis: Analysis) -> tuple[tuple[str, str], ...]:
         ("Methods", _list(analysis.methods)),
         ("Sparsities", _list(f"{100 * s:g} %" for s in sparsities)
          + (f"; {by_role} runs where networks differ" if by_role else "")),
+        ("Comparisons", _family(analysis)),
         ("Seeds", _list(map(str, sorted({run.seed for run in runs})))),
         ("Gradient steps", _by_algo((r.algo, f"{r.n_steps:,}") for r in runs if r.n_steps)),
         ("Batch size", _by_algo((r.algo, f"{r.batch_size:,}") for r in runs if r.batch_size)),
@@ -47,6 +48,24 @@ def overview(analysis: Analysis) -> tuple[tuple[str, str], ...]:
         ("Versions", _versions(analysis)),
     ]  # fmt: skip
     return tuple((heading, text) for heading, text in facts if text)
+
+
+def _family(analysis: Analysis) -> str:
+    together = list(analysis.family.together.values())
+    if not together:
+        return ""
+    verdicts = [
+        comparison.verdict
+        for task, found in analysis.comparisons.items()
+        for n, comparison in enumerate(found)
+        if (task, n) in analysis.family.together
+    ]
+    text = (
+        f"{len(together)} ratios to dense; {len(verdicts) - verdicts.count('undecided')} verdicts,"
+        f" {len(together) - together.count('undecided')} of which hold together (Holm)"
+    )
+    undeciding = analysis.family.undeciding
+    return text + (f"; not counted: {_list(undeciding)}" if undeciding else "")
 
 
 def _list(texts: Iterable[str]) -> str:

@@ -52,10 +52,11 @@ def task_table(analysis: Analysis, task: Task) -> Table:
     """
     found = analysis.comparisons[task.name]
     columns = ("method", "sparsity", "retained", "power", "seeds to decide", "runs",
-               f"{task.unit} (IQM)", "ratio to dense", "P(better than dense)",
-               "P(better than shuffled)", "effective sparsity", "weights kept",
-               "training time / dense")  # fmt: skip
-    return Table(task.name, columns, 3, tuple(_row(task, c) for c in found), _notes(task, found))
+               f"{task.unit} (IQM)", "ratio to dense", "effect size g",
+               "P(better than dense)", "P(better than shuffled)", "effective sparsity",
+               "weights kept", "training time / dense")  # fmt: skip
+    rows = tuple(_row(task, c, _retained(analysis, task, n)) for n, c in enumerate(found))
+    return Table(task.name, columns, 3, rows, _notes(analysis, task, found))
 
 
 def overall_table(analysis: Analysis) -> Table | None:
@@ -112,7 +113,15 @@ def failed_table(analysis: Analysis) -> Table | None:
     return Table("Failed runs", columns, len(columns), tuple(rows)) if rows else None
 
 
-def _row(task: Task, found: Comparison) -> tuple[str, ...]:
+def _retained(analysis: Analysis, task: Task, place: int) -> str:
+    """The verdict, and whether it holds alone only."""
+    verdict = analysis.comparisons[task.name][place].verdict
+    together = analysis.family.together.get((task.name, place), verdict)
+    alone = verdict != together == "undecided"
+    return f"{_SHORT[verdict]}, alone" if alone else _SHORT[verdict]
+
+
+def _row(task: Task, found: Comparison, retained: str) -> tuple[str, ...]:
     group = found.group
     digits = 3 if task.scored else 1
     value = _NONE
@@ -124,11 +133,12 @@ def _row(task: Task, found: Comparison) -> tuple[str, ...]:
     return (
         group.label,
         _NONE if dense else group.sparsity_text,
-        _SHORT[found.verdict],
+        retained,
         *_power(found.ratio),
         _runs(len(found.values), found.failed),
         value,
         _interval(found.ratio) if found.ratio else found.no_ratio or _NONE,
+        _NONE if found.effect is None else f"{found.effect:+.1f}",
         _interval(found.over_dense, 2),
         _interval(found.over_shuffled, 2),
         _NONE if found.effective_sparsity is None else f"{100 * found.effective_sparsity:.1f} %",
@@ -137,7 +147,7 @@ def _row(task: Task, found: Comparison) -> tuple[str, ...]:
     )
 
 
-def _notes(task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
+def _notes(analysis: Analysis, task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
     notes = []
     seeds = {len(c.values) for c in found}
     if not seeds - {0}:
@@ -154,6 +164,11 @@ def _notes(task: Task, found: Iterable[Comparison]) -> tuple[str, ...]:
             "Undecided: the interval of the ratio holds .97; “seeds to decide” is how many would"
             " decide this value. Power: how often an equal of dense would be called retained, by"
             " as many runs as there are."
+        )
+    if task.name in analysis.family.undeciding:
+        notes.append(
+            "All ratios lie within .01 of 1: this task decides nothing, and is not counted where"
+            " verdicts are."
         )
     if any(c.failed for c in found):
         notes.append(

@@ -28,8 +28,10 @@ STATISTICS = {
     "final_window_mean": {"curve": [1.0, 2.0], "window": 1},
     "iqm": {"values": [1.0, 2.0], "axis": -1},
     "interquartile_mean": {"scores": SCORES, **QUICK},
-    "ratio_to_dense": {"pruned": SCORES, "dense": SCORES, "least": 0.1, **QUICK},
-    "probability_of_improvement": {"ours": SCORES, "theirs": SCORES, **QUICK},
+    "ratio_to_dense": {"pruned": SCORES, "dense": SCORES, "least": 0.1, "bar": 0.9, **QUICK},
+    "hedges_g": {"ours": [1.0, 2.0], "theirs": [1.0, 2.0]},
+    "holm": {"p_values": {"a": 0.1}},
+    "probability_of_improvement": {"ours": SCORES, "theirs": SCORES, "level": 0.9},
     "performance_profile": {"scores": SCORES, "thresholds": [0.5], **QUICK},
 }
 VALUES = st.one_of(ODD, st.lists(ODD, max_size=3), st.dictionaries(st.sampled_from("ab"), ODD))

@@ -6,7 +6,7 @@ import numpy as np
 
 from offline_prune.base.arguments import finite_number
 from offline_prune.errors import InputError
-from offline_prune.evaluation.statistics.intervals import Estimate, estimate
+from offline_prune.evaluation.statistics.intervals import RETAINED, Estimate, estimate
 from offline_prune.evaluation.statistics.scores import (
     Floats,
     Scores,
@@ -15,12 +15,7 @@ from offline_prune.evaluation.statistics.scores import (
     runs_of_both,
 )
 
-__all__ = [
-    "LEAST_DENSE_SCORE",
-    "interquartile_mean",
-    "probability_of_improvement",
-    "ratio_to_dense",
-]
+__all__ = ["LEAST_DENSE_SCORE", "interquartile_mean", "ratio_to_dense"]
 
 LEAST_DENSE_SCORE = 0.1
 """Least normalised score that a ratio is divided by.
@@ -62,56 +57,12 @@ def interquartile_mean(
     return estimate(tasks, lambda p: iqm(np.concatenate(p, -1)), level, n_resamples, seed)
 
 
-def probability_of_improvement(
-    ours: Scores,
-    theirs: Scores,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
-    """Probability that a run of ours beats a run of theirs on a random task.
-
-    Formula: mean over tasks of ``P(X > Y) + ½ P(X = Y)``, over all pairs of runs of the
-    task: the Mann-Whitney U divided by the number of pairs.
-
-    Args:
-        ours: Task → runs of X.
-        theirs: The same tasks → runs of Y; as many runs or not.
-        level: Of the interval.
-        n_resamples: Bootstrap samples; X and Y are drawn independently.
-        seed: Of the bootstrap.
-
-    Returns:
-        The estimate, in [0, 1].
-
-    Raises:
-        InputError: If the tasks differ, or scores are missing, not finite, or only one
-            a task.
-
-    Examples:
-        >>> from offline_prune.evaluation.statistics import probability_of_improvement
-        >>> probability_of_improvement({"hopper": [2.0, 3.0]}, {"hopper": [1.0, 2.0]}).value
-        0.875
-    """
-    x, y = runs_of_both(ours, theirs, paired=False)
-    samples = {
-        (side, task): runs for side, own in (("x", x), ("y", y)) for task, runs in own.items()
-    }
-
-    def statistic(parts: list[Floats]) -> Floats:
-        wins = [_wins(a, b) for a, b in zip(parts[: len(x)], parts[len(x) :], strict=True)]
-        return np.asarray(np.mean(wins, axis=0))
-
-    widest = max(len(x[task]) * len(y[task]) for task in x)
-    return estimate(samples, statistic, level, n_resamples, seed, widest=widest, within=(0.0, 1.0))
-
-
 def ratio_to_dense(
     pruned: Scores,
     dense: Scores,
     *,
     least: float = LEAST_DENSE_SCORE,
+    bar: float = RETAINED,
     level: float = 0.95,
     n_resamples: int = 10_000,
     seed: int = 0,
@@ -120,12 +71,13 @@ def ratio_to_dense(
 
     Formula: ``IQM(pruned) / IQM(dense)``. The bootstrap draws pairs: a pruned run and
     the dense run of its seed come and go together. :attr:`Estimate.retained` says whether
-    the lower bound is at least :data:`RETAINED`.
+    the lower bound is at least ``bar``.
 
     Args:
         pruned: Task → normalised scores, in the order of the seeds.
         dense: The same tasks and seeds.
         least: Least interquartile mean of dense scores that may be divided by.
+        bar: What counts as retained; a study declares it before its runs.
         level: Of the interval.
         n_resamples: Bootstrap samples.
         seed: Of the bootstrap.
@@ -146,7 +98,7 @@ def ratio_to_dense(
         'not retained'
     """
     ours, theirs = runs_of_both(pruned, dense, paired=True)
-    least = finite_number("least", least)
+    least, bar = finite_number("least", least), finite_number("bar", bar)
     below = float(iqm(np.concatenate(list(theirs.values()))))
     if below < least:
         raise InputError(
@@ -165,10 +117,4 @@ def ratio_to_dense(
         # A resample of failures alone must not divide by next to nothing either.
         return np.asarray(above / np.maximum(below, least))
 
-    return estimate(indices, statistic, level, n_resamples, seed)
-
-
-def _wins(x: Floats, y: Floats) -> Floats:
-    """``P(X > Y) + ½ P(X = Y)`` over the last axes, (…, n) and (…, m) → (…)."""
-    a, b = x[..., :, None], y[..., None, :]
-    return np.asarray((a > b).mean((-2, -1)) + (a == b).mean((-2, -1)) / 2)
+    return estimate(indices, statistic, level, n_resamples, seed, bar=bar)

@@ -14,7 +14,15 @@ from offline_prune.base.memory import check_room
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics.scores import Floats
 
-__all__ = ["RETAINED", "Estimate", "Verdict", "bootstrap", "estimate", "half_width"]
+__all__ = [
+    "RETAINED",
+    "Estimate",
+    "Verdict",
+    "bootstrap",
+    "estimate",
+    "half_width",
+    "student_quantile",
+]
 
 RETAINED = 0.97
 """Least lower bound of the ratio to dense that counts as "retained"; declared beforehand.
@@ -50,6 +58,7 @@ class Estimate:
         error: Standard error, e.
         seeds: Of the smallest task, n.
         degrees: Degrees of freedom of t.
+        bar: What a ratio's interval is held against.
 
     Examples:
         >>> from offline_prune.evaluation.statistics import Estimate
@@ -57,6 +66,8 @@ class Estimate:
         'retained'
         >>> Estimate(value=0.50, low=0.45, high=0.55).verdict
         'not retained'
+        >>> Estimate(value=0.98, low=0.96, high=1.00, bar=0.95).verdict
+        'retained'
     """
 
     value: float
@@ -66,15 +77,16 @@ class Estimate:
     error: float = 0.0
     seeds: int = 0
     degrees: int = 0
+    bar: float = RETAINED
 
     @property
     def retained(self) -> bool:
-        """Whether a ratio to dense counts as retained: ``low >= .97`` (:data:`RETAINED`)."""
-        return self.low >= RETAINED
+        """Whether a ratio to dense counts as retained: ``low >= bar``."""
+        return self.low >= self.bar
 
     @property
     def verdict(self) -> Verdict:
-        """What a ratio to dense says of :data:`RETAINED`.
+        """What a ratio to dense says of the bar.
 
         Returns:
             ``"retained"`` if the whole interval lies at or above it, ``"not retained"`` if
@@ -82,18 +94,52 @@ class Estimate:
         """
         if self.retained:
             return "retained"
-        return "not retained" if self.high < RETAINED else "undecided"
+        return "not retained" if self.high < self.bar else "undecided"
+
+    @property
+    def p_value(self) -> float:
+        """How often a ratio that equals the bar would seem as far from it, with this error.
+
+        Formula: ``P(|T| > |value − bar| / e)`` with T of Student's distribution: below
+        ``1 − level`` where the bar lies outside the interval.
+        """
+        if not self.error:
+            return float(self.value == self.bar)
+        distance = abs(self.value - self.bar)
+        return float(2.0 * stats.t.sf(distance / self.error, self.degrees))
 
     @property
     def power(self) -> float:
         """How often a method that equals dense is called retained, with this error.
 
-        Formula: ``P(T > t − (1 − .97) / e)`` with T of Student's distribution.
+        Formula: ``P(T > t − (1 − bar) / e)`` with T of Student's distribution.
         """
         if not self.error:
             return 1.0
-        t = _quantile(self.level, self.degrees)
-        return float(stats.t.sf(t - (1.0 - RETAINED) / self.error, self.degrees))
+        t = student_quantile(self.level, self.degrees)
+        return float(stats.t.sf(t - (1.0 - self.bar) / self.error, self.degrees))
+
+    def recognised(self, power: float = 0.8) -> float:
+        """The least true ratio that is called retained so often, with this error.
+
+        Formula: ``bar + (t + t_power) · e`` with ``P(T < t_power) = power``: where
+        :attr:`power` would say this much of a method of that ratio.
+
+        Args:
+            power: How often, in (0, 1).
+
+        Returns:
+            The ratio.
+
+        Raises:
+            InputError: If the power does not lie in (0, 1).
+        """
+        if not 0 < finite_number("power", power) < 1:
+            raise InputError(f"A power lies in (0, 1), not {power!r}.")
+        if not self.error:
+            return self.bar
+        t = student_quantile(self.level, self.degrees) + float(stats.t.ppf(power, self.degrees))
+        return self.bar + t * self.error
 
     @property
     def seeds_to_decide(self) -> int | None:
@@ -102,11 +148,11 @@ class Estimate:
         Returns:
             The smallest number, at most 1 000; None where not even they would do.
         """
-        distance = abs(self.value - RETAINED)
+        distance = abs(self.value - self.bar)
         tasks = max(1, round(self.degrees / max(1, self.seeds - 1)))
         for n in range(max(2, self.seeds), 1001):
             error = self.error * np.sqrt(self.seeds / n)
-            if _quantile(self.level, tasks * (n - 1)) * error < distance:
+            if student_quantile(self.level, tasks * (n - 1)) * error < distance:
                 return n
         return None
 
@@ -123,8 +169,8 @@ def estimate(
     seed: int,
     *,
     widest: int | None = None,
-    within: tuple[float, float] = (-np.inf, np.inf),
     runs: Sequence[int] | None = None,
+    bar: float = RETAINED,
 ) -> Estimate:
     """A number and its interval; :func:`bootstrap` says more of what it takes, and refuses.
 
@@ -135,15 +181,16 @@ def estimate(
         n_resamples: Bootstrap samples.
         seed: Of the draws.
         widest: For the size of a batch.
-        within: Where the ends of the interval lie at the most.
         runs: How many count, a task; those of the samples if not given.
+        bar: What its verdict is about.
     """
     one, resampled = bootstrap(samples, statistic, n_resamples, seed, widest)
     runs = runs or [len(sample) for sample in samples.values()]
     value, width = float(one[0]), float(half_width(resampled, runs, level))
-    low, high = (float(np.clip(x, *within)) for x in (value - width, value + width))
     error = float(_errors(resampled, runs))
-    return Estimate(value, low, high, level, error, min(runs), _degrees(runs))
+    return Estimate(
+        value, value - width, value + width, level, error, min(runs), _degrees(runs), bar
+    )
 
 
 def bootstrap(
@@ -213,7 +260,7 @@ def half_width(resampled: Floats, runs: Sequence[int], level: float = 0.95) -> F
     """
     if not 0 < finite_number("level", level) < 1:
         raise InputError(f"The level of an interval lies in (0, 1), not {level!r}.")
-    width: Floats = _quantile(level, _degrees(runs)) * _errors(resampled, runs)
+    width: Floats = student_quantile(level, _degrees(runs)) * _errors(resampled, runs)
     return width
 
 
@@ -228,6 +275,6 @@ def _degrees(runs: Sequence[int]) -> int:
     return sum(n - 1 for n in runs)
 
 
-def _quantile(level: float, degrees: int) -> float:
+def student_quantile(level: float, degrees: int) -> float:
     """Student's t, such that this part of the distribution lies between −t and t."""
     return float(stats.t.ppf(0.5 + level / 2, degrees))

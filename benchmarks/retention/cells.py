@@ -1,0 +1,138 @@
+"""The runs of the study as its archives hold them: arms, their seeds and their curves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from offline_prune.study.records import read_records
+
+FOLDER = Path(__file__).parent
+ALGOS = ("bc", "iql", "bcq", "td3_plus_bc", "cql")
+NAMES = {"bc": "BC", "iql": "IQL", "bcq": "BCQ", "td3_plus_bc": "TD3+BC", "cql": "CQL"}
+DEFAULT = {"bc": "snip_flow", "iql": "snip_flow", "bcq": "snip", "td3_plus_bc": "snip_flow",
+           "cql": "synflow"}  # fmt: skip
+"""Algorithm → the method of ``prune_then_train`` without another word; the grids spell it out."""
+RECIPE = "recipe"
+SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
+REPORTED = ("results", "controls", "replay")
+"""Sweeps whose seeds are reported: of ``grid.toml``, ``controls.toml`` and ``replay.toml``."""
+SWEEPS = (*REPORTED, "rates", "choice", "longer")
+Runs = dict[int, Mapping[str, Any]]
+"""Seed → record."""
+
+
+class Arm(NamedTuple):
+    """Runs that differ in their seed alone; ``said`` is what the cell says besides."""
+
+    dataset: str
+    algo: str
+    method: str
+    sparsity: float
+    said: str
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """The method, and the sparsity of those that were asked for one."""
+        return self.method if self.method == "dense" else f"{self.method} {self.sparsity:.0%}"
+
+    @property
+    def asked(self) -> str:
+        """What the cell says besides, without its quotation marks."""
+        return self.said.replace('"', "")
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what is pruned without another word."""
+        return self.method == DEFAULT[self.algo]
+
+
+Arms = Mapping[Arm, Runs]
+
+
+def records_of(name: str) -> list[dict[str, Any]]:
+    """The records in the archive of a sweep, those of failed cells too; none without one."""
+    archive = FOLDER / f"{name}.tar.xz"
+    if not archive.exists():
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.unpack_archive(archive, folder, filter="data")
+        return read_records(Path(folder) / name)
+
+
+def recorded(*names: str) -> dict[Arm, Runs]:
+    """The arms of sweeps, of the cells that ended well."""
+    found: dict[Arm, Runs] = {}
+    for record in (record for name in names for record in records_of(name)):
+        if record["status"] == "ok":
+            found.setdefault(arm_of(record), {})[record["cell"]["seed"]] = record
+    return found
+
+
+def arm_of(record: Mapping[str, Any]) -> Arm:
+    """What a cell is a seed of."""
+    cell = record["cell"]
+    steps = cell["n_steps"] if record["result"] is None else record["result"]["n_steps"]
+    return Arm(
+        cell["dataset"], cell["algo"], cell["method"], float(cell["sparsity"]), _said(cell), steps
+    )
+
+
+def _said(cell: Mapping[str, Any]) -> str:
+    """What a cell asks for besides the defaults of its arm."""
+    names = ("allocation", "parameterization", "refill")
+    said = {n: cell[n] for n in names if cell.get(n) not in (None, False, "standard")}
+    said |= cell["algo_params"]
+    return json.dumps(said, sort_keys=True) if said else RECIPE
+
+
+def scores_of(runs: Runs, seeds: Iterable[int], name: str) -> list[float]:
+    """A number of each of these seeds' results."""
+    return [float(runs[seed]["result"][name]) for seed in seeds]
+
+
+def of_algorithm(arms: Arms, algo: str) -> tuple[dict[Arm, Runs], int]:
+    """The arms of an algorithm, and the most steps that one of them takes."""
+    ours = {arm: runs for arm, runs in arms.items() if arm.algo == algo}
+    return ours, max((arm.steps for arm in ours), default=0)
+
+
+def of_dataset(arms: Arms, dataset: str) -> dict[Arm, Runs]:
+    """The arms of a dataset."""
+    return {arm: runs for arm, runs in arms.items() if arm.dataset == dataset}
+
+
+def curve_of(record: Mapping[str, Any], name: str = "normalized_score") -> dict[int, float]:
+    """Step → score (or ``mean_return``) of the last weights, at the end too.
+
+    The record's own curve has the averaged weights at its end.
+    """
+    result = record["result"]
+    curve = {int(point["step"]): float(point[name]) for point in result["curve"]}
+    if result[f"last_{name}"] is not None:
+        curve[max(curve)] = float(result[f"last_{name}"])
+    return curve
+
+
+def milliseconds() -> Mapping[str, Mapping[str, float]]:
+    """Algorithm → ``stock`` or sparsity → milliseconds a step, measured on a quiet machine."""
+    file = FOLDER / "seconds.json"
+    found: Mapping[str, Mapping[str, float]] = json.loads(file.read_text())["milliseconds"]
+    return found
+
+
+def short_name(dataset: str) -> str:
+    """``HalfCheetah medium`` of ``prune/halfcheetah/medium-v0``."""
+    world, data = dataset.split("/")[-2:]
+    titles = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d"}
+    return f"{titles.get(world, world)} {data.rpartition('-v')[0]}"
+
+
+def file_name(kind: str, dataset: str) -> str:
+    """``kept-halfcheetah-medium.png``."""
+    return f"{kind}-{short_name(dataset).lower().replace(' ', '-')}.png"
