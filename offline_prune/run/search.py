@@ -167,7 +167,7 @@ class SparsitySearch(Diagram):
                 )  # fmt: skip
             else:
                 axes.annotate(
-                    "values\ndiverged", (place - 0.05, 0.8), xycoords=("data", "axes fraction"),
+                    "values\ndiverged", (place - 0.05, 0.25), xycoords=("data", "axes fraction"),
                     color="C3", ha="right", va="center", fontsize="small",
                 )  # fmt: skip
         axes.axhline(least, color="black", linewidth=0.8)
