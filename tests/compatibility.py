@@ -134,7 +134,7 @@ def network_row(name: str) -> str:
 
 @functools.cache
 def row(case: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
-    """An algorithm's line of the table, and the lines of what is refused."""
+    """An algorithm's line of the table, and the list of what is refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         refusals = {method: tried(case, method) for method in METHODS}
@@ -146,10 +146,10 @@ def row(case: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
     for method, refusal in refusals.items():
         if refusal:
             reasons.setdefault(refusal, []).append(method)
-    said = tuple(
-        f"- {name}, {', '.join(m)}: {reason.split('. ')[0]}" for reason, m in reasons.items()
-    )
-    return f"| {' | '.join([name, *trained, *marks])} |", said
+    said = [f"    - {', '.join(m)}: {reason.split('. ')[0]}" for reason, m in reasons.items()]
+    if said:
+        said.insert(0, f"- {name}")
+    return f"| {' | '.join([name, *trained, *marks])} |", tuple(said)
 
 
 def page() -> str:
@@ -163,7 +163,7 @@ def page() -> str:
             "|" + "---|" * len(columns),
             *(line for line, _ in rows),
             "",
-            "Refused:",
+            "What is refused, and why:",
             "",
             *(reason for _, reasons in rows for reason in reasons),
             NETWORKS_HEAD,

@@ -17,7 +17,7 @@ import griffe
 __all__ = ["AsShown", "linked"]
 
 _RETURNED = re.compile(r"((?:Returns|Yields):\n\s+[^\n`]*?): ")
-_INIT = re.compile(r"\A[^\n]+\n\n(?=[A-Z]\w+:\n)")  # "Prepare.", under the words of the class
+_INIT = re.compile(r"\A[^\n]+(\n\n(?=[A-Z]\w+:\n)|\Z)")  # "Prepare.", under the words of the class
 _LITERAL = re.compile(r"(\w:|^ *):{1,2}$", re.MULTILINE)  # of reStructuredText: code follows
 _ROLE = re.compile(r":[a-z]+:`(~?)([\w.]+)`")
 _PARAMETER_KINDS = {
