@@ -1,4 +1,4 @@
-"""Hook: a line is not broken within a number, ``7 465``, ``95 %``, ``± 151`` or ``[.95, .99]``."""
+"""Hook: a line is not broken within ``7 465``, ``95 %``, ``± 151``, ``[.95, .99]``, ``256-256``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ __all__ = ["on_page_content", "whole_numbers"]
 
 _PLACE = re.compile(
     r"<(code|pre|svg)\b.*?</\1>|<[^>]*>"  # stays as it is
-    r"|(?P<space>(?<=\d) (?=%|×|±|\d{3}(?!\d))|(?<=±) (?=\d)|(?<=,) (?=[-+−]?\.?\d[\d.]*\]))",
+    r"|(?P<space>(?<=\d) (?=%|×|±|\d{3}(?!\d)|– \d|(?:[kKM]i?B|GB|B|ms|µs)\b)"
+    r"|(?<=[±–]) (?=\d)|(?<=,) (?=[-+−]?\.?\d[\d.]*\]))"
+    r"|(?P<hyphens>\b(?:\d+(?:-\d+)+|[A-Z]\w+-v\d)\b)",
     re.DOTALL,
 )
 
@@ -19,12 +21,18 @@ def on_page_content(html: str, **_: object) -> str:
 
 
 def whole_numbers(html: str) -> str:
-    """HTML in which the spaces inside numbers do not break; code stays.
+    """HTML in which numbers and names of environments do not break; code stays.
 
     Args:
         html: Of a page.
 
     Returns:
-        The same with no-break spaces.
+        The same with no-break spaces, and a span around what has hyphens.
     """
-    return _PLACE.sub(lambda m: "\u00a0" if m["space"] else m[0], html)
+    return _PLACE.sub(_whole, html)
+
+
+def _whole(match: re.Match[str]) -> str:
+    if match["hyphens"]:
+        return f'<span class="whole">{match[0]}</span>'
+    return "\u00a0" if match["space"] else match[0]

@@ -45,7 +45,9 @@ def main() -> None:
     axes.set_yticks(range(len(NAMES)), list(NAMES.values()))
     axes.invert_yaxis()
     axes.set_xlim(0.0, 1.1)
-    axes.set_xlabel("of the dense agent's score, HalfCheetah, five seeds, 95 % intervals")
+    axes.set_xlabel(
+        "part of the dense agent's score that is kept (HalfCheetah, five seeds, 95 % intervals)"
+    )
     axes.legend(loc="upper left", frameon=False, fontsize="small")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -11,3 +11,10 @@ def test_numbers_stay_whole():
 def test_code_stays():
     said = '<pre><code>x = [1, 2]  # 95 %</code></pre><a title="10 000">'
     assert whole_numbers(said) == said
+
+
+def test_hyphens_do_not_break():
+    said = "256-256 on Hopper-v5, 64 kB"
+    assert whole_numbers(said) == (
+        '<span class="whole">256-256</span> on <span class="whole">Hopper-v5</span>, 64\u00a0kB'
+    )
