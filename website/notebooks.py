@@ -30,7 +30,7 @@ SHOWN = """{% extends 'markdown/index.md.j2' %}
 {% endmacro %}
 """
 TO_RUN = """!!! note
-    To run it yourself: `{file}` in the repository, with the extra `notebook`.
+    To run it yourself: `{file}` in the repository, after `pip install ".[notebook]"`.
 
 """
 
