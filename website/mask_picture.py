@@ -35,11 +35,11 @@ def mask_picture(mask: Mask, caption: str) -> str:
         shapes.append(_layer(nominal, connected, x, f"layer {place}"))
         x += max(columns * _CELL, _TITLE) + _GAP
         height = max(height, rows * _CELL)
-    lost = mask.n_kept - mask.n_connected
     where = f"{mask.n_connected:,} on a path from an input to an output; the others are pale"
+    if mask.n_connected == mask.n_kept:
+        where = "all on a path from an input to an output"
     kept = (
-        f"{mask.n_kept:,} of {mask.n_weights:,} weights kept,"
-        f" {where if lost else 'all on a path from an input to an output'}."
+        f"{mask.n_kept:,} of {mask.n_weights:,} weights kept, {where}."
         " Rows are the units of a layer, columns what they read."
     )
     width = x - _GAP
