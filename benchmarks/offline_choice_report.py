@@ -223,7 +223,17 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
                 [j.apart / j.noise for j in own], ratios, "o", color=colour, alpha=0.6,
                 markersize=4, label=method,
             )  # fmt: skip
-        axes[0, column].set(title=task, xlabel="fitted value − dense (ranges)", xlim=(-1, 1))
+        axes[0, column].set(
+            title=task,
+            xlim=(-1, 1),
+            xlabel="fitted value − dense,\nin ranges of the data's returns",
+        )
+        unseen = sum(j.value is None or abs(j.value) > 1 for j in found)
+        if unseen:
+            axes[0, column].text(
+                -0.95, 0.25, f"{unseen} of {len(found)}: diverged,\nor beyond the axis",
+                fontsize="x-small", va="center",
+            )  # fmt: skip
         axes[0, column].axvline(LEAST, color="black", linewidth=0.8)
         axes[1, column].set(xlabel="disagreement / that of dense seeds", xscale="log")
         axes[1, column].axvline(1.0, color="black", linewidth=0.8)

@@ -83,11 +83,11 @@ def main() -> None:
         "",
         "A teacher's acting network against its small dense student: parameters are weights and",
         f"biases, returns are means over {EPISODES} episodes of seeds that no gate saw.",
-        "Sparsity: of the sparsest student that reached the objective, round by round. Made by",
-        "`python benchmarks/prune_and_shrink.py`.",
+        "Objective: the return from which on a student counted as good; sparsity: of the sparsest",
+        "student that reached it, round by round. Made by `python benchmarks/prune_and_shrink.py`.",
         "",
-        "| teacher | seed | widths | parameters | return | student | parameters | | return"
-        " | objective | sparsity | steps |",
+        "| teacher | seed | its widths | parameters | return | student's widths | parameters"
+        " | of the teacher's | return | objective | sparsity | steps |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     means = []
@@ -111,8 +111,8 @@ def main() -> None:
             ]
             lines.append(f"| {' | '.join(cells)} |")
             returns.append(found["return"])
-        means.append(f"{name}: mean return {np.mean(returns):,.1f}.")
-    lines += ["", *means]
+        means.append(f"{name} {np.mean(returns):,.1f}")
+    lines += ["", f"Mean returns of the students: {', '.join(means)}."]
     if not arguments.only:
         with written_aside(RESULTS) as aside:
             aside.write_text("\n".join(lines) + "\n")

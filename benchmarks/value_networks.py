@@ -143,7 +143,7 @@ def table(done: Finished) -> str:
 
 def draw(done: Finished) -> None:
     """Return over gradient steps, the mean of the seeds, each seed as a thin line."""
-    figure, axes = plt.subplots(1, len(WIDTHS), figsize=(9, 3.2), sharey=True)
+    figure, axes = plt.subplots(1, len(WIDTHS), figsize=(9, 3.4), sharey=True, layout="constrained")
     for plot, width in zip(axes, WIDTHS, strict=True):
         for i, sparsity in enumerate(SPARSITIES):
             curves = [
@@ -160,8 +160,10 @@ def draw(done: Finished) -> None:
         plot.set_xlabel("gradient steps")
         plot.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("return")
-    axes[0].legend(frameon=False)
-    figure.tight_layout()
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center",
+        ncols=len(SPARSITIES), frameon=False,
+    )  # fmt: skip
     with written_aside(RESULTS.with_suffix(".png")) as aside:
         figure.savefig(aside, dpi=150, format="png")
     plt.close(figure)

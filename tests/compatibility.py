@@ -48,7 +48,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "IMPALA": ("pixel", {"encoder": "impala"}),
     "Impoola": ("pixel", {"encoder": "impoola"}),
 }
-HEAD = """# What goes with what
+HEAD = """# What works with what
 
 Tried by `python -m tests.compatibility`, which wrote this page, and again by
 `tests/test_compatibility.py`.
@@ -56,16 +56,19 @@ Tried by `python -m tests.compatibility`, which wrote this page, and again by
 ## Algorithms
 
 ● trains, – is refused before anything is trained, with the reason below. Observations are vectors.
-Under an engine stands the form in which it trains 256-256 networks at 95 %
-([what the forms are](design.md#in-which-form-networks-train)); where networks differ, actor first.
+The columns `auto`, `compact` and `masked` are engines, which keep pruned weights at zero while
+d3rlpy trains; in them stands how an engine trains networks of two layers of 256 at 95 %: *sparse*,
+on kept weights only (the fastest), *dense*, in smaller dense layers, or *masked*, in layers of the
+original size ([more](design.md#in-which-form-networks-train)). Where networks differ, the actor
+comes first.
 """
 NETWORKS_HEAD = """
 ## Networks
 
 TD3+BC with such actors and critics, 95 % of the weights pruned at random. *Connected part*: whether
-units without inputs or readers leave, with the rest of their weights; *unread units*: those without
-readers alone, as the others put out no constant that a bias could take over. What forms are worth
-against stock: [benchmarks](../benchmarks/results/training_speed_further.md).
+units whose inputs or outputs were all pruned leave the network. *Unread units*: only those without
+outputs do (after padding or normalisation a unit without inputs still puts something out).
+[How much faster](../benchmarks/results/training_speed_further.md) than d3rlpy alone each form is.
 
 | network | connected part | form | why not faster |
 |---|---|---|---|"""
@@ -131,7 +134,7 @@ def network_row(name: str) -> str:
 
 @functools.cache
 def row(case: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
-    """An algorithm's line of the table, and the lines of what is refused."""
+    """An algorithm's line of the table, and the list of what is refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         refusals = {method: tried(case, method) for method in METHODS}
@@ -143,10 +146,10 @@ def row(case: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
     for method, refusal in refusals.items():
         if refusal:
             reasons.setdefault(refusal, []).append(method)
-    said = tuple(
-        f"- {name}, {', '.join(m)}: {reason.split('. ')[0]}" for reason, m in reasons.items()
-    )
-    return f"| {' | '.join([name, *trained, *marks])} |", said
+    said = [f"    - {', '.join(m)}: {reason.split('. ')[0]}" for reason, m in reasons.items()]
+    if said:
+        said.insert(0, f"- {name}")
+    return f"| {' | '.join([name, *trained, *marks])} |", tuple(said)
 
 
 def page() -> str:
@@ -160,7 +163,7 @@ def page() -> str:
             "|" + "---|" * len(columns),
             *(line for line, _ in rows),
             "",
-            "Refused:",
+            "What is refused, and why:",
             "",
             *(reason for _, reasons in rows for reason in reasons),
             NETWORKS_HEAD,

@@ -17,6 +17,8 @@ import griffe
 __all__ = ["AsShown", "linked"]
 
 _RETURNED = re.compile(r"((?:Returns|Yields):\n\s+[^\n`]*?): ")
+_INIT = re.compile(r"\A[^\n]+(\n\n(?=[A-Z]\w+:\n)|\Z)")  # "Prepare.", under the words of the class
+_LITERAL = re.compile(r"(\w:|^ *):{1,2}$", re.MULTILINE)  # of reStructuredText: code follows
 _ROLE = re.compile(r":[a-z]+:`(~?)([\w.]+)`")
 _PARAMETER_KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: griffe.ParameterKind.positional_only,
@@ -31,11 +33,14 @@ class AsShown(griffe.Extension):  # type: ignore[misc]
     """Changes every object once it is read."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Turn roles of its docstring into links."""
+        """Turn roles of its docstring into links, and leave out what a class has said itself."""
         if obj.docstring is not None:
-            obj.docstring.value = linked(obj.docstring.value, obj)
+            said = obj.docstring.value
+            obj.docstring.value = linked(
+                _INIT.sub("", said) if obj.name == "__init__" else said, obj
+            )
 
-    def on_attribute(self, *, attr: griffe.Attribute, **_: Any) -> None:
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
         """Of a setting of a request show the default, not how it is declared."""
         value = attr.value
         if isinstance(value, griffe.ExprCall) and str(value.function) == "setting":
@@ -77,7 +82,8 @@ def linked(text: str, near: griffe.Object) -> str:
         return f'<autoref identifier="{whole}" optional><code>{shown}</code></autoref>'
 
     # "The cells, each once: …" is a sentence; the type stands in the signature.
-    return _ROLE.sub(link, _RETURNED.sub(r"\1&#58; ", text))
+    said = _RETURNED.sub(r"\1&#58; ", text)
+    return _ROLE.sub(link, _LITERAL.sub(r"\1", said))
 
 
 def _parameter(parameter: inspect.Parameter) -> griffe.Parameter:

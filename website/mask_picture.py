@@ -10,7 +10,9 @@ from offline_prune.masks.mask import Mask
 
 __all__ = ["mask_picture"]
 
-_CELL, _GAP, _HEAD = 5, 28, 18
+_CELL, _GAP, _HEAD = 5, 18, 18
+_TITLE = 84  # "layer 1: 100%" in any font
+_SCALE = 1.6  # of the largest picture, so that two pictures have squares of one size
 
 
 def mask_picture(mask: Mask, caption: str) -> str:
@@ -31,15 +33,20 @@ def mask_picture(mask: Mask, caption: str) -> str:
     for place, (nominal, connected) in enumerate(layers, start=1):
         rows, columns = nominal.shape
         shapes.append(_layer(nominal, connected, x, f"layer {place}"))
-        x += max(columns * _CELL, 58) + _GAP
+        x += max(columns * _CELL, _TITLE) + _GAP
         height = max(height, rows * _CELL)
+    where = f"{mask.n_connected:,} on a path from an input to an output; the others are pale"
+    if mask.n_connected == mask.n_kept:
+        where = "all on a path from an input to an output"
     kept = (
-        f"{mask.n_kept:,} of {mask.n_weights:,} weights kept, {mask.n_connected:,} on a path"
-        " from an input to an output; the others are pale."
+        f"{mask.n_kept:,} of {mask.n_weights:,} weights kept, {where}."
+        " Rows are the units of a layer, columns what they read."
     )
+    width = x - _GAP
+    style = f'style="max-width: {_SCALE * width:.0f}px"'
     return (
-        f'<figure class="mask"><svg viewBox="0 0 {x - _GAP} {height + _HEAD + 2}" role="img" '
-        f'aria-label="{escape(kept)}">{"".join(shapes)}</svg>'
+        f'<figure class="mask"><svg viewBox="0 0 {width} {height + _HEAD + 2}" role="img" '
+        f'{style} aria-label="{escape(kept)}">{"".join(shapes)}</svg>'
         f"<figcaption>{escape(caption)} {escape(kept)}</figcaption></figure>"
     )
 

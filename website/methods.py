@@ -1,7 +1,8 @@
 """Hook: a page for every pruning method, and links to them from the list of all methods.
 
-A page has the row of ``docs/methods.md`` (formula, cost), a call that runs, a picture of the mask
-that this call makes, drawn while the site is built, and the method's docstring.
+A page says in a sentence what the method does; it has its row of ``docs/methods.md`` (formula,
+cost), a call that runs, a picture of the mask that this call makes, drawn while the site is built,
+and the method's docstring.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["method_page", "on_files", "on_page_markdown", "row_of"]
 
 LIST = Path(__file__).parent.parent / "docs" / "methods.md"
-_UNITS = {"cost": " dense gradient steps, for one scoring mini-batch"}
+_HEADINGS = {
+    "score": "score, the highest stay",
+    "cost": "cost, in gradient steps of the dense agent, on one scoring mini-batch",
+}
+_SYMBOLS = "What the letters of formulas mean is [said once for all methods](../methods.md)."
 _NAME = re.compile(r"^\| `(\w+)(?:\([a-z, ]*\))?`", re.MULTILINE)
 
 
@@ -52,14 +57,18 @@ def method_page(name: str) -> str:
         Markdown for mkdocstrings.
     """
     row = row_of(name, LIST.read_text(encoding="utf-8"))
-    facts = [f"- **{heading}**: {cell}{_UNITS.get(heading, '')}" for heading, cell in row.items()]
+    facts = [f"- **{_HEADINGS.get(heading, heading)}**: {cell}" for heading, cell in row.items()]
     run = METHOD_RUNS[name]
     parts = [
         f"# {name}",
+        run.lead,
         "\n".join(facts),
+        "## A small run",
         "```python\n" + run.code + "\n```",
         mask_picture(made_by(run), run.note),
-        f"## In its own words\n\n::: {_home(name)}\n    options:\n      show_root_heading: false\n"
+        "## In detail",
+        *([_SYMBOLS] if "score" in row else []),
+        f"::: {_home(name)}\n    options:\n      show_root_heading: false\n"
         "      show_root_toc_entry: false\n      members: false\n      heading_level: 3",
         "[All methods](../methods.md), [which one for what](../which-method.md).",
     ]

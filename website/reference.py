@@ -52,7 +52,7 @@ def reference_pages(rooms: Mapping[str, str]) -> dict[str, str]:
                 homes[key] = f"{room}.{name}"
                 lines += [f"::: {room}.{name}", ""]
         if elsewhere:
-            lines += ["## Written out elsewhere", "", ", ".join(elsewhere), ""]
+            lines += ["## On other pages", "", ", ".join(elsewhere), ""]
         pages[f"reference/{room.removeprefix('offline_prune.').replace('.', '-')}.md"] = "\n".join(
             lines
         )

@@ -16,7 +16,7 @@ ROOMS: Mapping[str, str] = {
     "offline_prune.engines": "Engines",
     "offline_prune.evaluation": "Evaluation",
     "offline_prune.evaluation.statistics": "Statistics",
-    "offline_prune.evaluation.off_policy": "Without an environment",
+    "offline_prune.evaluation.off_policy": "Off-policy evaluation",
     "offline_prune.diagnostics": "Diagnostics",
     "offline_prune.export": "Export",
     "offline_prune.pops": "Prune and shrink",

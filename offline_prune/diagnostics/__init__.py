@@ -1,6 +1,6 @@
 """Diagnostics: plain data about masks and scores, and of networks while they train.
 
-Those of masks and scores come with a plot. One file a question.
+Those of masks and scores come with a plot.
 """
 
 from __future__ import annotations

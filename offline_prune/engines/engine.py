@@ -36,7 +36,7 @@ class _Held:
 
 
 class Engine(ABC):
-    """Hold a mask. One file an engine, whose ``_hold`` says how.
+    """Hold a mask: keep what it prunes at zero while an agent trains.
 
     While a mask is attached, pruned weights, their twins in the target networks and what
     d3rlpy saves are exactly 0.0, and the optimizers step as far as the parameterization

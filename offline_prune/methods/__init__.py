@@ -1,4 +1,4 @@
-"""Pruning methods: when connections go. One file a method."""
+"""Pruning methods: when connections go."""
 
 from __future__ import annotations
 

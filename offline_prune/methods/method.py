@@ -30,6 +30,8 @@ __all__ = ["PruningMethod", "PruningSettings", "refuse_replacement"]
 class PruningSettings(ScoringOptions):
     """What the user asked of a pruning method.
 
+    Its other settings are those of :func:`offline_prune.prune`, which explains them.
+
     Attributes:
         sparsity: Role → fraction of that network's prunable weights to remove.
         seed: Of mini-batches, noise and random scores.
@@ -99,7 +101,7 @@ class PruningSettings(ScoringOptions):
 
 
 class PruningMethod:
-    """Decides when connections go. One file a method.
+    """Decides when connections go.
 
     Training starts with a mask that keeps everything, unless a method says otherwise; every
     other moment has a default that does nothing.

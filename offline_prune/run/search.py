@@ -156,6 +156,8 @@ class SparsitySearch(Diagram):
         names = [in_percent(candidate.sparsity).replace(", ", "\n") for candidate in shown]
         if self.confirmed is not None:
             names[-1] += "\nfurther seeds"
+        by_returns = self.no_rollouts is None
+        least = self.retain if by_returns else self.retain - 1
         for place, candidate in enumerate(shown):
             value, low, high = _interval(candidate)
             if value is not None and low is not None and high is not None:
@@ -163,8 +165,11 @@ class SparsitySearch(Diagram):
                     [place], [value], yerr=[[value - low], [high - value]], fmt="o", capsize=3,
                     color="C0" if candidate.accepted else "C3",
                 )  # fmt: skip
-        by_returns = self.no_rollouts is None
-        least = self.retain if by_returns else self.retain - 1
+            else:
+                axes.annotate(
+                    "values\ndiverged", (place - 0.05, 0.25), xycoords=("data", "axes fraction"),
+                    color="C3", ha="right", va="center", fontsize="small",
+                )  # fmt: skip
         axes.axhline(least, color="black", linewidth=0.8)
         axes.annotate(
             f"at least {least:.0%}", (0, least), xycoords=("axes fraction", "data"),
@@ -172,23 +177,26 @@ class SparsitySearch(Diagram):
         )  # fmt: skip
         axes.set_xticks(range(len(shown)), names)
         axes.set_xlim(-0.5, len(shown) - 0.5)
-        axes.set(
-            xlabel="sparsity (weights removed)",
-            ylabel="score / dense score" if by_returns else "value − dense value, in ranges",
-        )
-        if not by_returns:
+        axes.set_xlabel("sparsity (weights removed)")
+        if by_returns:
+            axes.set_ylabel("score / dense score")
+        else:
+            bottom, top = axes.get_ylim()
+            axes.set_ylim(min(bottom, 2 * least), max(top, 0.0))
+            axes.set_ylabel("value − dense value,\nin ranges of the data's returns")
             _draw_disagreements(axes.twinx(), [c for c in shown if isinstance(c, DataCandidate)])
 
 
 def _draw_disagreements(axes: Any, candidates: list[DataCandidate]) -> None:
     """How far each acts from the dense agent, in units of how far dense seeds do."""
     noise = candidates[0].noise or 1.0
-    places = [place + 0.15 for place in range(len(candidates))]  # beside the intervals
-    axes.plot(places, [c.disagreement / noise for c in candidates], "s", color="C1", markersize=4)
+    places = [place + 0.1 for place in range(len(candidates))]  # beside the intervals
+    apart = [candidate.disagreement / noise for candidate in candidates]
+    axes.plot(places, apart, "s", color="C1", markersize=4)
     axes.grid(visible=False)
     axes.axhline(1.0, color="C1", linewidth=0.8, linestyle="--")
-    axes.set_ylim(bottom=0.0)
-    axes.set_ylabel("disagreement / that of dense seeds", color="C1")
+    axes.set_ylim(0.0, 1.25 * max(1.0, *apart))
+    axes.set_ylabel("disagreement with dense\n/ that of dense seeds", color="C1")
 
 
 def _interval(candidate: Candidate) -> tuple[float | None, float | None, float | None]:

@@ -27,6 +27,13 @@ def test_what_is_shown_is_what_is_drawn():
     assert "115 of 1,152 weights kept" in mask_picture(mask, "SNIP.")
 
 
+def test_nothing_is_called_pale_where_all_weights_are_on_a_path():
+    kept = torch.tensor([[True, True]])
+    drawn = mask_picture(Mask({"fc": kept}, {"fc": kept}, {"actor": ("fc",)}), "")
+    assert "pale." not in drawn
+    assert 'viewBox="0 0 84 ' in drawn  # room for the layer's title
+
+
 def test_a_weight_that_leads_nowhere_is_pale():
     kept, connected = torch.tensor([[True, True]]), torch.tensor([[True, False]])
     mask = Mask({"fc": kept}, {"fc": connected}, {"actor": ("fc",)})

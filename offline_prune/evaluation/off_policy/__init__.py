@@ -1,6 +1,6 @@
 """Off-policy evaluation: what a policy is worth where it cannot be tried.
 
-One file a question. Values are in the data's unit of reward, discounted, of the greedy
+Values are in the data's unit of reward, discounted, of the greedy
 policy; all of them are estimates from the same fixed data, and none replaces a rollout.
 """
 

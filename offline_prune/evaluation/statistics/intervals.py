@@ -238,7 +238,7 @@ def bootstrap(
 
 
 def half_width(resampled: Floats, runs: Sequence[int], level: float = 0.95) -> Floats:
-    """Half of an interval: ``t · e``, as the top of this module has it.
+    """Half of an interval: ``t · e``, as ``evaluation.statistics`` explains at its top.
 
     Args:
         resampled: The statistic of every resample, (…, resamples).

@@ -33,6 +33,7 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "lines.markersize": 5.0,
+    "figure.constrained_layout.h_pad": 0.09,  # inches: a title is no part of the axis above it
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a name may hold a dollar sign
