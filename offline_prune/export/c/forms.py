@@ -127,7 +127,8 @@ static int32_t shifted(int32_t sum, int32_t multiplier, int shift, int32_t low, 
     const int64_t product = (int64_t)sum * multiplier;
     int64_t q = ((product < 0 ? -product : product) + ((int64_t)1 << (shift - 1))) >> shift;
     q = product < 0 ? -q : q;
-    return (int32_t)(q < low ? low : q > high ? high : q);
+    q = q < low ? low : q > high ? high : q; /* cut, then narrowed: gcc vectorises that */
+    return (int32_t)q;
 }
 """,
     "requantise": """\
