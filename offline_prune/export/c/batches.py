@@ -11,30 +11,41 @@ from offline_prune.export.c.network import CNetwork
 
 __all__ = ["block_size", "in_blocks", "one_by_one", "stack_floats"]
 
-_LANES = (64, 32, 16)
+_LANES = (64, 32)
 """Observations of a block of ``policy_act_batch``, feature by feature, so that one weight is
-a multiply-add of that many numbers."""
+a multiply-add of that many numbers; as many as the stack has room for."""
 
 _DENSE_LANES = 16
 """The same where most multiply-adds are those of dense layers of floats, which read their weights
 in strides and need the cache for these."""
 
 _STACK = 256 * 1024
-"""Bytes that a block may take of the stack; blocks of 16 may take more."""
+"""Bytes that a block of 64 may take of the stack."""
+
+_LONG = 256
+"""Inputs of a dense layer of integers from which on its rows are long enough: compilers have
+instructions for a product of two rows (pmaddwd, smlal), not for one of a weight and lanes."""
 
 
 def block_size(policy: ActingPolicy, networks: Sequence[CNetwork]) -> int | None:
-    """Observations of a block; None where there are images, or a layer has no form for blocks.
+    """Observations of a block; None where one after another is faster, or there are images.
 
     What an image costs is its convolutions, which have positions to compute at once.
     """
     if not all(network.has_blocks for network in networks):
         return None
+    if all(network.n_sparse == 0 and _has_long_rows(network) for network in networks):
+        return None
     balance = sum(network.n_sparse - network.n_dense for network in networks)
     if balance <= 0 and networks[0].form.stored == "float":
         return _DENSE_LANES
-    fitting = [n for n in _LANES if 4 * stack_floats(policy, networks, n) <= _STACK]
-    return (fitting or _LANES[-1:])[0]
+    long, short = _LANES
+    return long if 4 * stack_floats(policy, networks, long) <= _STACK else short
+
+
+def _has_long_rows(network: CNetwork) -> bool:
+    """Whether a layer of integers reads many inputs."""
+    return network.integer_buffers.get("units", ("", 0))[1] >= _LONG
 
 
 def stack_floats(policy: ActingPolicy, networks: Sequence[CNetwork], lanes: int | None) -> int:

@@ -80,6 +80,12 @@ def test_a_block_is_bit_for_bit_one_after_another(dtype, activation, density, tm
     np.testing.assert_allclose(batch(x), one_by_one(x), rtol=0, atol=tolerance)
 
 
+def test_long_rows_of_integers_are_read_one_after_another():
+    dense, sparse = (policy(density, nn.ReLU(), 9, 256, 3) for density in (1.0, 0.1))
+    assert "POLICY_LANES" not in c_source(dense, {}, "int8", inputs(40, 9))
+    assert "#define POLICY_LANES 64\n" in c_source(sparse, {}, "int8", inputs(40, 9))
+
+
 ACTIVATIONS = [nn.ReLU(), nn.Tanh(), nn.ELU(0.7), nn.Identity(), nn.LeakyReLU(0.2)]
 
 
