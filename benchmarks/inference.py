@@ -2,7 +2,7 @@
 
 python benchmarks/inference.py [--only TEXT] [--out FILE]
 
-About five minutes. Times are those that the thread computed: what else runs on the machine takes
+About five minutes. Times are processor time: what else runs on the machine takes
 turns with it, but fills its caches. Needs a C compiler and the extra ``onnx``.
 """
 
@@ -25,6 +25,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from peak import peak_multiply_adds
 from torch import nn
 from training_speed import noise_images
 
@@ -246,7 +247,7 @@ def measure(networks: Sequence[Network], folder: Path) -> list[Measured]:
     return found
 
 
-def table(title: str, networks: Sequence[Network]) -> list[str]:
+def table(title: str, networks: Sequence[Network], peak: float) -> list[str]:
     """Rows of networks of one name."""
     with tempfile.TemporaryDirectory() as name:
         measured = measure(networks, Path(name))
@@ -263,7 +264,9 @@ def table(title: str, networks: Sequence[Network]) -> list[str]:
             cells += [f"{here:.3g}" if here < 1e3 else f"{here:,.0f}"]
             cells += [f"{times[batch][dense] / here:.2f}×"]
         kept, stored = multiply_adds(m.network.algo, m.network.observations)
-        cells += ["" if m.runtime == "d3rlpy" else f"{(kept if m.runtime == 'C' else stored):,}"]
+        sums = kept if m.runtime == "C" else stored
+        share = sums / (1e-6 * times[1][i] * peak)
+        cells += ["" if m.runtime == "d3rlpy" else f"{sums:,}, {share:.0%}"]
         cells += [_share(m.size, sizes[m.runtime][0]), _share(m.compiled, sizes[m.runtime][1])]
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
@@ -280,21 +283,23 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    peak = peak_multiply_adds()
     lines = [
         "# Inference",
         "",
         "One action (batch 1) and 256 at once, one CPU thread: µs a call, and the dense",
         "network's time in ONNX Runtime over it (above 1× is faster). Medians of"
         f" {FEWEST} to {ROUNDS}",
-        "rounds, taken in turn in one process, of the time that the thread computed. ONNX Runtime",
+        "rounds, taken in turn in one process, of processor time. ONNX Runtime",
         "and d3rlpy are called from Python, C is timed inside C (`-O3 -march=native`). Compare",
         "rows of one network; those of others may come from another run and processor.",
         "",
         f"Vectors: BC on `{VECTORS}`, SNIP masks. Images: discrete CQL, the encoder and its",
         "width named, `structured(multiple=16)`; the sparsity is one of weights. Multiply-adds",
-        "are those of one observation, of kept weights in C, of the stored layers in ONNX.",
-        "Sizes are those of the file and of C compiled with `-Os`, and their share of the dense",
-        "one's. Made by `python benchmarks/inference.py`.",
+        "are those of one observation, of kept weights in C, of the stored layers in ONNX; and",
+        "what share they are, at batch 1, of those that the core does in a loop of nothing else,",
+        f"{peak / 1e9:.1f} billion a second. Sizes are those of the file and of C compiled with `-Os`,",
+        "and their share of the dense one's. Made by `python benchmarks/inference.py`.",
         "",
         "| network | sparsity | runtime | batch 1, µs | | batch 256, µs | | multiply-adds"
         " | file | compiled |",
@@ -303,7 +308,7 @@ def main() -> None:
     rows = _rows_of(arguments.out) if arguments.only else {}
     networks = [*vector_networks(arguments.only), *image_networks(arguments.only)]
     for name in dict.fromkeys(network.name for network in networks):
-        rows[name] = table(name, [network for network in networks if network.name == name])
+        rows[name] = table(name, [n for n in networks if n.name == name], peak)
     lines += [line for found in rows.values() for line in found]
     with written_aside(arguments.out) as aside:
         aside.write_text("\n".join(lines) + "\n")
@@ -327,14 +332,14 @@ def python_timer(run: Callable[[Any], object], observations: NDArray[np.float32]
     single = [observations[i : i + 1] for i in range(len(observations))]
 
     def timer(calls: int, batch: int) -> float:
-        start = time.thread_time()
+        start = time.process_time()  # of all threads: some runtimes have their own
         if batch == 1:
             for i in range(calls):
                 run(single[i % len(single)])
         else:
             for _ in range(calls):
                 run(observations[:batch])
-        return (time.thread_time() - start) / calls
+        return (time.process_time() - start) / calls
 
     return timer
 

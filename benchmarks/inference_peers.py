@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import resource
 import subprocess
 import tempfile
 import warnings
@@ -46,6 +47,7 @@ DTYPES = ("float32", "int8")
 M4F, DECISIONS = BOARDS["cortex-m4f"], 8
 BOARD = replace(M4F, flags=(*M4F.flags, "-mfp16-format=ieee"))  # C of emx-onnx-cgen has these
 CALIBRATION = 2048
+STACK = 100 << 20
 HEAD = """\
 # Inference beside other runtimes
 
@@ -56,7 +58,7 @@ package's two files with such weights. Made by `{command}`,
 Load of the machine: {load}. Where it is busy, times are long, and only how
 they compare counts.
 
-BC on `{vectors}` with SNIP masks. Peers get the live layers that are
+BC on `{vectors}` with the default masks. Peers get the live layers that are
 left of a pruned agent, dense: none of them has a sparse product for such policies. ONNX Runtime,
 OpenVINO and ExecuTorch are called from Python, C is timed inside C (`-O3 -march=native`; emlearn
 and emx-onnx-cgen write C too). int8 of OpenVINO and emx-onnx-cgen is this package's QDQ file, of
@@ -191,6 +193,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=WIDTHS, default=list(WIDTHS))
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # runtimes have pools of their own
+    # emx-onnx-cgen's int8 has a layer's weights as floats on the stack: 4 MB of 1024 × 1024.
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK, resource.getrlimit(resource.RLIMIT_STACK)[1]))
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     lines = page(arguments.only)

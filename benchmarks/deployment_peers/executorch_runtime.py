@@ -50,8 +50,10 @@ def _quantised(program: Any, observations: Any, batch: int) -> Any:
 
 
 def _open(paths: list[Path]) -> Run:
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     from executorch.runtime import Runtime as Execution
 
+    _unsafe_reset_threadpool(1)  # else one thread for each core of the machine, idle or not
     files = {n: paths[0].with_name(f"policy_{n}.pte") for n in (1, 256)}
     loaded = {n: Execution.get().load_program(file) for n, file in files.items()}
     methods = {n: (program.load_method("forward"), program) for n, program in loaded.items()}
