@@ -298,8 +298,8 @@ def main() -> None:
         "width named, `structured(multiple=16)`; the sparsity is one of weights. Multiply-adds",
         "are those of one observation, of kept weights in C, of the stored layers in ONNX; and",
         "what share they are, at batch 1, of those that the core does in a loop of nothing else,",
-        f"{peak / 1e9:.1f} billion a second. Sizes are those of the file and of C compiled with `-Os`,",
-        "and their share of the dense one's. Made by `python benchmarks/inference.py`.",
+        f"{peak / 1e9:.1f} billion a second. Sizes are those of the file and of C compiled with",
+        "`-Os`, and their share of the dense one's. Made by `python benchmarks/inference.py`.",
         "",
         "| network | sparsity | runtime | batch 1, µs | | batch 256, µs | | multiply-adds"
         " | file | compiled |",
