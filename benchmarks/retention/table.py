@@ -63,7 +63,7 @@ def page() -> str:
         said = ", ".join(f"{arm_of(r).name} of {r['cell']['algo']} on {r['cell']['dataset']}, seed"
                          f" {r['cell']['seed']}" for r in failed)  # fmt: skip
         parts += [f"**Failed, and in no number below: {said}.**"]
-    parts += [verdict_section(arms, milliseconds())]
+    parts += [verdict_section(arms, recorded("longer"), milliseconds())]
     for dataset in sorted({arm.dataset for arm in arms}):
         ours = of_dataset(arms, dataset)
         parts += [f"## {dataset}", *_figures(dataset), _returns(ours), _kept(ours)]

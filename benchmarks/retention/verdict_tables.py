@@ -10,6 +10,7 @@ from verdicts import (
     BAR,
     SAME,
     Beside,
+    after_more_steps,
     at_equal_steps,
     at_equal_time,
     beside_controls,
@@ -22,11 +23,12 @@ WORDS = {"retained": "better", "not retained": "worse", "undecided": "undecided"
 """What a verdict against a bar of 1 says of two arms."""
 
 
-def verdict_section(arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> str:
+def verdict_section(arms: Arms, longer: Arms, cost: Mapping[str, Mapping[str, float]]) -> str:
     """Both questions, their tables and how many verdicts hold.
 
     Args:
         arms: All that are reported.
+        longer: Default arms that took more steps.
         cost: Milliseconds a step.
     """
     parts = ["## Verdicts", _how_to_read(), _undeciding(arms)]
@@ -36,6 +38,10 @@ def verdict_section(arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> str:
         for yardstick, found in (
             ("Retained at equal gradient steps?", list(at_equal_steps(ours))),
             ("Retained at equal time?", list(at_equal_time(ours, cost))),
+            (
+                "Retained after more steps, and sooner than stock d3rlpy has its dense agent?",
+                list(after_more_steps(of_dataset(longer, dataset), ours, cost)),
+            ),
         ):
             parts += [f"**{yardstick}** {_count(found, {})}", _retained(found)] if found else []
         if controls := list(beside_controls(ours)):

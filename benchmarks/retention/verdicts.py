@@ -8,7 +8,7 @@ are is counted, and which of them hold together is said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -110,6 +110,27 @@ def at_equal_time(arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> Iterat
             said = f"{max(step, first):,.0f} steps"
             said += f" ({step:,.0f} are equal)" if step < first else ""
             yield _beside(arm, runs, scores, seeds, said, BAR)
+
+
+def after_more_steps(
+    longer: Arms, arms: Arms, cost: Mapping[str, Mapping[str, float]]
+) -> Iterator[Beside]:
+    """Default arms that took more steps, beside the dense arm that is worth most of the reported.
+
+    Args:
+        longer: Arms of ``longer.toml``.
+        arms: All that are reported, of the same dataset.
+        cost: As in :func:`at_equal_time`.
+    """
+    for arm, runs in sorted(longer.items()):
+        ours, full = of_algorithm(of_dataset(arms, arm.dataset), arm.algo)
+        dense = {a: theirs for a, theirs in ours.items() if a.method == "dense" and a.steps == full}
+        found = beside_dense(arm, runs, dense)
+        if found is not None:
+            own = cost[arm.algo]
+            share = arm.steps * own[f"{arm.sparsity:g}"] / (full * own["stock"])
+            said = f"{found.other}, {full:,} steps; in {share:.0%} of their time"
+            yield replace(found, other=said)
 
 
 def beside_controls(arms: Arms) -> Iterator[Beside]:

@@ -95,6 +95,18 @@ def test_at_equal_time_dense_is_taken_on_its_way(study):
     assert list(at_equal_time(found, {"iql": {"stock": 4.0}})) == []
 
 
+def test_more_steps_stand_beside_all_of_dense(study):
+    """1200 steps at 1 ms take three quarters of the time of 400 at 4."""
+    from verdicts import after_more_steps
+
+    found = arms(dense=[0.8, 0.8], snip_flow=[0.4, 0.4])
+    (ours,) = (arm for arm in found if arm.method == "snip_flow")
+    longer = {ours._replace(steps=1200): {seed: run(0.6) for seed in range(2)}}
+    (beside,) = after_more_steps(longer, found, {"iql": {"stock": 4.0, "0.95": 1.0}})
+    assert beside.ratio.value == pytest.approx(0.75)
+    assert beside.other == "averaged weights, 400 steps; in 75% of their time"
+
+
 def test_a_task_on_which_all_score_alike_decides_nothing(study):
     from verdicts import at_equal_steps, decides
 
@@ -129,7 +141,7 @@ def test_how_a_curve_ends(study):
 def test_verdicts_are_counted_alone_and_together(study):
     from verdict_tables import verdict_section
 
-    text = verdict_section(arms(dense=[1, 0.99, 1.01], snip_flow=[0.5, 0.49, 0.51]), {})
+    text = verdict_section(arms(dense=[1, 0.99, 1.01], snip_flow=[0.5, 0.49, 0.51]), {}, {})
     assert "1 comparisons: alone 1 not retained; together 1 not retained." in text
     assert "| iql | snip_flow 95% | recipe | 400 | 3 | averaged weights | 0.50 [" in text
 
