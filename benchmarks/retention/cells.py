@@ -21,13 +21,16 @@ RECIPE = "recipe"
 SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
 REPORTED = ("results", "controls", "replay")
 """Sweeps whose seeds are reported: of ``grid.toml``, ``controls.toml`` and ``replay.toml``."""
-SWEEPS = (*REPORTED, "rates", "choice", "longer")
+SWEEPS = (*REPORTED, "rates", "choice", "longer", "networks")
 Runs = dict[int, Mapping[str, Any]]
 """Seed → record."""
 
 
 class Arm(NamedTuple):
-    """Runs that differ in their seed alone; ``said`` is what the cell says besides."""
+    """Runs that differ in their seed alone; ``said`` is what the cell says besides.
+
+    ``sparsity`` is that of the networks that are pruned; ``said`` names them where some are not.
+    """
 
     dataset: str
     algo: str
@@ -78,15 +81,17 @@ def arm_of(record: Mapping[str, Any]) -> Arm:
     """What a cell is a seed of."""
     cell = record["cell"]
     steps = cell["n_steps"] if record["result"] is None else record["result"]["n_steps"]
-    return Arm(
-        cell["dataset"], cell["algo"], cell["method"], float(cell["sparsity"]), _said(cell), steps
-    )
+    asked = cell["sparsity"]
+    sparsity = float(max(asked.values()) if isinstance(asked, Mapping) else asked)
+    return Arm(cell["dataset"], cell["algo"], cell["method"], sparsity, _said(cell), steps)
 
 
 def _said(cell: Mapping[str, Any]) -> str:
     """What a cell asks for besides the defaults of its arm."""
     names = ("allocation", "parameterization", "refill")
     said = {n: cell[n] for n in names if cell.get(n) not in (None, False, "standard")}
+    if isinstance(cell["sparsity"], Mapping):
+        said["pruned"] = " and ".join(cell["sparsity"])
     said |= cell["algo_params"]
     return json.dumps(said, sort_keys=True) if said else RECIPE
 

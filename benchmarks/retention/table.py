@@ -4,8 +4,8 @@
 
 writes ``benchmarks/retention/README.md`` and ``cells.csv`` (a line a cell) of whatever cells the
 archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``controls.toml``,
-``replay.toml``, ``rates.toml``, ``choice.toml`` and ``longer.toml``. To go on with one that is not
-done:
+``replay.toml``, ``rates.toml``, ``choice.toml``, ``longer.toml`` and ``networks.toml``. To go on
+with one that is not done:
 
     tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
@@ -40,7 +40,7 @@ from cells import (
 from csv_file import csv_text
 from layout import interval, table
 from verdict_tables import verdict_section
-from verdicts import last_quarter
+from verdicts import beside_dense, last_quarter
 
 from offline_prune.base.atomic import written_aside
 from offline_prune.errors import InputError
@@ -68,6 +68,8 @@ def page() -> str:
         ours = of_dataset(arms, dataset)
         parts += [f"## {dataset}", *_figures(dataset), _returns(ours), _kept(ours)]
         parts += ["### Curves: last weights, at the end averaged", _curves(ours)]
+    if some := recorded("networks"):
+        parts += ["## Which networks limit?", _limits(some, arms)]
     parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     for heading, folder in (
         ("Which rates?", "rates"),
@@ -139,6 +141,25 @@ def _quarter(runs: Runs, dense: Runs) -> str:
     seeds = sorted(runs.keys() & dense.keys())
     theirs = [float(dense[seed]["result"]["curve"][0]["normalized_score"]) for seed in seeds]
     return _ratio(scores_of(runs, seeds, "normalized_score"), theirs) if len(seeds) > 1 else ""
+
+
+def _limits(some: Arms, arms: Arms) -> str:
+    """Agents of which some networks are pruned, and all, beside dense ones."""
+    rows = []
+    for arm in sorted(some, key=lambda a: (a.dataset, ALGOS.index(a.algo), a.said)):
+        ours, full = of_algorithm(of_dataset(arms, arm.dataset), arm.algo)
+        dense = {a: runs for a, runs in ours.items() if a.method == "dense" and a.steps == full}
+        whole = {a: runs for a, runs in ours.items()
+                 if a.is_default and (a.sparsity, a.steps) == (arm.sparsity, full)}  # fmt: skip
+        for each, runs in ({arm: some[arm]} | whole).items():
+            found = beside_dense(each, runs, dense)
+            rows.append((arm.dataset, arm.algo, each.name, each.asked, len(runs),
+                         _spreads(runs.values())[1],
+                         "" if found is None else interval(found.ratio)))  # fmt: skip
+    return table(
+        "| dataset | algorithm | agent | asked for | seeds | averaged weights | of dense |",
+        dict.fromkeys(rows),
+    )
 
 
 def _curves(arms: Arms) -> str:

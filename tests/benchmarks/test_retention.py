@@ -69,6 +69,26 @@ def test_the_table_has_a_line_a_cell_failed_ones_too(study, monkeypatch):
     assert second["curve"] == "100:20 200:40 400:25"
 
 
+def test_where_some_networks_are_pruned_the_arm_names_them(study):
+    from cells import arm_of
+
+    cell = {"dataset": HERE, "algo": "iql", "method": "snip", "seed": 3, "n_steps": 50,
+            "sparsity": {"critic": 0.9, "value": 0.9}, "algo_params": {}}  # fmt: skip
+    arm = arm_of({"cell": cell, "result": None})
+    assert (arm.name, arm.asked) == ("snip 90%", "{pruned: critic and value}")
+
+
+def test_agents_pruned_in_part_stand_beside_those_that_are_pruned_whole(study):
+    import table
+
+    found = arms(dense=[1.0, 1.0], snip_flow=[0.6, 0.6])
+    (whole,) = (arm for arm in found if arm.method == "snip_flow")
+    part = {whole._replace(said="{pruned: actor}"): {seed: run(0.8) for seed in range(2)}}
+    lines = table._limits(part, found).splitlines()[2:]
+    assert [line.split(" | ")[3] for line in lines] == ["{pruned: actor}", "recipe"]
+    assert [line.split(" | ")[-1][:4] for line in lines] == ["0.80", "0.60"]
+
+
 def test_at_equal_steps_the_better_weights_of_the_best_dense_arm_count(study):
     from verdicts import at_equal_steps
 
