@@ -3,7 +3,7 @@
 python benchmarks/inference_peers.py [--out FILE] [--only 256-256]
 
 Other runtimes are rows where the extra ``peers`` is installed; memory of C is counted where a
-Cortex-M4F can be emulated (``make system-packages``). About six minutes; nothing else should run
+Cortex-M4F can be emulated (``make system-packages``). About nine minutes; nothing else should run
 meanwhile, though everything of a table is measured in turn.
 """
 
