@@ -18,10 +18,10 @@ from offline_prune.base.atomic import written_aside
 
 def main() -> None:
     """Draw and write all of them."""
-    arms = recorded(*REPORTED)
+    arms, longer = recorded(*REPORTED), recorded("longer")
     for dataset in sorted({arm.dataset for arm in arms}):
         ours = of_dataset(arms, dataset)
-        _write(kept_figure(dataset, ours), file_name("kept", dataset))
+        _write(kept_figure(dataset, ours, of_dataset(longer, dataset)), file_name("kept", dataset))
         _write(time_figure(dataset, ours, milliseconds()), file_name("time", dataset))
 
 

@@ -14,6 +14,7 @@ from verdicts import BAR, beside_dense
 from offline_prune.evaluation.statistics import Estimate
 
 OURS = "pruned before training, by default"
+LONGER = "the same, three times the steps"
 CONTROLS = {
     "small_dense": ("small dense network, as many weights", COLOURS["small"], "D"),
     "shuffled": ("the same mask, shuffled within layers", COLOURS["shuffled"], "v"),
@@ -23,12 +24,13 @@ CONTROLS = {
 """How an expression begins → label, colour and marker; those without cells are not drawn."""
 
 
-def kept_figure(dataset: str, arms: Arms) -> Figure:
+def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
     """Ratios to dense against sparsity, a panel an algorithm.
 
     Args:
         dataset: Of the arms.
         arms: All that are reported of it.
+        longer: Default arms that took more steps.
     """
     figure, found, empty = panels()
     sparsities = sorted({arm.sparsity for arm in arms if arm.is_default})
@@ -40,6 +42,13 @@ def kept_figure(dataset: str, arms: Arms) -> Figure:
         drawn = dict(_ratios(whole))
         line = [(arm, ratio) for arm, ratio in drawn.items() if arm.is_default]
         _draw(axes, sparsities, line, 0.0, (OURS, COLOURS["ours"], "o"))
+        dense = {arm: runs for arm, runs in whole.items() if arm.method == "dense"}
+        more = [
+            (arm, other.ratio)
+            for arm, runs in of_algorithm(longer, algo)[0].items()
+            if (other := beside_dense(arm, runs, dense)) is not None and other.ratio is not None
+        ]
+        _draw(axes, sparsities, more, -0.16, (LONGER, COLOURS["sparser"], "P"))
         for n, (begin, style) in enumerate(CONTROLS.items()):
             of_it = [(arm, r) for arm, r in drawn.items() if arm.method.startswith(begin)]
             _draw(axes, sparsities, of_it, 0.16 * (n + 1) - 0.06, style)
@@ -53,7 +62,7 @@ def kept_figure(dataset: str, arms: Arms) -> Figure:
     add_legend(
         empty,
         found,
-        f"{short_name(dataset)}, {counted} seeds,\nequal steps, 95 % intervals;\ndotted: {BAR:g}\n",
+        f"{short_name(dataset)}, {counted} seeds,\nequal steps where not said,\n95 % intervals; dotted: {BAR:g}\n",
     )
     return figure
 

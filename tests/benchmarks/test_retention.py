@@ -176,9 +176,12 @@ def test_figures_show_the_arms_that_there_are(study):
 
     found = arms(dense=[1, 1], snip_flow=[0.8, 0.9])
     cost = {"iql": {"stock": 4.0, "0.95": 1.0}}
-    assert labels(kept_figure(HERE, found)) == ["pruned before training"]
+    assert labels(kept_figure(HERE, found, {})) == ["pruned before training"]
     assert labels(time_figure(HERE, found, cost)) == ["dense", "95 % pruned before training"]
+    (ours,) = (arm for arm in found if arm.method == "snip_flow")
+    longer = {ours._replace(steps=1200): found[ours]}
+    assert labels(kept_figure(HERE, found, longer)) == ["pruned before training", "the same"]
     found |= arms(random=[0.5, 0.6], small_dense=[0.5, 0.6])
-    assert labels(kept_figure(HERE, found)) == [
+    assert labels(kept_figure(HERE, found, {})) == [
         "pruned before training", "small dense network", "random mask",
     ]  # fmt: skip
