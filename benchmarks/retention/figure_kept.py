@@ -62,7 +62,8 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
     add_legend(
         empty,
         found,
-        f"{short_name(dataset)}, {counted} seeds,\nequal steps where not said,\n95 % intervals; dotted: {BAR:g}\n",
+        f"{short_name(dataset)}, {counted} seeds,\nequal steps where not said,\n95 % intervals;"
+        f" dotted: {BAR:g}\n",
     )
     return figure
 
