@@ -107,6 +107,12 @@ def of_algorithm(arms: Arms, algo: str) -> tuple[dict[Arm, Runs], int]:
     return ours, max((arm.steps for arm in ours), default=0)
 
 
+def whole_dense(arms: Arms, algo: str) -> dict[Arm, Runs]:
+    """The dense arms of an algorithm that took the most steps."""
+    ours, full = of_algorithm(arms, algo)
+    return {a: runs for a, runs in ours.items() if a.method == "dense" and a.steps == full}
+
+
 def of_dataset(arms: Arms, dataset: str) -> dict[Arm, Runs]:
     """The arms of a dataset."""
     return {arm: runs for arm, runs in arms.items() if arm.dataset == dataset}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import fmean
 
-from cells import SCORES, Arm, Arms, Runs, of_algorithm, scores_of, short_name
+from cells import SCORES, Arm, Arms, Runs, of_algorithm, scores_of, short_name, whole_dense
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from panels import COLOURS, add_legend, panels
@@ -39,15 +39,11 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
         whole = {arm: runs for arm, runs in ours.items() if arm.steps == full}
         axes.axhline(1.0, color=COLOURS["dense"], linewidth=0.8)
         axes.axhline(BAR, color="0.6", linewidth=0.8, linestyle=":")
-        drawn = dict(_ratios(whole))
+        dense = whole_dense(ours, algo)
+        drawn = dict(_ratios(whole, dense))
         line = [(arm, ratio) for arm, ratio in drawn.items() if arm.is_default]
         _draw(axes, sparsities, line, 0.0, (OURS, COLOURS["ours"], "o"))
-        dense = {arm: runs for arm, runs in whole.items() if arm.method == "dense"}
-        more = [
-            (arm, other.ratio)
-            for arm, runs in of_algorithm(longer, algo)[0].items()
-            if (other := beside_dense(arm, runs, dense)) is not None and other.ratio is not None
-        ]
+        more = list(_ratios(of_algorithm(longer, algo)[0], dense))
         _draw(axes, sparsities, more, -0.16, (LONGER, COLOURS["sparser"], "P"))
         for n, (begin, style) in enumerate(CONTROLS.items()):
             of_it = [(arm, r) for arm, r in drawn.items() if arm.method.startswith(begin)]
@@ -68,11 +64,10 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
     return figure
 
 
-def _ratios(whole: Arms) -> Iterator[tuple[Arm, Estimate]]:
-    """Of every default arm, and of the best arm of every control."""
-    dense = {arm: runs for arm, runs in whole.items() if arm.method == "dense"}
+def _ratios(arms: Arms, dense: Arms) -> Iterator[tuple[Arm, Estimate]]:
+    """Of the best arm of every method and sparsity, to dense."""
     best: dict[tuple[str, float], tuple[Arm, Runs]] = {}
-    for arm, runs in sorted(whole.items(), key=lambda item: item[0]):
+    for arm, runs in sorted(arms.items(), key=lambda item: item[0]):
         key = (arm.method, arm.sparsity)
         if key not in best or _mean(runs) > _mean(best[key][1]):
             best[key] = (arm, runs)

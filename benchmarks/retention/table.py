@@ -25,6 +25,7 @@ from cells import (
     RECIPE,
     REPORTED,
     SCORES,
+    Arm,
     Arms,
     Runs,
     arm_of,
@@ -36,6 +37,7 @@ from cells import (
     records_of,
     scores_of,
     short_name,
+    whole_dense,
 )
 from csv_file import csv_text
 from layout import interval, table
@@ -115,7 +117,7 @@ def _kept(arms: Arms) -> str:
     rows = []
     for algo in ALGOS:
         ours, full = of_algorithm(arms, algo)
-        dense = {a: r for a, r in ours.items() if a.method == "dense" and a.steps == full}
+        dense = whole_dense(arms, algo)
         short = {a: r for a, r in ours.items() if a.method == "dense" and a.steps < full}
         recipe = {a: r for a, r in dense.items() if a.said == RECIPE}
         for arm, runs in ours.items():
@@ -145,20 +147,21 @@ def _quarter(runs: Runs, dense: Runs) -> str:
 
 def _limits(some: Arms, arms: Arms) -> str:
     """Agents of which some networks are pruned, and all, beside dense ones."""
-    rows = []
+    shown: dict[Arm, Runs] = {}
     for arm in sorted(some, key=lambda a: (a.dataset, ALGOS.index(a.algo), a.said)):
         ours, full = of_algorithm(of_dataset(arms, arm.dataset), arm.algo)
-        dense = {a: runs for a, runs in ours.items() if a.method == "dense" and a.steps == full}
-        whole = {a: runs for a, runs in ours.items()
-                 if a.is_default and (a.sparsity, a.steps) == (arm.sparsity, full)}  # fmt: skip
-        for each, runs in ({arm: some[arm]} | whole).items():
-            found = beside_dense(each, runs, dense)
-            rows.append((arm.dataset, arm.algo, each.name, each.asked, len(runs),
-                         _spreads(runs.values())[1],
-                         "" if found is None else interval(found.ratio)))  # fmt: skip
+        shown[arm] = some[arm]
+        shown |= {a: runs for a, runs in ours.items()
+                  if a.is_default and (a.sparsity, a.steps) == (arm.sparsity, full)}  # fmt: skip
+    rows = []
+    for arm, runs in shown.items():
+        dense = whole_dense(of_dataset(arms, arm.dataset), arm.algo)
+        found = beside_dense(arm, runs, dense)
+        rows.append((arm.dataset, arm.algo, arm.name, arm.asked, len(runs),
+                     _spreads(runs.values())[1],
+                     "" if found is None else interval(found.ratio)))  # fmt: skip
     return table(
-        "| dataset | algorithm | agent | asked for | seeds | averaged weights | of dense |",
-        dict.fromkeys(rows),
+        "| dataset | algorithm | agent | asked for | seeds | averaged weights | of dense |", rows
     )
 
 

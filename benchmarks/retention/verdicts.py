@@ -13,7 +13,18 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from cells import ALGOS, SCORES, Arm, Arms, Runs, curve_of, of_algorithm, of_dataset, scores_of
+from cells import (
+    ALGOS,
+    SCORES,
+    Arm,
+    Arms,
+    Runs,
+    curve_of,
+    of_algorithm,
+    of_dataset,
+    scores_of,
+    whole_dense,
+)
 
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import (
@@ -123,11 +134,10 @@ def after_more_steps(
         cost: As in :func:`at_equal_time`.
     """
     for arm, runs in sorted(longer.items()):
-        ours, full = of_algorithm(of_dataset(arms, arm.dataset), arm.algo)
-        dense = {a: theirs for a, theirs in ours.items() if a.method == "dense" and a.steps == full}
+        dense = whole_dense(of_dataset(arms, arm.dataset), arm.algo)
         found = beside_dense(arm, runs, dense)
         if found is not None:
-            own = cost[arm.algo]
+            own, full = cost[arm.algo], next(iter(dense)).steps
             share = arm.steps * own[f"{arm.sparsity:g}"] / (full * own["stock"])
             said = f"{found.other}, {full:,} steps; in {share:.0%} of their time"
             yield replace(found, other=said)
@@ -187,7 +197,7 @@ def _defaults(arms: Arms) -> Iterator[tuple[Arm, Runs, dict[Arm, Runs]]]:
         for algo in ALGOS:
             ours, full = of_algorithm(of_dataset(arms, dataset), algo)
             whole = {arm: runs for arm, runs in ours.items() if arm.steps == full}
-            dense = {arm: runs for arm, runs in whole.items() if arm.method == "dense"}
+            dense = whole_dense(ours, algo)
             if decides(whole):
                 for arm in sorted(whole):
                     if arm.is_default:
