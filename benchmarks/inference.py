@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import math
-import subprocess
 import tempfile
 import time
 import warnings
@@ -24,6 +23,7 @@ import d3rlpy
 import numpy as np
 import onnxruntime
 import torch
+from compiling import compile_c
 from numpy.typing import NDArray
 from peak import peak_multiply_adds
 from torch import nn
@@ -32,7 +32,6 @@ from training_speed import noise_images
 from offline_prune import load_dataset, prune, prune_then_train
 from offline_prune.base.atomic import written_aside
 from offline_prune.export import acting_policy, export_policy
-from offline_prune.export.c.library import c_compiler
 
 RESULTS = Path(__file__).parent / "results" / "inference.md"
 VECTORS = "halfcheetah/medium-small-v0"
@@ -342,13 +341,6 @@ def python_timer(run: Callable[[Any], object], observations: NDArray[np.float32]
         return (time.process_time() - start) / calls
 
     return timer
-
-
-def compile_c(folder: Path, *arguments: str) -> None:
-    """Call the C compiler in a folder."""
-    compiler = c_compiler()
-    assert compiler is not None, "no C compiler (cc, gcc, clang) on PATH"
-    subprocess.run([compiler, "-std=c99", "-Wno-unused", *arguments], cwd=folder, check=True)
 
 
 def _share(size: int | None, dense: int | None) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from compiling import compile_c
 from deployment_peers.memory import growth
 from deployment_peers.runtimes import RUNTIMES, SOURCES, installed
 from deployment_peers.subject import CSource, Runtime, Subject
@@ -31,7 +32,6 @@ from inference import (
     WIDTHS,
     Timer,
     c_timer,
-    compile_c,
     medians,
     python_timer,
 )

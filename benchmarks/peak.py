@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 import tempfile
 from pathlib import Path
 
-from offline_prune.export.c.library import c_compiler
+from compiling import compile_c
 
 SOURCE = """
 #define _POSIX_C_SOURCE 199309L
@@ -47,11 +46,9 @@ FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 
 def peak_multiply_adds() -> float:
     """Multiply-adds a second of one core, by a loop of nothing else; the best of five."""
-    compiler = c_compiler()
-    assert compiler is not None, "no C compiler (cc, gcc, clang) on PATH"
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "peak.c").write_text(SOURCE)
-        subprocess.run([compiler, *FLAGS, "-o", "peak.so", "peak.c"], cwd=name, check=True)
+        compile_c(Path(name), *FLAGS, "-o", "peak.so", "peak.c")
         peak = ctypes.CDLL(str(Path(name) / "peak.so")).peak
         peak.restype = ctypes.c_double
         result = ctypes.c_float()
