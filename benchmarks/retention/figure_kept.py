@@ -44,10 +44,10 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
         line = [(arm, ratio) for arm, ratio in drawn.items() if arm.is_default]
         _draw(axes, sparsities, line, 0.0, (OURS, COLOURS["ours"], "o"))
         more = list(_ratios(of_algorithm(longer, algo)[0], dense))
-        _draw(axes, sparsities, more, -0.16, (LONGER, COLOURS["sparser"], "P"))
+        _draw(axes, sparsities, more, -0.1, (LONGER, COLOURS["sparser"], "P"))
         for n, (begin, style) in enumerate(CONTROLS.items()):
             of_it = [(arm, r) for arm, r in drawn.items() if arm.method.startswith(begin)]
-            _draw(axes, sparsities, of_it, 0.16 * (n + 1) - 0.06, style)
+            _draw(axes, sparsities, of_it, 0.1 * (n + 1), style)
         axes.set_xticks(range(len(sparsities)), [f"{100 * s:g} %" for s in sparsities])
         axes.set_xlim(-0.4, len(sparsities) - 0.2)
     axes.set_ylim(0.0, max(1.1, axes.get_ylim()[1]))  # of all: they share it
