@@ -11,7 +11,7 @@ from minatar_network import UNITS, body
 from numpy.typing import NDArray
 from tianshou.algorithm import C51
 from tianshou.algorithm.modelfree.c51 import C51Policy
-from tianshou.algorithm.optim import AdamOptimizerFactory
+from tianshou.algorithm.optim import TorchOptimizerFactory
 from tianshou.data import Batch, Collector, VectorReplayBuffer
 from tianshou.env import DummyVectorEnv
 from tianshou.trainer import OffPolicyTrainerParams
@@ -91,7 +91,9 @@ def train(
         num_atoms=ATOMS,
     )
     # 250 gradient steps are the 1 000 environment steps after which DQN's target is copied.
-    algorithm = C51(policy=policy, optim=AdamOptimizerFactory(lr=2.5e-4), target_update_freq=250)
+    # Adam's loop over tensors takes more than half of the time; fused, it is one pass over them.
+    adam = TorchOptimizerFactory(torch.optim.Adam, lr=2.5e-4, fused=True)
+    algorithm = C51(policy=policy, optim=adam, target_update_freq=250)
     buffer = Buffer(100_000, GAMES)
     collector = Collector(
         algorithm, games, buffer, exploration_noise=True, raise_on_nan_in_buffer=False

@@ -21,7 +21,7 @@ RECIPE = "recipe"
 SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
 REPORTED = ("results", "controls", "replay")
 """Sweeps whose seeds are reported: of ``grid.toml``, ``controls.toml`` and ``replay.toml``."""
-SWEEPS = (*REPORTED, "rates", "choice", "longer", "networks")
+SWEEPS = (*REPORTED, "rates", "choice", "longer", "networks", "widths")
 Runs = dict[int, Mapping[str, Any]]
 """Seed → record."""
 
@@ -42,7 +42,8 @@ class Arm(NamedTuple):
     @property
     def name(self) -> str:
         """The method, and the sparsity of those that were asked for one."""
-        return self.method if self.method == "dense" else f"{self.method} {self.sparsity:.0%}"
+        percent = f"{100 * self.sparsity:.4g}%"
+        return self.method if self.method == "dense" else f"{self.method} {percent}"
 
     @property
     def asked(self) -> str:

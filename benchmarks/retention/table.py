@@ -4,8 +4,8 @@
 
 writes ``benchmarks/retention/README.md`` and ``cells.csv`` (a line a cell) of whatever cells the
 archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``controls.toml``,
-``replay.toml``, ``rates.toml``, ``choice.toml``, ``longer.toml`` and ``networks.toml``. To go on
-with one that is not done:
+``replay.toml``, ``rates.toml``, ``choice.toml``, ``longer.toml``, ``networks.toml`` and
+``widths.toml``. To go on with one that is not done:
 
     tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
@@ -70,8 +70,12 @@ def page() -> str:
         ours = of_dataset(arms, dataset)
         parts += [f"## {dataset}", *_figures(dataset), _returns(ours), _kept(ours)]
         parts += ["### Curves: last weights, at the end averaged", _curves(ours)]
-    if some := recorded("networks"):
-        parts += ["## Which networks limit?", _limits(some, arms)]
+    for question, folder in (
+        ("Which networks limit?", "networks"),
+        ("Does width lift the limit?", "widths"),
+    ):
+        if some := recorded(folder):
+            parts += [f"## {question}", _limits(some, arms)]
     parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     for heading, folder in (
         ("Which rates?", "rates"),
@@ -146,22 +150,25 @@ def _quarter(runs: Runs, dense: Runs) -> str:
 
 
 def _limits(some: Arms, arms: Arms) -> str:
-    """Agents of which some networks are pruned, and all, beside dense ones."""
+    """Agents that were pruned otherwise, and the default at 95 %, beside dense ones."""
     shown: dict[Arm, Runs] = {}
     for arm in sorted(some, key=lambda a: (a.dataset, ALGOS.index(a.algo), a.said)):
         ours, full = of_algorithm(of_dataset(arms, arm.dataset), arm.algo)
         shown[arm] = some[arm]
         shown |= {a: runs for a, runs in ours.items()
-                  if a.is_default and (a.sparsity, a.steps) == (arm.sparsity, full)}  # fmt: skip
+                  if a.is_default and (a.sparsity, a.steps) == (0.95, full)}  # fmt: skip
     rows = []
     for arm, runs in shown.items():
         dense = whole_dense(of_dataset(arms, arm.dataset), arm.algo)
         found = beside_dense(arm, runs, dense)
-        rows.append((arm.dataset, arm.algo, arm.name, arm.asked, len(runs),
+        weights = np.mean([run["result"]["weights_connected"] for run in runs.values()])
+        rows.append((arm.dataset, arm.algo, arm.name, arm.asked, len(runs), f"{weights:,.0f}",
                      _spreads(runs.values())[1],
                      "" if found is None else interval(found.ratio)))  # fmt: skip
     return table(
-        "| dataset | algorithm | agent | asked for | seeds | averaged weights | of dense |", rows
+        "| dataset | algorithm | agent | asked for | seeds | weights | averaged weights"
+        " | of dense |",
+        rows,
     )
 
 

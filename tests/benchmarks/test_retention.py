@@ -23,7 +23,8 @@ def run(score, last=None, curve=((100, 0.2), (200, 0.4), (400, 0.8))):
     last = score if last is None else last
     points = [{"step": s, "normalized_score": v, "mean_return": 100 * v} for s, v in curve]
     return {"result": {"normalized_score": score, "last_normalized_score": last, "curve": points,
-                       "mean_return": 100 * score, "last_mean_return": 100 * last}}  # fmt: skip
+                       "mean_return": 100 * score, "last_mean_return": 100 * last,
+                       "weights_connected": 3500}}  # fmt: skip
 
 
 def arms(**scores):
@@ -78,15 +79,26 @@ def test_where_some_networks_are_pruned_the_arm_names_them(study):
     assert (arm.name, arm.asked) == ("snip 90%", "{pruned: critic and value}")
 
 
-def test_agents_pruned_in_part_stand_beside_those_that_are_pruned_whole(study):
+@pytest.mark.parametrize(
+    "otherwise", [{"said": "{pruned: actor}"}, {"said": "{hidden_units: [512]}", "sparsity": 0.987}]
+)
+def test_agents_pruned_otherwise_stand_beside_the_default(study, otherwise):
     import table
 
     found = arms(dense=[1.0, 1.0], snip_flow=[0.6, 0.6])
-    (whole,) = (arm for arm in found if arm.method == "snip_flow")
-    part = {whole._replace(said="{pruned: actor}"): {seed: run(0.8) for seed in range(2)}}
-    lines = table._limits(part, found).splitlines()[2:]
-    assert [line.split(" | ")[3] for line in lines] == ["{pruned: actor}", "recipe"]
-    assert [line.split(" | ")[-1][:4] for line in lines] == ["0.80", "0.60"]
+    (default,) = (arm for arm in found if arm.method == "snip_flow")
+    some = {default._replace(**otherwise): {seed: run(0.8) for seed in range(2)}}
+    first, second = (line.split(" | ") for line in table._limits(some, found).splitlines()[2:])
+    assert first[3:6] == [otherwise["said"], "2", "3,500"]
+    assert (first[-1][:4], second[3], second[-1][:4]) == ("0.80", "recipe", "0.60")
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "name"), [(0.95, "snip_flow 95%"), (0.987, "snip_flow 98.7%")]
+)
+def test_an_arm_is_named_by_its_sparsity(study, sparsity, name):
+    (arm,) = arms(snip_flow=[1.0])
+    assert arm._replace(sparsity=sparsity).name == name
 
 
 def test_at_equal_steps_the_better_weights_of_the_best_dense_arm_count(study):
