@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,11 +60,12 @@ class Arm(NamedTuple):
 Arms = Mapping[Arm, Runs]
 
 
-def records_of(name: str) -> list[dict[str, Any]]:
+@cache
+def records_of(name: str) -> Sequence[dict[str, Any]]:
     """The records in the archive of a sweep, those of failed cells too; none without one."""
     archive = FOLDER / f"{name}.tar.xz"
     if not archive.exists():
-        return []
+        return ()
     with tempfile.TemporaryDirectory() as folder:
         shutil.unpack_archive(archive, folder, filter="data")
         return read_records(Path(folder) / name)
