@@ -76,6 +76,9 @@ def train(
 
     Four games go side by side, and after a step of each comes one gradient step.
     """
+    # Adam's moments of units that are dead decay to subnormal numbers, with which a step of a wide
+    # network takes several times as long.
+    torch.set_flush_denormal(True)
     np.random.seed(seed)
     torch.manual_seed(seed)
     games = DummyVectorEnv([lambda: gymnasium.make(game) for _ in range(GAMES)])
