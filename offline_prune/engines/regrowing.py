@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
-from offline_prune.engines.zeros import check_fits, hook_gradient, pruned_entries, zero
+from offline_prune.engines.zeros import (
+    check_fits,
+    hook_gradient,
+    pruned_entries,
+    zero,
+    zeroing,
+)
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
 
@@ -139,11 +145,13 @@ class RegrowingEngine(Engine):
     def _mask_after_step(
         self, pruned: dict[str, tuple[nn.Parameter, Tensor]]
     ) -> Callable[..., None]:
+        masked = [(n, w, zeroing(entries, w.dtype)) for n, (w, entries) in pruned.items()]
+
         @torch.no_grad()
         def mask_weights(*_: Any) -> None:
-            for name, (weight, entries) in pruned.items():
+            for name, weight, mask in masked:
                 self._unmasked[name] = weight.detach().clone()
-                weight.masked_fill_(entries, 0.0)
+                mask(weight)
 
         return mask_weights
 

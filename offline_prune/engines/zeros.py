@@ -16,7 +16,15 @@ from offline_prune.errors import MaskError
 from offline_prune.masks.live import live_units
 from offline_prune.masks.mask import Mask
 
-__all__ = ["check_fits", "hold_at_zero", "hook_gradient", "impose", "pruned_entries", "zero"]
+__all__ = [
+    "check_fits",
+    "hold_at_zero",
+    "hook_gradient",
+    "impose",
+    "pruned_entries",
+    "zero",
+    "zeroing",
+]
 
 
 def impose(agent: Agent, mask: Mask) -> None:
@@ -98,7 +106,13 @@ def hold_at_zero(weight: nn.Parameter, pruned: Tensor) -> RemovableHandle:
     Returns:
         The hook's handle.
     """
-    return hook_gradient(weight, _gradient_mask(pruned, weight.dtype))
+    mask = zeroing(pruned, weight.dtype)
+
+    def mask_gradient(weight: Tensor) -> None:
+        if weight.grad is not None:
+            mask(weight.grad)
+
+    return hook_gradient(weight, mask_gradient)
 
 
 def hook_gradient(weight: nn.Parameter, hook: Callable[[Tensor], None]) -> RemovableHandle:
@@ -123,17 +137,28 @@ _WHOLE_NUMBERS = {
 }  # as many bits as a float
 
 
-def _gradient_mask(pruned: Tensor, dtype: torch.dtype) -> Callable[[Tensor], None]:
-    # All bits of what is kept and none of the rest: vector code, which filling is not, and
-    # unlike multiplying it does not let a NaN through.
+def zeroing(pruned: Tensor, dtype: torch.dtype) -> Callable[[Tensor], None]:
+    """Make what zeroes the same entries again and again.
+
+    It keeps all bits of what is kept and none of the rest, which is vector code. Filling is
+    not, and takes many times as long where half of the entries are pruned; a product with
+    a mask lets a NaN through.
+
+    Args:
+        pruned: Boolean, true = pruned.
+        dtype: Of the tensors: of floats.
+
+    Returns:
+        What zeroes those entries of a tensor of that shape, dtype and device, in place, to
+        0.0 exactly.
+    """
     bits = _WHOLE_NUMBERS[dtype.itemsize]
     kept = (~pruned).to(bits).neg_()
 
-    def mask_gradient(weight: Tensor) -> None:
-        if weight.grad is not None:
-            weight.grad.view(bits).bitwise_and_(kept)
+    def zero_entries(tensor: Tensor) -> None:
+        tensor.view(bits).bitwise_and_(kept)
 
-    return mask_gradient
+    return zero_entries
 
 
 @torch.no_grad()
