@@ -105,7 +105,7 @@ def _returns(arms: Arms) -> str:
         runs = list(arms[arm].values())
         last, averaged = _spreads(runs)
         seconds = np.median([run["timing"]["training_seconds"] for run in runs])
-        weights = np.mean([run["result"]["weights_connected"] for run in runs])
+        weights = np.mean(scores_of(arms[arm], arms[arm], "weights_connected"))
         name = arm.method if arm.method == "small_dense" else arm.name
         rows.append((arm.algo, name, arm.asked, f"{arm.steps:,}", len(runs), last, averaged,
                      f"{seconds:.0f}", f"{weights:,.0f}"))  # fmt: skip
@@ -161,7 +161,7 @@ def _limits(some: Arms, arms: Arms) -> str:
     for arm, runs in shown.items():
         dense = whole_dense(of_dataset(arms, arm.dataset), arm.algo)
         found = beside_dense(arm, runs, dense)
-        weights = np.mean([run["result"]["weights_connected"] for run in runs.values()])
+        weights = np.mean(scores_of(runs, runs, "weights_connected"))
         rows.append((arm.dataset, arm.algo, arm.name, arm.asked, len(runs), f"{weights:,.0f}",
                      _spreads(runs.values())[1],
                      "" if found is None else interval(found.ratio)))  # fmt: skip

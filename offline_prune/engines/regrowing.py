@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from offline_prune.agents.agent import Agent
 from offline_prune.agents.host import Change
 from offline_prune.engines.engine import Engine
-from offline_prune.engines.zeros import (
-    check_fits,
-    hook_gradient,
-    pruned_entries,
-    zero,
-    zeroing,
-)
+from offline_prune.engines.zeros import check_fits, hook_gradient, pruned_entries, zero, zeroing
 from offline_prune.masks.mask import Mask
 from offline_prune.masks.parameterization import STANDARD, Parameterization
 
@@ -136,20 +130,19 @@ class RegrowingEngine(Engine):
         if any_step:
             for wrapper in self._agent.host.optimizers():
                 stepped = {id(p) for group in wrapper.optim.param_groups for p in group["params"]}
-                named = {n: (weights[n], p) for n, p in pruned.items() if id(weights[n]) in stepped}
+                named = {n: (weights[n], zeroing(p, weights[n].dtype))
+                         for n, p in pruned.items() if id(weights[n]) in stepped}  # fmt: skip
                 if named:
                     hook = self._mask_after_step(named)
                     self._handles.append(wrapper.optim.register_step_post_hook(hook))
         return []
 
     def _mask_after_step(
-        self, pruned: dict[str, tuple[nn.Parameter, Tensor]]
+        self, pruned: dict[str, tuple[nn.Parameter, Callable[[Tensor], None]]]
     ) -> Callable[..., None]:
-        masked = [(n, w, zeroing(entries, w.dtype)) for n, (w, entries) in pruned.items()]
-
         @torch.no_grad()
         def mask_weights(*_: Any) -> None:
-            for name, weight, mask in masked:
+            for name, (weight, mask) in pruned.items():
                 self._unmasked[name] = weight.detach().clone()
                 mask(weight)
 
