@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -69,6 +71,20 @@ def epsilon(step: int, n_steps: int) -> float:
     return max(0.05, 1 - 0.95 * step / (0.25 * n_steps))
 
 
+@contextmanager
+def subnormal_as_zero() -> Iterator[None]:
+    """Within it, numbers below 1.2e-38 are 0.
+
+    Adam's moments of units that are dead decay to them, and a step of a wide network then takes
+    several times as long.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def train(
     game: str, width: int, sparsity: float, seed: int, n_steps: int
 ) -> tuple[Greedy, nn.Module]:
@@ -76,9 +92,6 @@ def train(
 
     Four games go side by side, and after a step of each comes one gradient step.
     """
-    # Adam's moments of units that are dead decay to subnormal numbers, with which a step of a wide
-    # network takes several times as long.
-    torch.set_flush_denormal(True)
     np.random.seed(seed)
     torch.manual_seed(seed)
     games = DummyVectorEnv([lambda: gymnasium.make(game) for _ in range(GAMES)])
@@ -115,7 +128,8 @@ def train(
         show_progress=False,
     )
     n_gradient_steps = (n_steps - STARTS) // GAMES
-    with Pruning(algorithm, "gmp", sparsity, n_gradient_steps=n_gradient_steps, seed=seed) as run:
+    pruning = Pruning(algorithm, "gmp", sparsity, n_gradient_steps=n_gradient_steps, seed=seed)
+    with subnormal_as_zero(), pruning as run:
         algorithm.run_training(parameters)
     assert run.step == n_gradient_steps
     return Greedy(algorithm), policy.model
