@@ -22,7 +22,7 @@ RECIPE = "recipe"
 SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
 REPORTED = ("results", "controls", "replay")
 """Sweeps whose seeds are reported: of ``grid.toml``, ``controls.toml`` and ``replay.toml``."""
-SWEEPS = (*REPORTED, "rates", "choice", "longer", "networks", "widths")
+SWEEPS = (*REPORTED, "rates", "temperatures", "choice", "longer", "networks", "widths")
 Runs = dict[int, Mapping[str, Any]]
 """Seed → record."""
 

@@ -4,8 +4,8 @@
 
 writes ``benchmarks/retention/README.md`` and ``cells.csv`` (a line a cell) of whatever cells the
 archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``controls.toml``,
-``replay.toml``, ``rates.toml``, ``choice.toml``, ``longer.toml``, ``networks.toml`` and
-``widths.toml``. To go on with one that is not done:
+``replay.toml``, ``rates.toml``, ``temperatures.toml``, ``choice.toml``, ``longer.toml``,
+``networks.toml`` and ``widths.toml``. To go on with one that is not done:
 
     tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
@@ -79,11 +79,14 @@ def page() -> str:
     parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     for heading, folder in (
         ("Which rates?", "rates"),
+        ("Which temperature, for IQL?", "temperatures"),
         ("Which mask, and which steps?", "choice"),
         ("Three times the steps", "longer"),
     ):
         if found := recorded(folder):
             parts += [f"## {heading}", _rates(found)]
+            if folder == "temperatures":
+                parts += [_at_its_own_temperature(found)]
             if folder == "longer":
                 parts += [_points(found)]
     return "\n\n".join(parts) + "\n"
@@ -191,6 +194,21 @@ def _curves(arms: Arms) -> str:
         " | end over ¾, last weights | the curve |"
     )
     return table(headings, rows)
+
+
+def _at_its_own_temperature(arms: Arms) -> str:
+    """Agents beside the dense ones that were trained with the same temperature."""
+    temperature = {arm: json.loads(arm.said)["weight_temp"] for arm in arms}
+    dense = [arm for arm in arms if arm.method == "dense"]
+    rows = []
+    for arm in sorted(arms.keys() - set(dense), key=lambda a: (temperature[a], a[2:])):
+        same = {other: arms[other] for other in dense if temperature[other] == temperature[arm]}
+        found = beside_dense(arm, arms[arm], same)
+        if found is not None:
+            rows.append((arm.algo, arm.name, arm.asked, found.seeds, interval(found.ratio)))
+    return table(
+        "| algorithm | agent | asked for | seeds | of dense with the same temperature |", rows
+    )
 
 
 def _points(arms: Arms) -> str:
