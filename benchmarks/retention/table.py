@@ -197,13 +197,16 @@ def _curves(arms: Arms) -> str:
 
 
 def _at_its_own_temperature(arms: Arms) -> str:
-    """Agents beside the dense ones that were trained with the same temperature."""
-    temperature = {arm: json.loads(arm.said)["weight_temp"] for arm in arms}
-    dense = [arm for arm in arms if arm.method == "dense"]
+    """Agents beside the dense ones of as many steps with the same temperature."""
+
+    def likeness(arm: Arm) -> tuple[float, int]:
+        return json.loads(arm.said)["weight_temp"], arm.steps
+
     rows = []
-    for arm in sorted(arms.keys() - set(dense), key=lambda a: (temperature[a], a[2:])):
-        same = {other: arms[other] for other in dense if temperature[other] == temperature[arm]}
-        found = beside_dense(arm, arms[arm], same)
+    for arm in sorted(arms, key=lambda a: (likeness(a), a[2:])):
+        dense = {a: runs for a, runs in arms.items()
+                 if a.method == "dense" and likeness(a) == likeness(arm)}  # fmt: skip
+        found = None if arm.method == "dense" else beside_dense(arm, arms[arm], dense)
         if found is not None:
             rows.append((arm.algo, arm.name, arm.asked, found.seeds, interval(found.ratio)))
     return table(
