@@ -197,3 +197,22 @@ def test_figures_show_the_arms_that_there_are(study):
     assert labels(kept_figure(HERE, found, {})) == [
         "pruned before training", "small dense network", "random mask",
     ]  # fmt: skip
+
+
+def test_an_agent_stands_beside_the_dense_one_of_its_own_temperature(study):
+    import table
+
+    found = arms(dense=[0.8, 0.8], snip_flow=[0.4, 0.4])
+    cold, warm = (
+        {
+            arm._replace(said=f'{{"weight_temp": {temperature}}}'): runs
+            for arm, runs in found.items()
+        }
+        for temperature in (1.0, 3.0)
+    )
+    for arm in warm:
+        if arm.method == "dense":
+            warm[arm] = {seed: run(0.4) for seed in range(2)}
+    short = {arm._replace(steps=100): {0: run(0.1), 1: run(0.1)} for arm in cold}
+    rows = table._at_its_own_temperature(cold | warm | short).splitlines()[2:]
+    assert [row.split("|")[-2].split()[0] for row in rows] == ["1.00", "0.50", "1.00"]
