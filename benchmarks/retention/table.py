@@ -15,7 +15,7 @@ archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``co
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,18 +77,15 @@ def page() -> str:
         if some := recorded(folder):
             parts += [f"## {question}", _limits(some, arms)]
     parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
-    for heading, folder in (
-        ("Which rates?", "rates"),
-        ("Which temperature, for IQL?", "temperatures"),
-        ("Which mask, and which steps?", "choice"),
-        ("Three times the steps", "longer"),
-    ):
+    sections: tuple[tuple[str, str, tuple[Callable[[Arms], str], ...]], ...] = (
+        ("Which rates?", "rates", (_rates,)),
+        ("Which temperature, for IQL?", "temperatures", (_rates, _at_its_own_temperature)),
+        ("Which mask, and which steps?", "choice", (_rates,)),
+        ("Three times the steps", "longer", (_rates, _points)),
+    )
+    for heading, folder, tables in sections:
         if found := recorded(folder):
-            parts += [f"## {heading}", _rates(found)]
-            if folder == "temperatures":
-                parts += [_at_its_own_temperature(found)]
-            if folder == "longer":
-                parts += [_points(found)]
+            parts += [f"## {heading}", *(made(found) for made in tables)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -203,10 +200,10 @@ def _at_its_own_temperature(arms: Arms) -> str:
         return json.loads(arm.said)["weight_temp"], arm.steps
 
     rows = []
-    for arm in sorted(arms, key=lambda a: (likeness(a), a[2:])):
-        dense = {a: runs for a, runs in arms.items()
-                 if a.method == "dense" and likeness(a) == likeness(arm)}  # fmt: skip
-        found = None if arm.method == "dense" else beside_dense(arm, arms[arm], dense)
+    dense = {arm: runs for arm, runs in arms.items() if arm.method == "dense"}
+    for arm in sorted(arms.keys() - dense.keys(), key=lambda a: (likeness(a), a[2:])):
+        alike = {a: runs for a, runs in dense.items() if likeness(a) == likeness(arm)}
+        found = beside_dense(arm, arms[arm], alike)
         if found is not None:
             rows.append((arm.algo, arm.name, arm.asked, found.seeds, interval(found.ratio)))
     return table(

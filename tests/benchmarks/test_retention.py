@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 
@@ -202,17 +203,13 @@ def test_figures_show_the_arms_that_there_are(study):
 def test_an_agent_stands_beside_the_dense_one_of_its_own_temperature(study):
     import table
 
-    found = arms(dense=[0.8, 0.8], snip_flow=[0.4, 0.4])
-    cold, warm = (
-        {
-            arm._replace(said=f'{{"weight_temp": {temperature}}}'): runs
-            for arm, runs in found.items()
-        }
-        for temperature in (1.0, 3.0)
-    )
-    for arm in warm:
-        if arm.method == "dense":
-            warm[arm] = {seed: run(0.4) for seed in range(2)}
-    short = {arm._replace(steps=100): {0: run(0.1), 1: run(0.1)} for arm in cold}
+    def at(temperature, steps, **scores):
+        said = json.dumps({"weight_temp": temperature})
+        found = arms(**scores)
+        return {arm._replace(said=said, steps=steps): runs for arm, runs in found.items()}
+
+    cold = at(1.0, 400, dense=[0.8, 0.8], snip_flow=[0.4, 0.4])
+    warm = at(3.0, 400, dense=[0.4, 0.4], snip_flow=[0.4, 0.4])
+    short = at(1.0, 100, dense=[0.1, 0.1], snip_flow=[0.1, 0.1])
     rows = table._at_its_own_temperature(cold | warm | short).splitlines()[2:]
     assert [row.split("|")[-2].split()[0] for row in rows] == ["1.00", "0.50", "1.00"]
