@@ -22,7 +22,9 @@ RECIPE = "recipe"
 SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
 REPORTED = ("results", "controls", "replay")
 """Sweeps whose seeds are reported: of ``grid.toml``, ``controls.toml`` and ``replay.toml``."""
-SWEEPS = (*REPORTED, "rates", "temperatures", "choice", "longer", "networks", "widths")
+SWEEPS = (
+    *REPORTED, "rates", "temperatures", "dense_agents", "choice", "longer", "networks", "widths"
+)  # fmt: skip
 Runs = dict[int, Mapping[str, Any]]
 """Seed → record."""
 

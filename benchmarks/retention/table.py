@@ -4,8 +4,8 @@
 
 writes ``benchmarks/retention/README.md`` and ``cells.csv`` (a line a cell) of whatever cells the
 archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``controls.toml``,
-``replay.toml``, ``rates.toml``, ``temperatures.toml``, ``choice.toml``, ``longer.toml``,
-``networks.toml`` and ``widths.toml``. To go on with one that is not done:
+``replay.toml``, ``rates.toml``, ``temperatures.toml``, ``dense_agents.toml``, ``choice.toml``,
+``longer.toml``, ``networks.toml`` and ``widths.toml``. To go on with one that is not done:
 
     tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
@@ -79,7 +79,8 @@ def page() -> str:
     parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     sections: tuple[tuple[str, str, tuple[Callable[[Arms], str], ...]], ...] = (
         ("Which rates?", "rates", (_rates,)),
-        ("Which temperature, for IQL?", "temperatures", (_rates, _at_its_own_temperature)),
+        ("Which temperature, for IQL?", "temperatures", (_rates, _beside_dense_alike)),
+        ("Is the dense agent at its best?", "dense_agents", (_rates, _beside_dense_alike)),
         ("Which mask, and which steps?", "choice", (_rates,)),
         ("Three times the steps", "longer", (_rates, _points)),
     )
@@ -193,11 +194,17 @@ def _curves(arms: Arms) -> str:
     return table(headings, rows)
 
 
-def _at_its_own_temperature(arms: Arms) -> str:
-    """Agents beside the dense ones of as many steps with the same temperature."""
+def _beside_dense_alike(arms: Arms) -> str:
+    """Agents beside the dense ones of as many steps with the same hyperparameters but rates."""
 
-    def likeness(arm: Arm) -> tuple[float, int]:
-        return json.loads(arm.said)["weight_temp"], arm.steps
+    def likeness(arm: Arm) -> tuple[str, str, int]:
+        about_masks = ("allocation", "parameterization", "refill")
+        said = {
+            name: value
+            for name, value in ({} if arm.said == RECIPE else json.loads(arm.said)).items()
+            if name not in about_masks and not name.endswith("learning_rate")
+        }
+        return arm.algo, json.dumps(said, sort_keys=True), arm.steps
 
     rows = []
     dense = {arm: runs for arm, runs in arms.items() if arm.method == "dense"}
@@ -207,7 +214,7 @@ def _at_its_own_temperature(arms: Arms) -> str:
         if found is not None:
             rows.append((arm.algo, arm.name, arm.asked, found.seeds, interval(found.ratio)))
     return table(
-        "| algorithm | agent | asked for | seeds | of dense with the same temperature |", rows
+        "| algorithm | agent | asked for | seeds | of dense, the same but for rates |", rows
     )
 
 
