@@ -200,16 +200,17 @@ def test_figures_show_the_arms_that_there_are(study):
     ]  # fmt: skip
 
 
-def test_an_agent_stands_beside_the_dense_one_of_its_own_temperature(study):
+def test_an_agent_stands_beside_the_dense_one_alike_but_for_rates_and_mask(study):
     import table
 
-    def at(temperature, steps, **scores):
-        said = json.dumps({"weight_temp": temperature})
+    def at(temperature, steps, also=(), **scores):
+        said = json.dumps({"weight_temp": temperature} | dict(also))
         found = arms(**scores)
         return {arm._replace(said=said, steps=steps): runs for arm, runs in found.items()}
 
-    cold = at(1.0, 400, dense=[0.8, 0.8], snip_flow=[0.4, 0.4])
+    also = {"actor_learning_rate": 0.01, "parameterization": "sparse", "refill": True}
+    cold = at(1.0, 400, dense=[0.8, 0.8]) | at(1.0, 400, also, snip_flow=[0.4, 0.4])
     warm = at(3.0, 400, dense=[0.4, 0.4], snip_flow=[0.4, 0.4])
     short = at(1.0, 100, dense=[0.1, 0.1], snip_flow=[0.1, 0.1])
-    rows = table._at_its_own_temperature(cold | warm | short).splitlines()[2:]
+    rows = table._beside_dense_alike(cold | warm | short).splitlines()[2:]
     assert [row.split("|")[-2].split()[0] for row in rows] == ["1.00", "0.50", "1.00"]
