@@ -25,6 +25,8 @@ REPORTED = ("results", "controls", "replay")
 SWEEPS = (
     *REPORTED, "rates", "temperatures", "dense_agents", "choice", "longer", "networks", "widths"
 )  # fmt: skip
+ABOUT_MASKS = ("allocation", "parameterization", "refill")
+"""Fields of a cell that an arm tells besides its hyperparameters."""
 Runs = dict[int, Mapping[str, Any]]
 """Seed → record."""
 
@@ -52,6 +54,14 @@ class Arm(NamedTuple):
     def asked(self) -> str:
         """What the cell says besides, without its quotation marks."""
         return self.said.replace('"', "")
+
+    @property
+    def training(self) -> str:
+        """What it is trained with: hyperparameters but learning rates, as JSON; not the mask."""
+        said = {} if self.said == RECIPE else json.loads(self.said)
+        rest = {n: value for n, value in said.items()
+                if n not in ABOUT_MASKS and not n.endswith("learning_rate")}  # fmt: skip
+        return json.dumps(rest, sort_keys=True)
 
     @property
     def is_default(self) -> bool:
@@ -93,8 +103,7 @@ def arm_of(record: Mapping[str, Any]) -> Arm:
 
 def _said(cell: Mapping[str, Any]) -> str:
     """What a cell asks for besides the defaults of its arm."""
-    names = ("allocation", "parameterization", "refill")
-    said = {n: cell[n] for n in names if cell.get(n) not in (None, False, "standard")}
+    said = {n: cell[n] for n in ABOUT_MASKS if cell.get(n) not in (None, False, "standard")}
     if isinstance(cell["sparsity"], Mapping):
         said["pruned"] = " and ".join(cell["sparsity"])
     said |= cell["algo_params"]

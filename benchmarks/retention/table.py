@@ -198,18 +198,16 @@ def _beside_dense_alike(arms: Arms) -> str:
     """Agents beside the dense ones of as many steps with the same hyperparameters but rates."""
 
     def likeness(arm: Arm) -> tuple[str, str, int]:
-        about_masks = ("allocation", "parameterization", "refill")
-        said = {
-            name: value
-            for name, value in ({} if arm.said == RECIPE else json.loads(arm.said)).items()
-            if name not in about_masks and not name.endswith("learning_rate")
-        }
-        return arm.algo, json.dumps(said, sort_keys=True), arm.steps
+        return arm.algo, arm.training, arm.steps
 
+    dense: dict[tuple[str, str, int], dict[Arm, Runs]] = {}
+    for arm, runs in arms.items():
+        if arm.method == "dense":
+            dense.setdefault(likeness(arm), {})[arm] = runs
     rows = []
-    dense = {arm: runs for arm, runs in arms.items() if arm.method == "dense"}
-    for arm in sorted(arms.keys() - dense.keys(), key=lambda a: (likeness(a), a[2:])):
-        alike = {a: runs for a, runs in dense.items() if likeness(a) == likeness(arm)}
+    others = (arm for arm in arms if arm.method != "dense")
+    for arm in sorted(others, key=lambda a: (likeness(a), a[2:])):
+        alike = dense.get(likeness(arm), {})
         found = beside_dense(arm, arms[arm], alike)
         if found is not None:
             rows.append((arm.algo, arm.name, arm.asked, found.seeds, interval(found.ratio)))
