@@ -25,7 +25,8 @@ A hyperparameter is a field of the d3rlpy config, or one of these short forms:
   ``"pixel"``, which is the default there.
 - ``reward_scaler``: ``"standard"``, ``"min_max"``, ``"none"``, a number to multiply
   by, or ``{type = "return", multiplier = 1000.0}`` and d3rlpy's other types.
-- ``actor_learning_rate_decay``: ``"cosine"`` (to 0 over the run) or ``"none"``.
+- ``learning_rate_decay``, or ``actor_learning_rate_decay``, ``imitator_learning_rate_decay`` and
+  so on where there are several optimizers: ``"cosine"`` (to 0 over the run) or ``"none"``.
 - ``adam_eps``: Adam's ε, of every optimizer.
 - ``optimizer``, or ``actor_optimizer``, ``critic_optimizer`` and so on where there are several:
   ``{type = "adam_w", weight_decay = 1e-4, clip_grad_norm = 0.25, warmup = 0.1}``; types are

@@ -37,10 +37,9 @@ def optimizer_forms(fields: Collection[str]) -> dict[str, list[str]]:
         Short form → fields that it sets.
     """
     every = sorted(f for f in fields if f.endswith("optim_factory"))
-    forms = {f.replace("optim_factory", "optimizer"): [f] for f in every} | {"adam_eps": every}
-    if "actor_optim_factory" in fields:
-        forms["actor_learning_rate_decay"] = ["actor_optim_factory"]
-    return forms
+    forms = {f.replace("optim_factory", "optimizer"): [f] for f in every}
+    decays = {_decay_of(f): [f] for f in every}
+    return forms | decays | {"adam_eps": every}
 
 
 def optimizer_fields(
@@ -65,9 +64,14 @@ def optimizer_fields(
     concerned = optimizer_forms(fields).get(name)
     if concerned is None:
         return None
-    if name == "actor_learning_rate_decay" and given[name] == "none":
+    if name.endswith("learning_rate_decay") and given[name] == "none":
         return {}
     return {field: _factory(field, given, n_steps) for field in concerned}
+
+
+def _decay_of(field: str) -> str:
+    """The short form that says how the learning rate of this optimizer factory decays."""
+    return field.replace("optim_factory", "learning_rate_decay")
 
 
 def _factory(field: str, given: Mapping[str, Any], n_steps: int) -> OptimizerFactory:
@@ -87,10 +91,10 @@ def _factory(field: str, given: Mapping[str, Any], n_steps: int) -> OptimizerFac
         options["betas"] = tuple(options["betas"])
     if "adam_eps" in given:
         options["eps"] = float(given["adam_eps"])
-    decay = given.get("actor_learning_rate_decay", "none")
+    decay = given.get(_decay_of(field), "none")
     if decay not in ("cosine", "none"):
         raise UnknownNameError("learning rate decay", str(decay), ["cosine", "none"])
-    if field == "actor_optim_factory" and decay == "cosine":
+    if decay == "cosine":
         if warmup is not None:
             raise InputError("A learning rate takes a warmup or a decay, not both.")
         options["lr_scheduler_factory"] = CosineAnnealingLRFactory(T_max=n_steps)

@@ -101,11 +101,24 @@ def test_reward_scalers():
         made({"reward_scaler": "returns"})
 
 
-def test_cosine_decay_ends_at_the_last_step():
-    config = made({"actor_learning_rate_decay": "cosine"})
-    assert config.actor_optim_factory.lr_scheduler_factory.T_max == 1000
+@pytest.mark.parametrize("network", ["actor", "critic"])
+def test_cosine_decay_ends_at_the_last_step(network):
+    config = made({f"{network}_learning_rate_decay": "cosine"})
+    decaying = getattr(config, f"{network}_optim_factory")
+    assert decaying.lr_scheduler_factory.T_max == 1000
+    other = {"actor": config.critic_optim_factory, "critic": config.actor_optim_factory}[network]
+    assert other.lr_scheduler_factory is None
     with pytest.raises(UnknownNameError, match="cosine"):
-        made({"actor_learning_rate_decay": "linear"})
+        made({f"{network}_learning_rate_decay": "linear"})
+
+
+def test_every_optimizer_decays_by_the_name_of_its_rate():
+    decays = {"imitator_learning_rate_decay": "cosine", "actor_learning_rate_decay": "none"}
+    config = made(decays, d3rlpy.algos.BCQConfig)
+    assert config.imitator_optim_factory.lr_scheduler_factory.T_max == 1000
+    assert config.actor_optim_factory.lr_scheduler_factory is None
+    config = made({"learning_rate_decay": "cosine"}, d3rlpy.algos.BCConfig)
+    assert config.optim_factory.lr_scheduler_factory.T_max == 1000
 
 
 def test_d3rlpys_own_objects_pass_through():
