@@ -197,10 +197,10 @@ def _curves(arms: Arms) -> str:
 def _beside_dense_alike(arms: Arms) -> str:
     """Agents beside the dense ones of as many steps with the same hyperparameters but rates."""
 
-    def likeness(arm: Arm) -> tuple[str, str, int]:
-        return arm.algo, arm.training, arm.steps
+    def likeness(arm: Arm) -> tuple[str, str, str, int]:
+        return arm.dataset, arm.algo, arm.training, arm.steps
 
-    dense: dict[tuple[str, str, int], dict[Arm, Runs]] = {}
+    dense: dict[tuple[str, str, str, int], dict[Arm, Runs]] = {}
     for arm, runs in arms.items():
         if arm.method == "dense":
             dense.setdefault(likeness(arm), {})[arm] = runs
