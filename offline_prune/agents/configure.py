@@ -117,7 +117,7 @@ def configure(
         UnknownNameError: If a hyperparameter does not exist.
         InputError: If one has a value that the algorithm cannot take.
     """
-    fields = {f.name for f in dataclasses.fields(config_class)}
+    fields = {f.name: f.default for f in dataclasses.fields(config_class)}
     values: dict[str, Any] = {}
     if "action_scaler" in fields and "action_scaler" not in hyperparameters:
         values["action_scaler"] = action_scaler(data)
@@ -151,7 +151,7 @@ def _expand(
     name: str,
     value: Any,
     given: Mapping[str, Any],
-    fields: set[str],
+    fields: Mapping[str, Any],
     data: Dataset,
     n_steps: int,
 ) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def encoder_forms(fields: Collection[str]) -> set[str]:
 
 
 def encoder_fields(
-    name: str, given: Mapping[str, Any], fields: set[str], data: Dataset
+    name: str, given: Mapping[str, Any], fields: Collection[str], data: Dataset
 ) -> dict[str, Any] | None:
     """The encoder factories that one hyperparameter stands for, beside the others given.
 

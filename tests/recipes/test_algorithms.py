@@ -112,6 +112,14 @@ def test_cosine_decay_ends_at_the_last_step(network):
         made({f"{network}_learning_rate_decay": "linear"})
 
 
+@pytest.mark.parametrize(("given", "steps"), [({}, 500), ({"update_actor_interval": 3}, 334)])
+def test_the_decay_of_an_actor_that_rests_ends_with_the_run_too(given, steps):
+    given = given | {"actor_learning_rate_decay": "cosine", "critic_learning_rate_decay": "cosine"}
+    config = made(given, d3rlpy.algos.TD3PlusBCConfig)
+    assert config.actor_optim_factory.lr_scheduler_factory.T_max == steps
+    assert config.critic_optim_factory.lr_scheduler_factory.T_max == 1000
+
+
 def test_every_optimizer_decays_by_the_name_of_its_rate():
     decays = {"imitator_learning_rate_decay": "cosine", "actor_learning_rate_decay": "none"}
     config = made(decays, d3rlpy.algos.BCQConfig)
