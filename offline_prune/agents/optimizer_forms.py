@@ -23,6 +23,7 @@ from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["optimizer_fields", "optimizer_forms"]
 
+_OPTIMIZER, _DECAY = "optimizer", "learning_rate_decay"
 _KINDS: dict[str, Any] = {
     factory.get_type(): factory for factory in (AdamFactory, AdamWFactory, GPTAdamWFactory)
 }
@@ -38,9 +39,8 @@ def optimizer_forms(fields: Collection[str]) -> dict[str, list[str]]:
         Short form → fields that it sets.
     """
     every = sorted(f for f in fields if f.endswith("optim_factory"))
-    forms = {f.replace("optim_factory", "optimizer"): [f] for f in every}
-    decays = {_decay_of(f): [f] for f in every}
-    return forms | decays | {"adam_eps": every}
+    each = {_form_of(f, ending): [f] for f in every for ending in (_OPTIMIZER, _DECAY)}
+    return each | {"adam_eps": every}
 
 
 def optimizer_fields(
@@ -65,7 +65,7 @@ def optimizer_fields(
     concerned = optimizer_forms(fields).get(name)
     if concerned is None:
         return None
-    if name.endswith("learning_rate_decay") and given[name] == "none":
+    if name.endswith(_DECAY) and given[name] == "none":
         return {}
     return {
         field: _factory(field, given, _steps_of(field, given, fields, n_steps))
@@ -82,14 +82,14 @@ def _steps_of(field: str, given: Mapping[str, Any], fields: Mapping[str, Any], n
     return math.ceil(n_steps / max(1, interval))
 
 
-def _decay_of(field: str) -> str:
-    """The short form that says how the learning rate of this optimizer factory decays."""
-    return field.replace("optim_factory", "learning_rate_decay")
+def _form_of(field: str, ending: str) -> str:
+    """The short form with this ending that is about this optimizer factory."""
+    return field.replace("optim_factory", ending)
 
 
 def _factory(field: str, given: Mapping[str, Any], n_steps: int) -> OptimizerFactory:
     """One optimizer, as all short forms together want it."""
-    name = field.replace("optim_factory", "optimizer")
+    name = _form_of(field, _OPTIMIZER)
     asked = given.get(name, {})
     if not isinstance(asked, Mapping):
         raise InputError(
@@ -104,7 +104,7 @@ def _factory(field: str, given: Mapping[str, Any], n_steps: int) -> OptimizerFac
         options["betas"] = tuple(options["betas"])
     if "adam_eps" in given:
         options["eps"] = float(given["adam_eps"])
-    decay = given.get(_decay_of(field), "none")
+    decay = given.get(_form_of(field, _DECAY), "none")
     if decay not in ("cosine", "none"):
         raise UnknownNameError("learning rate decay", str(decay), ["cosine", "none"])
     if decay == "cosine":
