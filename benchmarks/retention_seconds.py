@@ -1,16 +1,18 @@
 """What a gradient step costs: stock d3rlpy, our dense agent, and agents pruned without a word.
 
-    OMP_NUM_THREADS=1 python benchmarks/retention_seconds.py
+    OMP_NUM_THREADS=1 python benchmarks/retention_seconds.py [DATASET ...]
 
 writes ``benchmarks/retention/seconds.json``, of which ``benchmarks/retention/table.py`` tells
 how many dense steps fit into the time of a pruned run. On a quiet machine: rounds in turn,
-medians, one thread; the recipes of ``retention/grid.toml``, on the bundled part of its data.
+medians, one thread; the recipes, on what the package brings of the study's data. With datasets
+named only they are measured, and what is known of the others stays.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -24,13 +26,22 @@ from offline_prune.base.atomic import written_aside
 RESULT = Path(__file__).parent / "retention" / "seconds.json"
 
 
-def measure(algo: str) -> dict[str, float]:
+ALGOS = {
+    DATASET: CONTINUOUS,
+    "pendulum/mixture-v0": ("bc", "iql", "bcq", "cql"),
+    "cartpole/mixture-v0": ("bc", "cql"),
+}
+"""Dataset → the algorithms that the study trains there."""
+SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.99)
+
+
+def measure(dataset: str, algo: str) -> dict[str, float]:
     """Name → median milliseconds a step, every contender in turn."""
-    data = load_dataset(DATASET)
+    data = load_dataset(dataset)
     stock = build_agent(data, algo).agent.algo
     stock_buffer = ReplayBuffer(InfiniteBuffer(), episodes=data.buffer.episodes)
     contenders = {"stock": training(stock, stock_buffer, "cpu")}
-    for sparsity in (0.0, 0.9, 0.95, 0.98, 0.99):
+    for sparsity in SPARSITIES:
         agent, _ = prune(data, algo, sparsity, n_steps=20_000)
         contenders[f"{sparsity:g}"] = training(agent.algo, data.buffer, "cpu")
     return {name: round(found, 4) for name, found in in_turn(contenders).items()}
@@ -45,10 +56,14 @@ def processor() -> str:
 
 
 def main() -> None:
-    """Measure all algorithms and write the file."""
+    """Measure and write the file."""
     torch.set_num_threads(1)
-    milliseconds = {algo: measure(algo) for algo in CONTINUOUS}
-    found = {"processor": processor(), "milliseconds": milliseconds}
+    known = json.loads(RESULT.read_text())["milliseconds"] if sys.argv[1:] else {}
+    measured = {
+        dataset: {algo: measure(dataset, algo) for algo in ALGOS[dataset]}
+        for dataset in sys.argv[1:] or ALGOS
+    }
+    found = {"processor": processor(), "milliseconds": known | measured}
     with written_aside(RESULT) as aside:
         aside.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -10,25 +10,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from offline_prune.recipes.algorithms import find_recipe
 from offline_prune.study.records import read_records
 
 FOLDER = Path(__file__).parent
 ALGOS = ("bc", "iql", "bcq", "td3_plus_bc", "cql")
 NAMES = {"bc": "BC", "iql": "IQL", "bcq": "BCQ", "td3_plus_bc": "TD3+BC", "cql": "CQL"}
-DEFAULT = {"bc": "snip_flow", "iql": "snip_flow", "bcq": "snip", "td3_plus_bc": "snip_flow",
-           "cql": "synflow"}  # fmt: skip
-"""Algorithm → the method of ``prune_then_train`` without another word; the grids spell it out."""
 RECIPE = "recipe"
 SCORES = {"averaged": "normalized_score", "last": "last_normalized_score"}
-REPORTED = ("results", "controls", "replay")
-"""Sweeps whose seeds are reported: of ``grid.toml``, ``controls.toml`` and ``replay.toml``."""
+REPORTED = ("results", "controls", "replay", "pendulum", "cartpole")
+"""Sweeps whose seeds are reported; ``results`` are those of ``grid.toml``."""
 SWEEPS = (
-    *REPORTED, "rates", "temperatures", "dense_agents", "choice", "longer", "networks", "widths"
+    *REPORTED, "rates", "cheap_rates", "temperatures", "dense_agents", "choice", "longer",
+    "networks", "widths",
 )  # fmt: skip
 ABOUT_MASKS = ("allocation", "parameterization", "refill")
 """Fields of a cell that an arm tells besides its hyperparameters."""
+OWN_STEPS = ("dense", "small_dense", "gmp")
+"""Methods whose steps are the recipe's without another word."""
+DISCRETE = ("cartpole",)
+"""Worlds with discrete actions."""
 Runs = dict[int, Mapping[str, Any]]
 """Seed → record."""
+Costs = Mapping[str, Mapping[str, float]]
+"""Algorithm → ``stock`` or sparsity → milliseconds a step."""
 
 
 class Arm(NamedTuple):
@@ -65,8 +70,9 @@ class Arm(NamedTuple):
 
     @property
     def is_default(self) -> bool:
-        """Whether it is what is pruned without another word."""
-        return self.method == DEFAULT[self.algo]
+        """Whether it is what is pruned without another word, which the grids spell out."""
+        method, said = _default(self.dataset, self.algo)
+        return self.method == method and self.said in (RECIPE, said)
 
 
 Arms = Mapping[Arm, Runs]
@@ -101,9 +107,20 @@ def arm_of(record: Mapping[str, Any]) -> Arm:
     return Arm(cell["dataset"], cell["algo"], cell["method"], sparsity, _said(cell), steps)
 
 
+@cache
+def _default(dataset: str, algo: str) -> tuple[str, str]:
+    """The method of ``prune_then_train`` without another word, and what its arm says besides."""
+    world = dataset.split("/")[-2]
+    advice = find_recipe(algo, "discrete" if world in DISCRETE else "continuous").advice(dataset)
+    said = {n: getattr(advice, n) for n in ABOUT_MASKS if getattr(advice, n)}
+    return advice.method, json.dumps(said, sort_keys=True)
+
+
 def _said(cell: Mapping[str, Any]) -> str:
     """What a cell asks for besides the defaults of its arm."""
-    said = {n: cell[n] for n in ABOUT_MASKS if cell.get(n) not in (None, False, "standard")}
+    said = {n: cell[n] for n in ABOUT_MASKS if cell.get(n)}
+    if cell["method"] in OWN_STEPS:
+        said.pop("parameterization", None)
     if isinstance(cell["sparsity"], Mapping):
         said["pruned"] = " and ".join(cell["sparsity"])
     said |= cell["algo_params"]
@@ -144,17 +161,20 @@ def curve_of(record: Mapping[str, Any], name: str = "normalized_score") -> dict[
     return curve
 
 
-def milliseconds() -> Mapping[str, Mapping[str, float]]:
-    """Algorithm → ``stock`` or sparsity → milliseconds a step, measured on a quiet machine."""
-    file = FOLDER / "seconds.json"
-    found: Mapping[str, Mapping[str, float]] = json.loads(file.read_text())["milliseconds"]
-    return found
+def milliseconds(dataset: str) -> Costs:
+    """Algorithm → ``stock`` or sparsity → milliseconds a step, measured on a quiet machine.
+
+    They are those of HalfCheetah where a dataset was not measured itself.
+    """
+    found: Mapping[str, Costs] = json.loads((FOLDER / "seconds.json").read_text())["milliseconds"]
+    return found.get(dataset, found["halfcheetah/medium-small-v0"])
 
 
 def short_name(dataset: str) -> str:
     """``HalfCheetah medium`` of ``prune/halfcheetah/medium-v0``."""
     world, data = dataset.split("/")[-2:]
-    titles = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d"}
+    titles = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d",
+              "pendulum": "Pendulum", "cartpole": "CartPole"}  # fmt: skip
     return f"{titles.get(world, world)} {data.rpartition('-v')[0]}"
 
 

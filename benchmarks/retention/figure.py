@@ -22,7 +22,7 @@ def main() -> None:
     for dataset in sorted({arm.dataset for arm in arms}):
         ours = of_dataset(arms, dataset)
         _write(kept_figure(dataset, ours, of_dataset(longer, dataset)), file_name("kept", dataset))
-        _write(time_figure(dataset, ours, milliseconds()), file_name("time", dataset))
+        _write(time_figure(dataset, ours, milliseconds(dataset)), file_name("time", dataset))
 
 
 def _write(figure: Figure, name: str) -> None:

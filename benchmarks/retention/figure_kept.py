@@ -32,7 +32,7 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
         arms: All that are reported of it.
         longer: Default arms that took more steps.
     """
-    figure, found, empty = panels()
+    figure, found, empty = panels(arms)
     sparsities = sorted({arm.sparsity for arm in arms if arm.is_default})
     for algo, axes in found.items():
         ours, full = of_algorithm(arms, algo)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from statistics import fmean
 
 import numpy as np
-from cells import RECIPE, Arms, Runs, curve_of, of_algorithm, short_name
+from cells import RECIPE, Arms, Costs, Runs, curve_of, of_algorithm, short_name
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from panels import COLOURS, add_legend, panels
 
 
-def time_figure(dataset: str, arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> Figure:
+def time_figure(dataset: str, arms: Arms, cost: Costs) -> Figure:
     """Mean and range of the seeds' returns at every evaluation, a panel an algorithm.
 
     Seconds are steps times what a step costs on a quiet machine; arms without such a number are
@@ -23,7 +22,7 @@ def time_figure(dataset: str, arms: Arms, cost: Mapping[str, Mapping[str, float]
         arms: All that are reported of it.
         cost: Milliseconds a step.
     """
-    figure, found, empty = panels()
+    figure, found, empty = panels(arms)
     for algo, axes in found.items():
         ours, full = of_algorithm(arms, algo)
         own = cost.get(algo, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cells import ALGOS, NAMES
+from cells import ALGOS, NAMES, Arms
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,18 +13,20 @@ COLOURS = {"dense": "#1a1a1a", "ours": "#0072B2", "sparser": "#56B4E9", "small":
 _COLUMNS = 3
 
 
-def panels() -> tuple[Figure, dict[str, Axes], Axes]:
-    """A figure, an axes an algorithm, and an empty one for the legend."""
-    figure = Figure(figsize=(9.0, 5.0), layout="constrained")
-    axes = figure.subplots(2, _COLUMNS, sharey=True).flatten()
-    found = dict(zip(ALGOS, axes, strict=False))
+def panels(arms: Arms) -> tuple[Figure, dict[str, Axes], Axes]:
+    """A figure, an axes an algorithm that the arms have, and an empty one for the legend."""
+    algos = [algo for algo in ALGOS if any(arm.algo == algo for arm in arms)]
+    n_rows = len(algos) // _COLUMNS + 1
+    figure = Figure(figsize=(9.0, 2.5 * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, _COLUMNS, sharey=True).flatten()
+    found = dict(zip(algos, axes, strict=False))
     for algo, own in found.items():
         own.set_title(NAMES[algo], fontsize="medium")
         for side in ("top", "right"):
             own.spines[side].set_visible(False)
-    (empty,) = axes[len(ALGOS) :]
-    empty.set_axis_off()
-    return figure, found, empty
+    for empty in axes[len(algos) :]:
+        empty.set_axis_off()
+    return figure, found, axes[len(algos)]
 
 
 def add_legend(empty: Axes, found: dict[str, Axes], said: str) -> None:

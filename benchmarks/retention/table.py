@@ -3,9 +3,8 @@
     python benchmarks/retention/table.py
 
 writes ``benchmarks/retention/README.md`` and ``cells.csv`` (a line a cell) of whatever cells the
-archives hold. They are those of a sweep each: ``grid.toml`` (``results``), ``controls.toml``,
-``replay.toml``, ``rates.toml``, ``temperatures.toml``, ``dense_agents.toml``, ``choice.toml``,
-``longer.toml``, ``networks.toml`` and ``widths.toml``. To go on with one that is not done:
+archives hold, a sweep each: of ``grid.toml`` (``results``) and of the other grids
+beside it. To go on with one that is not done:
 
     tar -C benchmarks/retention -xf benchmarks/retention/choice.tar.xz
     offline-prune sweep benchmarks/retention/choice.toml --out benchmarks/retention/choice
@@ -65,7 +64,7 @@ def page() -> str:
         said = ", ".join(f"{arm_of(r).name} of {r['cell']['algo']} on {r['cell']['dataset']}, seed"
                          f" {r['cell']['seed']}" for r in failed)  # fmt: skip
         parts += [f"**Failed, and in no number below: {said}.**"]
-    parts += [verdict_section(arms, recorded("longer"), milliseconds())]
+    parts += [verdict_section(arms, recorded("longer"), milliseconds)]
     for dataset in sorted({arm.dataset for arm in arms}):
         ours = of_dataset(arms, dataset)
         parts += [f"## {dataset}", *_figures(dataset), _returns(ours), _kept(ours)]
@@ -79,6 +78,7 @@ def page() -> str:
     parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
     sections: tuple[tuple[str, str, tuple[Callable[[Arms], str], ...]], ...] = (
         ("Which rates?", "rates", (_rates,)),
+        ("Which rates on the pendulum and CartPole?", "cheap_rates", (_rates,)),
         ("Which temperature, for IQL?", "temperatures", (_rates, _beside_dense_alike)),
         ("Is the dense agent at its best?", "dense_agents", (_rates, _beside_dense_alike)),
         ("Which mask, and which steps?", "choice", (_rates,)),
@@ -230,14 +230,16 @@ def _points(arms: Arms) -> str:
 def _costs(found: Mapping[str, Any]) -> str:
     """Milliseconds a step, and the dense steps in the time of a pruned run."""
     rows = []
-    for algo, cost in found["milliseconds"].items():
-        ratios = [
-            f"{cost['stock'] / cost[name]:.1f}× ({cost[name] / cost['stock']:.0%})"
-            for name in ("0.95", "0.98")
-        ]
-        rows.append((algo, *(f"{cost[n]:.2f}" for n in ("stock", "0", "0.95", "0.98")), *ratios))
+    for dataset, costs in found["milliseconds"].items():
+        for algo, cost in costs.items():
+            ratios = [
+                f"{cost['stock'] / cost[name]:.1f}× ({cost[name] / cost['stock']:.0%})"
+                for name in ("0.95", "0.98")
+            ]
+            own = (f"{cost[n]:.2f}" for n in ("stock", "0", "0.95", "0.98"))
+            rows.append((dataset, algo, *own, *ratios))
     headings = (
-        "| algorithm | stock, ms | our dense | 95 % | 98 %"
+        "| dataset | algorithm | stock, ms | our dense | 95 % | 98 %"
         " | 95 % against stock (steps that stock takes meanwhile) | 98 % |"
     )
     return f"{found['processor']}, one thread.\n\n" + table(headings, rows)

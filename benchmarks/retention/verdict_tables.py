@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from cells import Arms, of_algorithm, of_dataset
+from cells import Arms, Costs, of_algorithm, of_dataset
 from layout import interval, table
 from verdicts import (
     BAR,
@@ -23,13 +23,13 @@ WORDS = {"retained": "better", "not retained": "worse", "undecided": "undecided"
 """What a verdict against a bar of 1 says of two arms."""
 
 
-def verdict_section(arms: Arms, longer: Arms, cost: Mapping[str, Mapping[str, float]]) -> str:
+def verdict_section(arms: Arms, longer: Arms, cost: Callable[[str], Costs]) -> str:
     """Both questions, their tables and how many verdicts hold.
 
     Args:
         arms: All that are reported.
         longer: Default arms that took more steps.
-        cost: Milliseconds a step.
+        cost: Milliseconds a step, by the dataset.
     """
     parts = ["## Verdicts", _how_to_read(), _undeciding(arms)]
     for dataset in sorted({arm.dataset for arm in arms}):
@@ -37,10 +37,10 @@ def verdict_section(arms: Arms, longer: Arms, cost: Mapping[str, Mapping[str, fl
         parts += [f"### {dataset}"]
         for yardstick, found in (
             ("Retained at equal gradient steps?", list(at_equal_steps(ours))),
-            ("Retained at equal time?", list(at_equal_time(ours, cost))),
+            ("Retained at equal time?", list(at_equal_time(ours, cost(dataset)))),
             (
                 "Retained after more steps, and sooner than stock d3rlpy has its dense agent?",
-                list(after_more_steps(of_dataset(longer, dataset), ours, cost)),
+                list(after_more_steps(of_dataset(longer, dataset), ours, cost(dataset))),
             ),
         ):
             parts += [f"**{yardstick}** {_count(found, {})}", _retained(found)] if found else []
@@ -57,7 +57,7 @@ def _how_to_read() -> str:
         " Ratios are of interquartile means of normalised scores over pairs of seeds, averaged"
         " weights. At equal steps the dense side is whichever of its arms, last or averaged"
         " weights, is worth more. At equal time it is stock d3rlpy's agent after the seconds that"
-        " the pruned run takes (`seconds.json`, measured on HalfCheetah), interpolated between"
+        " the pruned run takes (`seconds.json`), interpolated between"
         " its evaluations; before the first of them that one stands, which favours dense. Beside"
         " its controls the default arm is *better* or *worse* where the interval excludes 1.\n\n"
         "*Together* are the verdicts of a table when all of them shall hold at once with 95 %"

@@ -18,6 +18,7 @@ from cells import (
     SCORES,
     Arm,
     Arms,
+    Costs,
     Runs,
     curve_of,
     of_algorithm,
@@ -95,7 +96,7 @@ def beside_dense(arm: Arm, runs: Runs, dense: Arms) -> Beside | None:
     return _beside(arm, runs, scores, seeds, f"{name} weights", BAR)
 
 
-def at_equal_time(arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> Iterator[Beside]:
+def at_equal_time(arms: Arms, cost: Costs) -> Iterator[Beside]:
     """Default arms beside stock d3rlpy's dense agent after as many seconds.
 
     Its return there is interpolated between its evaluations; before the first one it is that
@@ -103,7 +104,7 @@ def at_equal_time(arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> Iterat
 
     Args:
         arms: All that are reported.
-        cost: Algorithm → milliseconds a step, by :func:`cells.milliseconds`.
+        cost: By :func:`cells.milliseconds`.
     """
     for arm, runs, dense in _defaults(arms):
         own = cost.get(arm.algo, {})
@@ -123,9 +124,7 @@ def at_equal_time(arms: Arms, cost: Mapping[str, Mapping[str, float]]) -> Iterat
             yield _beside(arm, runs, scores, seeds, said, BAR)
 
 
-def after_more_steps(
-    longer: Arms, arms: Arms, cost: Mapping[str, Mapping[str, float]]
-) -> Iterator[Beside]:
+def after_more_steps(longer: Arms, arms: Arms, cost: Costs) -> Iterator[Beside]:
     """Default arms that took more steps, beside the dense arm that is worth most of the reported.
 
     Args:

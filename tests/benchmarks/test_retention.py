@@ -174,7 +174,9 @@ def test_how_a_curve_ends(study):
 def test_verdicts_are_counted_alone_and_together(study):
     from verdict_tables import verdict_section
 
-    text = verdict_section(arms(dense=[1, 0.99, 1.01], snip_flow=[0.5, 0.49, 0.51]), {}, {})
+    text = verdict_section(
+        arms(dense=[1, 0.99, 1.01], snip_flow=[0.5, 0.49, 0.51]), {}, lambda _: {}
+    )
     assert "1 comparisons: alone 1 not retained; together 1 not retained." in text
     assert "| iql | snip_flow 95% | recipe | 400 | 3 | averaged weights | 0.50 [" in text
 
