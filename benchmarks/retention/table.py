@@ -210,9 +210,11 @@ def _beside_dense_alike(arms: Arms) -> str:
         alike = dense.get(likeness(arm), {})
         found = beside_dense(arm, arms[arm], alike)
         if found is not None:
-            rows.append((arm.algo, arm.name, arm.asked, found.seeds, interval(found.ratio)))
+            rows.append((arm.dataset, arm.algo, arm.name, arm.asked, found.seeds,
+                         interval(found.ratio)))  # fmt: skip
     return table(
-        "| algorithm | agent | asked for | seeds | of dense, the same but for rates |", rows
+        "| dataset | algorithm | agent | asked for | seeds | of dense, the same but for rates |",
+        rows,
     )
 
 
