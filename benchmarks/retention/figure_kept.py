@@ -95,7 +95,7 @@ def _draw(
     places = [sparsities.index(arm.sparsity) + aside for arm, _ in found]
     ratios = [ratio for _, ratio in found]
     # What lies below 0 is cut off: a score below a random policy's.
-    below = [ratio.value - max(ratio.low, 0.0) for ratio in ratios]
+    below = [max(ratio.value - max(ratio.low, 0.0), 0.0) for ratio in ratios]
     above = [ratio.high - ratio.value for ratio in ratios]
     axes.errorbar(
         places, [ratio.value for ratio in ratios], yerr=[below, above], label=label, color=colour,

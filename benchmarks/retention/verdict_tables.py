@@ -17,9 +17,13 @@ from verdicts import (
     decides,
 )
 
-from offline_prune.evaluation.statistics import holm, verdicts_together
+from offline_prune.evaluation.statistics import Estimate, Verdict, holm, verdicts_together
 
-WORDS = {"retained": "better", "not retained": "worse", "undecided": "undecided"}
+WORDS: Mapping[Verdict, str] = {
+    "retained": "better",
+    "not retained": "worse",
+    "undecided": "undecided",
+}
 """What a verdict against a bar of 1 says of two arms."""
 
 
@@ -84,12 +88,12 @@ def _undeciding(arms: Arms) -> str:
     return f"All arms lie within {SAME:.0%} of dense, and are not counted: " + ", ".join(found)
 
 
-def _count(family: Sequence[Beside], words: Mapping[str, str]) -> str:
+def _count(family: Sequence[Beside], words: Mapping[Verdict, str]) -> str:
     """How many verdicts there are of each kind, alone and together."""
     ratios = {n: entry.ratio for n, entry in enumerate(family) if entry.ratio is not None}
     texts = []
     for title, found in (
-        ("alone", [ratio.verdict for ratio in ratios.values()]),
+        ("alone", [_alone(ratio, words) for ratio in ratios.values()]),
         ("together", list(verdicts_together(ratios).values())),
     ):
         counted = (f"{found.count(v)} {words.get(v, v)}" for v in WORDS if v in found)
@@ -97,7 +101,7 @@ def _count(family: Sequence[Beside], words: Mapping[str, str]) -> str:
     return f"{len(ratios)} comparisons: {'; '.join(texts)}."
 
 
-def _judged(family: Sequence[Beside], words: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def _judged(family: Sequence[Beside], words: Mapping[Verdict, str]) -> list[tuple[str, str, str]]:
     """Verdict, verdict together, and corrected p-value of each comparison of a family."""
     ratios = {n: entry.ratio for n, entry in enumerate(family) if entry.ratio is not None}
     together = verdicts_together(ratios)
@@ -106,12 +110,17 @@ def _judged(family: Sequence[Beside], words: Mapping[str, str]) -> list[tuple[st
         ("–", "–", "–")
         if entry.ratio is None
         else (
-            words.get(entry.ratio.verdict, entry.ratio.verdict),
+            words.get(found := _alone(entry.ratio, words), found),
             words.get(together[n], together[n]),
             "<.001" if corrected[n] < 0.001 else f"{corrected[n]:.3f}",
         )
         for n, entry in enumerate(family)
     ]
+
+
+def _alone(ratio: Estimate, words: Mapping[Verdict, str]) -> Verdict:
+    """The verdict; of two arms that always score the same neither is better."""
+    return "undecided" if words and ratio.low == ratio.bar else ratio.verdict
 
 
 def _retained(family: Sequence[Beside]) -> str:
@@ -131,8 +140,9 @@ def _retained(family: Sequence[Beside]) -> str:
 
 def _controls(family: Sequence[Beside]) -> str:
     rows = [
-        (entry.arm.algo, entry.arm.name, entry.other, entry.seeds, interval(entry.ratio),
-         *judged, f"{entry.effect:+.1f}", interval(entry.better))
+        (entry.arm.algo, entry.arm.name, entry.other, entry.seeds,
+         interval(entry.ratio, "the other fails"), *judged, f"{entry.effect:+.1f}",
+         interval(entry.better))
         for entry, judged in zip(family, _judged(family, WORDS), strict=True)
     ]  # fmt: skip
     return table(

@@ -181,6 +181,30 @@ def test_verdicts_are_counted_alone_and_together(study):
     assert "| iql | snip_flow 95% | recipe | 400 | 3 | averaged weights | 0.50 [" in text
 
 
+def test_of_two_arms_that_score_the_same_neither_is_better(study):
+    from verdict_tables import _controls
+    from verdicts import beside_controls
+
+    found = arms(dense=[1, 1], snip_flow=[0.8, 0.8], random=[0.8, 0.8], synflow=[0.001, 0.0])
+    lines = _controls(list(beside_controls(found))).splitlines()[2:]
+    rows = {row[2].split(",")[0]: row[4:6] for row in (line.split(" | ") for line in lines)}
+    assert rows["random"] == ["1.00 [1.00, 1.00]", "undecided"]
+    assert rows["synflow"] == ["the other fails", "–"]
+
+
+def test_a_default_is_what_the_recipe_says_or_says_nothing(study):
+    (arm,) = arms(snip_flow=[1.0])
+    spelt_out = '{"parameterization": "sparse(exponent=0.75)"}'
+    assert arm.is_default
+    assert arm._replace(said=spelt_out).is_default
+    assert not arm._replace(said='{"parameterization": "standard"}').is_default
+    pendulum = arm._replace(dataset="pendulum/mixture-v0", algo="bcq")
+    assert pendulum._replace(said='{"parameterization": "sparse(exponent=0.5)"}').is_default
+    cartpole = arm._replace(dataset="cartpole/mixture-v0", algo="cql")
+    assert cartpole.is_default
+    assert not cartpole._replace(method="synflow").is_default
+
+
 def test_figures_show_the_arms_that_there_are(study):
     from figure_kept import kept_figure
     from figure_time import time_figure

@@ -15,7 +15,7 @@ def test_links_follow_where_files_went():
     assert relinked(text, "docs/design.md") == (
         "[a](repository/benchmarks/results/games.md#top) [b](methods.md) [c](https://example.org/d.md)"
     )
-    assert relinked("[d](../../docs/design.md)", "benchmarks/study/README.md") == (
+    assert relinked("[d](../../docs/design.md)", "benchmarks/retention/README.md") == (
         "[d](../../../design.md)"
     )
     assert relinked('<img src="a.png">', "README.md") == '<img src="a.png">'
