@@ -65,10 +65,10 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
 
 
 def _ratios(arms: Arms, dense: Arms) -> Iterator[tuple[Arm, Estimate]]:
-    """Of the best arm of every method and sparsity, to dense."""
-    best: dict[tuple[str, float], tuple[Arm, Runs]] = {}
+    """Of the best arm of every method and sparsity, to dense; a default is its own best."""
+    best: dict[tuple[str, float, bool], tuple[Arm, Runs]] = {}
     for arm, runs in sorted(arms.items(), key=lambda item: item[0]):
-        key = (arm.method, arm.sparsity)
+        key = (arm.method, arm.sparsity, arm.is_default)
         if key not in best or _mean(runs) > _mean(best[key][1]):
             best[key] = (arm, runs)
     for arm, runs in best.values():

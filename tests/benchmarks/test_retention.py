@@ -226,6 +226,16 @@ def test_figures_show_the_arms_that_there_are(study):
     ]  # fmt: skip
 
 
+def test_the_default_is_drawn_where_the_same_mask_trained_otherwise_is_better(study):
+    from figure_kept import _ratios
+
+    found = arms(dense=[1, 1], snip_flow=[0.8, 0.8])
+    dense, ours = found
+    found[ours._replace(said='{"parameterization": "standard"}')] = {0: run(0.9), 1: run(0.9)}
+    drawn = {arm.is_default: ratio.value for arm, ratio in _ratios(found, {dense: found[dense]})}
+    assert drawn == pytest.approx({True: 0.8, False: 0.9})
+
+
 def test_an_agent_stands_beside_the_dense_one_alike_but_for_rates_and_mask(study):
     import table
 
