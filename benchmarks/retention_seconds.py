@@ -58,7 +58,12 @@ def processor() -> str:
 def main() -> None:
     """Measure and write the file."""
     torch.set_num_threads(1)
-    known = json.loads(RESULT.read_text())["milliseconds"] if sys.argv[1:] else {}
+    known: dict[str, dict[str, dict[str, float]]] = {}
+    if sys.argv[1:]:
+        before = json.loads(RESULT.read_text())
+        if before["processor"] != processor():
+            sys.exit(f"The other datasets were measured on {before['processor']}: measure all.")
+        known = before["milliseconds"]
     measured = {
         dataset: {algo: measure(dataset, algo) for algo in ALGOS[dataset]}
         for dataset in sys.argv[1:] or ALGOS

@@ -185,10 +185,10 @@ def _curves(arms: Arms) -> str:
             values = np.asarray([[point["mean_return"] for point in c] for c in curves])
             means = (f"{value:,.0f}" for value in values.mean(axis=0))
             ratio, word = last_quarter(ours[arm])
-            rows.append((algo, arm.name, f"{arm.steps:,}", len(curves), *means,
+            rows.append((algo, arm.name, arm.asked, f"{arm.steps:,}", len(curves), *means,
                          interval(ratio, ""), word))  # fmt: skip
     headings = (
-        "| algorithm | agent | steps | seeds | ¼ | ½ | ¾ | all steps"
+        "| algorithm | agent | asked for | steps | seeds | ¼ | ½ | ¾ | all steps"
         " | end over ¾, last weights | the curve |"
     )
     return table(headings, rows)
