@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from d3rlpy.dataset import InfiniteBuffer, ReplayBuffer
-from training_speed import CONTINUOUS, DATASET, in_turn, training
+from training_speed import CONTINUOUS, DATASET, SPARSITIES, in_turn, training
 
 from offline_prune import load_dataset, prune
 from offline_prune.agents import build_agent
@@ -32,7 +32,6 @@ ALGOS = {
     "cartpole/mixture-v0": ("bc", "cql"),
 }
 """Dataset → the algorithms that the study trains there."""
-SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.99)
 
 
 def measure(dataset: str, algo: str) -> dict[str, float]:
@@ -58,15 +57,16 @@ def processor() -> str:
 def main() -> None:
     """Measure and write the file."""
     torch.set_num_threads(1)
+    named = sys.argv[1:]
     known: dict[str, dict[str, dict[str, float]]] = {}
-    if sys.argv[1:]:
+    if named:
         before = json.loads(RESULT.read_text())
         if before["processor"] != processor():
             sys.exit(f"The other datasets were measured on {before['processor']}: measure all.")
         known = before["milliseconds"]
     measured = {
         dataset: {algo: measure(dataset, algo) for algo in ALGOS[dataset]}
-        for dataset in sys.argv[1:] or ALGOS
+        for dataset in named or ALGOS
     }
     found = {"processor": processor(), "milliseconds": known | measured}
     with written_aside(RESULT) as aside:

@@ -161,12 +161,16 @@ def curve_of(record: Mapping[str, Any], name: str = "normalized_score") -> dict[
     return curve
 
 
-def milliseconds(dataset: str) -> Costs:
-    """Algorithm → ``stock`` or sparsity → milliseconds a step, measured on a quiet machine.
+@cache
+def step_costs() -> Mapping[str, Any]:
+    """``seconds.json``: the processor, and dataset → :data:`Costs`, measured when it was quiet."""
+    found: Mapping[str, Any] = json.loads((FOLDER / "seconds.json").read_text())
+    return found
 
-    They are those of HalfCheetah where a dataset was not measured itself.
-    """
-    found: Mapping[str, Costs] = json.loads((FOLDER / "seconds.json").read_text())["milliseconds"]
+
+def milliseconds(dataset: str) -> Costs:
+    """What a step costs on a dataset; that of HalfCheetah where it was not measured itself."""
+    found: Mapping[str, Costs] = step_costs()["milliseconds"]
     return found.get(dataset, found["halfcheetah/medium-small-v0"])
 
 

@@ -13,7 +13,6 @@ beside it. To go on with one that is not done:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +35,7 @@ from cells import (
     records_of,
     scores_of,
     short_name,
+    step_costs,
     whole_dense,
 )
 from csv_file import csv_text
@@ -75,7 +75,7 @@ def page() -> str:
     ):
         if some := recorded(folder):
             parts += [f"## {question}", _limits(some, arms)]
-    parts += ["## What a step costs", _costs(json.loads((FOLDER / "seconds.json").read_text()))]
+    parts += ["## What a step costs", _costs(step_costs())]
     sections: tuple[tuple[str, str, tuple[Callable[[Arms], str], ...]], ...] = (
         ("Which rates?", "rates", (_rates,)),
         ("Which rates on the pendulum and CartPole?", "cheap_rates", (_rates,)),

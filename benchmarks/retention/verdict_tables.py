@@ -15,9 +15,10 @@ from verdicts import (
     at_equal_time,
     beside_controls,
     decides,
+    verdict,
 )
 
-from offline_prune.evaluation.statistics import Estimate, Verdict, holm, verdicts_together
+from offline_prune.evaluation.statistics import Verdict, holm, verdicts_together
 
 WORDS: Mapping[Verdict, str] = {
     "retained": "better",
@@ -37,14 +38,14 @@ def verdict_section(arms: Arms, longer: Arms, cost: Callable[[str], Costs]) -> s
     """
     parts = ["## Verdicts", _how_to_read(), _undeciding(arms)]
     for dataset in sorted({arm.dataset for arm in arms}):
-        ours = of_dataset(arms, dataset)
+        ours, own = of_dataset(arms, dataset), cost(dataset)
         parts += [f"### {dataset}"]
         for yardstick, found in (
             ("Retained at equal gradient steps?", list(at_equal_steps(ours))),
-            ("Retained at equal time?", list(at_equal_time(ours, cost(dataset)))),
+            ("Retained at equal time?", list(at_equal_time(ours, own))),
             (
                 "Retained after more steps, and sooner than stock d3rlpy has its dense agent?",
-                list(after_more_steps(of_dataset(longer, dataset), ours, cost(dataset))),
+                list(after_more_steps(of_dataset(longer, dataset), ours, own)),
             ),
         ):
             parts += [f"**{yardstick}** {_count(found, {})}", _retained(found)] if found else []
@@ -93,7 +94,7 @@ def _count(family: Sequence[Beside], words: Mapping[Verdict, str]) -> str:
     ratios = {n: entry.ratio for n, entry in enumerate(family) if entry.ratio is not None}
     texts = []
     for title, found in (
-        ("alone", [_alone(ratio, words) for ratio in ratios.values()]),
+        ("alone", [verdict(ratio) for ratio in ratios.values()]),
         ("together", list(verdicts_together(ratios).values())),
     ):
         counted = (f"{found.count(v)} {words.get(v, v)}" for v in WORDS if v in found)
@@ -110,17 +111,12 @@ def _judged(family: Sequence[Beside], words: Mapping[Verdict, str]) -> list[tupl
         ("–", "–", "–")
         if entry.ratio is None
         else (
-            words.get(found := _alone(entry.ratio, words), found),
+            words.get(alone := verdict(entry.ratio), alone),
             words.get(together[n], together[n]),
             "<.001" if corrected[n] < 0.001 else f"{corrected[n]:.3f}",
         )
         for n, entry in enumerate(family)
     ]
-
-
-def _alone(ratio: Estimate, words: Mapping[Verdict, str]) -> Verdict:
-    """The verdict; of two arms that always score the same neither is better."""
-    return "undecided" if words and ratio.low == ratio.bar else ratio.verdict
 
 
 def _retained(family: Sequence[Beside]) -> str:

@@ -30,6 +30,7 @@ from cells import (
 from offline_prune.errors import InputError
 from offline_prune.evaluation.statistics import (
     Estimate,
+    Verdict,
     hedges_g,
     probability_of_improvement,
     ratio_to_dense,
@@ -167,6 +168,15 @@ def decides(arms: Arms) -> bool:
     return dense is None or any(abs(mean - dense) > SAME * dense for mean in means.values())
 
 
+def verdict(ratio: Estimate) -> Verdict:
+    """What a ratio says of its bar: of a bar of 1 nothing where the interval holds it.
+
+    So of two arms that always score the same neither is better.
+    """
+    holds = ratio.low <= ratio.bar <= ratio.high
+    return "undecided" if ratio.bar == 1.0 and holds else ratio.verdict
+
+
 def last_quarter(runs: Runs) -> tuple[Estimate | None, str]:
     """What the last quarter of training changed, as a ratio of scores, and in a word.
 
@@ -184,7 +194,7 @@ def last_quarter(runs: Runs) -> tuple[Estimate | None, str]:
         )
     except InputError:
         return None, ""
-    if ratio.verdict != "undecided":
+    if verdict(ratio) != "undecided":
         return ratio, "rises" if ratio.value > 1.0 else "falls"
     flat = ratio.low > 0.95 and ratio.high < 1.05
     return ratio, "flat" if flat else "unclear"

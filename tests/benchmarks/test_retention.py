@@ -165,6 +165,7 @@ def test_how_a_curve_ends(study):
         return last_quarter({seed: run(9.0, end, curve) for seed, end in enumerate(ends)})[1]
 
     assert word([1.0, 1.01, 0.99]) == "flat"
+    assert word([1.0, 1.0, 1.0]) == "flat"
     assert word([1.2, 1.21, 1.19]) == "rises"
     assert word([0.8, 0.81, 0.79]) == "falls"
     assert word([0.5, 1.0, 1.5]) == "unclear"
