@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.base.arguments import finite_number
+from offline_prune.base.arguments import finite_number, shown
+from offline_prune.base.expression import Expression
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
 from offline_prune.methods.iterative import Kept, Scorer, SynFlow
@@ -14,6 +15,7 @@ from offline_prune.methods.method import PruningSettings
 from offline_prune.saliency.flow import flow_shares
 from offline_prune.saliency.objective import Scores
 from offline_prune.saliency.snip import snip
+from offline_prune.saliency.stacks import stack_budgets, within_budgets
 
 __all__ = ["SnipFlow"]
 
@@ -27,36 +29,56 @@ class SnipFlow(SynFlow):
     stays pruned. SNIP alone is blind to where its weights lead and thins some layers out;
     SynFlow keeps every layer connected and is blind to the data.
 
+    A network of several stacks (a VAE's encoder and decoder) gives each the same part of its
+    flow; with ``stacks="snip"`` SNIP says how many weights each stack keeps and flow which.
+    BCQ's decoder acts and its encoder hardly matters, which SNIP sees and flow does not.
+
     References:
         Ours, of Lee et al. 2019, arXiv 1810.02340 and Tanaka et al. 2020, arXiv 2006.05467.
     """
 
-    def __init__(self, settings: PruningSettings, power: float = 0.5, rounds: int = 100) -> None:
+    def __init__(
+        self,
+        settings: PruningSettings,
+        power: float = 0.5,
+        rounds: int = 100,
+        stacks: str | Expression = "equal",
+    ) -> None:
         """Prepare.
 
         Args:
             settings: Sparsities, allocation and scoring mini-batches.
             power: How sharply sensitivities are told apart; 0 counts paths alone.
             rounds: At least 1; 100 as SynFlow has.
+            stacks: ``"equal"`` or ``"snip"``; the same where every network is one stack.
 
         Raises:
-            InputError: If ``power`` is not in [0, 4] or ``rounds`` no positive whole number.
+            InputError: If ``power`` is not in [0, 4], ``rounds`` no positive whole number or
+                ``stacks`` neither of its two words.
         """
         super().__init__(settings, rounds)
         self.power = finite_number("power", power)
         if not 0.0 <= self.power <= 4.0:
             raise InputError(f"power must be from 0 to 4, not {power!r}")
+        self.stacks = stacks.name if isinstance(stacks, Expression) and stacks.is_name else stacks
+        if self.stacks not in ("equal", "snip"):
+            raise InputError(f"stacks must be equal or snip, not {shown(stacks)}.")
 
     def scorer(self, agent: Agent, data: Dataset) -> Scorer:
         """Flow through the sensitivities of the weights that are left, in all rounds the same."""
-        strength = {
-            name: _strength(score, self.power)
+        sensitivity = {
+            name: score
             for found in self.settings.score(agent, data, snip).values()
             for name, score in found.items()
         }
+        strength = {name: _strength(score, self.power) for name, score in sensitivity.items()}
+        by_snip = self.stacks == "snip"
+        budgets = stack_budgets(agent, sensitivity, self.settings.sparsity) if by_snip else {}
 
         def left(kept: Kept) -> dict[str, Scores]:
-            return flow_shares(agent, {n: s * kept[n] for n, s in strength.items()}, "SNIP-Flow")
+            masked = {name: s * kept[name] for name, s in strength.items()}
+            found = flow_shares(agent, masked, "SNIP-Flow")
+            return {role: within_budgets(s, budgets.get(role, {})) for role, s in found.items()}
 
         return left
 

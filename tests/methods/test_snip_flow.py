@@ -53,6 +53,40 @@ def test_no_stack_is_cut(algo):
     assert all(has_path(chain, mask.nominal) for chain in subject.chains)
 
 
+@pytest.mark.parametrize("stacks", ["snip", "'snip'"])
+def test_snip_may_say_how_many_weights_a_stack_keeps_and_flow_says_which(stacks):
+    subject = agent(KIND, "bcq")
+    given = settings(subject)
+    mask = make_method(f"snip_flow(rounds=20, stacks={stacks})", given).before_training(
+        subject, dataset(KIND)
+    )
+    by_snip = make_method("snip", given).before_training(subject, dataset(KIND))
+    for chain in subject.paths:
+        kept, its = (
+            sum(int(m.nominal[name].sum()) for name in chain.weight_names) for m in (mask, by_snip)
+        )
+        assert kept == its
+    names = [name for name in mask.nominal if name.startswith("vae")]
+    assert not all(bool((mask.nominal[n] == by_snip.nominal[n]).all()) for n in names)
+
+
+def test_networks_of_one_stack_are_pruned_alike():
+    subject = agent(KIND, "iql")
+    masks = [
+        make_method(f"snip_flow(rounds=5, stacks={word})", settings(subject)).before_training(
+            subject, dataset(KIND)
+        )
+        for word in ("equal", "snip")
+    ]
+    assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize("stacks", ["erk", "3", "snip(1)"])
+def test_wrong_stacks_are_refused(stacks):
+    with pytest.raises(InputError, match="equal or snip"):
+        make_method(f"snip_flow(stacks={stacks})", settings(agent(KIND, "bcq")))
+
+
 @pytest.mark.parametrize("power", ["-0.1", "5", "'half'"])
 def test_a_wrong_power_is_refused(power):
     with pytest.raises(InputError, match="power"):
