@@ -112,7 +112,7 @@ def _default(dataset: str, algo: str) -> tuple[str, str]:
     """The method of ``prune_then_train`` without another word, and what its arm says besides."""
     world = dataset.split("/")[-2]
     advice = find_recipe(algo, "discrete" if world in DISCRETE else "continuous").advice(dataset)
-    said = {n: getattr(advice, n) for n in ABOUT_MASKS if getattr(advice, n)}
+    said = {n: getattr(advice, n) for n in ("allocation", "parameterization") if getattr(advice, n)}
     return advice.method, json.dumps(said, sort_keys=True)
 
 

@@ -51,7 +51,6 @@ class PruningAdvice:
     Attributes:
         source: Where it comes from.
         method: An expression, as :func:`~offline_prune.methods.make_method` takes it.
-        refill: Whether weights that lead nowhere make room, with that method.
         allocation: With that method; None for its own.
         parameterization: For every method that makes its mask before training, on
             initial weights.
@@ -59,7 +58,6 @@ class PruningAdvice:
 
     source: str = "benchmarks/retention"
     method: str = "snip_flow"
-    refill: bool = False
     allocation: str | None = None
     parameterization: str = "sparse(exponent=0.5)"
 

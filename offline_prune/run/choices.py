@@ -14,7 +14,6 @@ from offline_prune.data import Dataset
 from offline_prune.errors import InputError
 from offline_prune.masks.checks import check_request, check_structure_with
 from offline_prune.masks.parameterization import make_parameterization
-from offline_prune.masks.structures import kind_of, make_structure
 from offline_prune.methods import (
     MethodLike,
     PruningMethod,
@@ -119,17 +118,13 @@ def check_batches(data: Dataset, n_batches: int, algo: Any) -> None:
     check_room(f"batch_size={shown(algo.batch_size)}", algo.batch_size * row)
 
 
-def pruning_settings(
-    request: Any, agent: Agent, n_steps: int, *, refill: bool = False
-) -> PruningSettings:
+def pruning_settings(request: Any, agent: Agent, n_steps: int) -> PruningSettings:
     """What a request asks of a pruning method, once its agent is known.
 
     Args:
         request: A request, or a cell of a study.
         agent: Its agent.
         n_steps: Steps that training will take.
-        refill: Whether the advised method lets weights that lead nowhere make room; a structure
-            that this breaks goes first.
 
     Returns:
         The settings of the method.
@@ -139,8 +134,6 @@ def pruning_settings(
     """
     options = values(request, ScoringOptions)
     options["n_batches"] = chosen_n_batches(request.n_batches)
-    breaks = request.structure is not None and kind_of(make_structure(request.structure)) != "units"
-    options["refill"] = request.refill or (refill and not breaks)
     return PruningSettings(
         check_request(
             agent,
@@ -148,7 +141,7 @@ def pruning_settings(
             request.allocation,
             request.share_critics,
             request.structure,
-            options["refill"],
+            request.refill,
         ),
         seed=request.seed,
         n_steps=n_steps,

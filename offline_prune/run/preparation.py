@@ -92,11 +92,11 @@ def prepare(request: ScoringRequest) -> Prepared:
     if off_policy:
         check_single_steps(agent.algo)
     advice = default_pruning(agent, data.metadata.dataset_id)
-    method, refill = request.method, False
+    method = request.method
     if method is None:
-        method, refill = advice.method, advice.refill
+        method = advice.method
         request = replace(request, allocation=request.allocation or advice.allocation)
-    asked = pruning_settings(request, agent, n_steps, refill=refill)
+    asked = pruning_settings(request, agent, n_steps)
     check_batches(data, asked.n_batches, agent.algo)
     chosen = chosen_method(method, asked, request.rescale)
     parameterization = chosen_parameterization(

@@ -22,7 +22,7 @@ def test_every_advice_can_be_followed_and_names_its_source(name):
         advice = recipe.advice(dataset_id)
         assert advice.source
         make_parameterization(advice.parameterization)
-        method = make_method(advice.method, PruningSettings({"actor": 0.5}, refill=advice.refill))
+        method = make_method(advice.method, PruningSettings({"actor": 0.5}))
         assert not method.while_training
 
 
@@ -34,7 +34,7 @@ def test_the_algorithm_decides(kind, algo):
 
 def test_and_so_does_the_dataset():
     bcq = agent(CONTINUOUS, "bcq")
-    assert default_pruning(bcq, "halfcheetah/medium-v0").method == "snip"
+    assert default_pruning(bcq, "halfcheetah/medium-v0").method == "snip_flow(stacks=snip)"
     assert default_pruning(bcq, "pendulum/mixture-v0").method == "snip_flow"
 
 
@@ -67,13 +67,6 @@ def test_what_was_chosen_is_said_and_the_same_everywhere():
     _, attached = prune(dataset(CONTINUOUS), "bc", 0.5, **PLAIN)
     for mask in (attached, scored.mask):
         assert all(bool((mask.nominal[n] == kept).all()) for n, kept in result.mask.nominal.items())
-
-
-@pytest.mark.slow
-def test_refill_comes_with_the_advised_method_alone():
-    assert trained("bcq").settings.refill
-    assert not trained("bcq", method="snip").settings.refill
-    assert trained("bc", refill=True).settings.refill
 
 
 def test_a_method_that_was_asked_for_gets_the_advised_steps():

@@ -93,10 +93,11 @@ def test_a_given_mask_has_the_structure_that_it_has():
     assert prune(dataset(KIND), "bc", 0.5, method=mask, **asked("bc"))[1] == mask
 
 
-def test_an_advised_refill_gives_way():
-    data, options = dataset(KIND), asked("bcq")
-    for structure, refill in (("units", True), ("block(2, 3)", False)):
-        result = prune_then_train(
-            data, "bcq", 0.9, n_steps=1, evaluate=0, progress=False, structure=structure, **options
-        )
-        assert result.settings.refill is refill
+@pytest.mark.parametrize("structure", ["units", "block(2, 3)"])
+def test_structures_go_with_a_default_that_parts_a_network_by_its_stacks(structure):
+    result = prune_then_train(
+        dataset(KIND), "bcq", 0.9, n_steps=1, evaluate=0, progress=False, structure=structure,
+        **asked("bcq"),
+    )  # fmt: skip
+    assert result.settings.method == "snip_flow(stacks=snip)"
+    assert result.settings.structure == structure
