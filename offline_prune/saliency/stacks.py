@@ -72,7 +72,7 @@ def within_budgets(scores: Scores, budgets: StackBudgets) -> Scores:
         rank = torch.empty_like(flat)
         order = torch.argsort(flat, descending=True, stable=True)
         rank[order] = torch.arange(0.5, n, dtype=flat.dtype, device=flat.device)
-        density = min(max(count, 0.5), n - 0.5) / n
+        density = min(max(count, 0.25), n - 0.25) / n  # no rank lies on an empty or a full one
         time = torch.where(flat > 0.0, torch.log(rank / n) / math.log(density), 0.0)
         parts = time.split([scores[name].numel() for name in names])
         found |= {name: part.view_as(scores[name]) for name, part in zip(names, parts, strict=True)}

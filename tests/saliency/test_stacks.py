@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offline_prune.masks.counts import keep_highest
@@ -24,6 +24,7 @@ def flat(scores, names):
 
 
 @settings(deadline=None)
+@example(0, 0, 20)
 @given(st.integers(0, 99), st.integers(0, 40), st.integers(0, 20))
 def test_one_threshold_leaves_every_stack_the_best_of_its_budget(seed, first, second):
     scores = positive_scores(seed)
