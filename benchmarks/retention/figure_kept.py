@@ -43,11 +43,11 @@ def kept_figure(dataset: str, arms: Arms, longer: Arms) -> Figure:
         drawn = dict(_ratios(whole, dense))
         line = [(arm, ratio) for arm, ratio in drawn.items() if arm.is_default]
         _draw(axes, sparsities, line, 0.0, (OURS, COLOURS["ours"], "o"))
-        around = {b: [f"{b}({arm.method})" for arm, _ in line] for b in CONTROLS}
         more = list(_ratios(of_algorithm(longer, algo)[0], dense))
         _draw(axes, sparsities, more, -0.1, (LONGER, COLOURS["sparser"], "P"))
         for n, (begin, style) in enumerate(CONTROLS.items()):
-            of_it = [(arm, r) for arm, r in drawn.items() if arm.method in (begin, *around[begin])]
+            methods = {begin, *(f"{begin}({arm.method})" for arm, _ in line)}
+            of_it = [(arm, ratio) for arm, ratio in drawn.items() if arm.method in methods]
             _draw(axes, sparsities, of_it, 0.1 * (n + 1), style)
         axes.set_xticks(range(len(sparsities)), [f"{100 * s:g} %" for s in sparsities])
         axes.set_xlim(-0.4, len(sparsities) - 0.2)

@@ -6,10 +6,11 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from offline_prune.errors import InputError
 
-__all__ = ["Expression", "parse"]
+__all__ = ["Expression", "parse", "plain_word"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,18 @@ class Expression:
     def is_name(self) -> bool:
         """Whether there are no arguments."""
         return not self.arguments and not self.options
+
+
+def plain_word(value: Any) -> Any:
+    """An argument whose words may stand without quotation marks.
+
+    Args:
+        value: An argument of an expression.
+
+    Returns:
+        The name of one that has no arguments itself; anything else as it is.
+    """
+    return value.name if isinstance(value, Expression) and value.is_name else value
 
 
 def parse(

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from offline_prune.base.expression import Expression, parse
+from offline_prune.base.expression import parse, plain_word
 from offline_prune.errors import InputError, SparsityError, UnknownNameError
 from offline_prune.masks.constant_fan_in import ConstantFanIn
 from offline_prune.masks.counts import check_sparsity, keep_highest, kept_count
@@ -180,15 +180,11 @@ def make_allocation(allocation: Allocation) -> Rule:
         raise InputError(f"The allocation {found.name} takes no arguments: {allocation!r}.")
     try:
         return _WITH_ARGUMENTS[found.name](
-            *map(_plain, found.arguments), **{n: _plain(v) for n, v in found.options.items()}
+            *map(plain_word, found.arguments),
+            **{n: plain_word(v) for n, v in found.options.items()},
         )
     except TypeError as error:
         raise InputError(f"{found.name} does not take these arguments: {error}.") from error
-
-
-def _plain(value: Expression | str | float) -> Expression | str | float:
-    """A word without arguments is a name."""
-    return value.name if isinstance(value, Expression) and value.is_name else value
 
 
 def allocate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from offline_prune.agents.agent import Agent
-from offline_prune.base.expression import Expression
+from offline_prune.base.expression import plain_word
 from offline_prune.data import Dataset
 from offline_prune.methods.method import PruningMethod, PruningSettings
 from offline_prune.pops.loop import check_possible, shrink
@@ -59,7 +59,7 @@ class PoPS(PruningMethod):
         self.options = check_options(
             ShrinkOptions(
                 n_steps=steps,
-                gate=gate.name if isinstance(gate, Expression) and gate.is_name else gate,
+                gate=plain_word(gate),
                 final_sparsity=settings.sparsity[acting],
                 seed=settings.seed,
                 **options,

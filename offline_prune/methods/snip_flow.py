@@ -7,7 +7,7 @@ from torch import Tensor
 
 from offline_prune.agents.agent import Agent
 from offline_prune.base.arguments import finite_number, shown
-from offline_prune.base.expression import Expression
+from offline_prune.base.expression import Expression, plain_word
 from offline_prune.data import Dataset
 from offline_prune.errors import InputError
 from offline_prune.methods.iterative import Kept, Scorer, SynFlow
@@ -60,7 +60,7 @@ class SnipFlow(SynFlow):
         self.power = finite_number("power", power)
         if not 0.0 <= self.power <= 4.0:
             raise InputError(f"power must be from 0 to 4, not {power!r}")
-        self.stacks = stacks.name if isinstance(stacks, Expression) and stacks.is_name else stacks
+        self.stacks = plain_word(stacks)
         if self.stacks not in ("equal", "snip"):
             raise InputError(f"stacks must be equal or snip, not {shown(stacks)}.")
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from offline_prune.agents.agent import Agent
-from offline_prune.masks.counts import keep_highest, kept_count
+from offline_prune.masks.allocation import allocate
+from offline_prune.masks.counts import kept_in
 from offline_prune.saliency.objective import Scores
 
 __all__ = ["StackBudgets", "stack_budgets", "within_budgets"]
@@ -42,11 +43,8 @@ def stack_budgets(
         ]
         if len(stacks) < 2:
             continue
-        flat = _flat(scores, [name for names in stacks for name in names])
-        kept = keep_highest(flat, kept_count(flat.numel(), sparsity[network.role]))
-        sizes = [sum(scores[name].numel() for name in names) for names in stacks]
-        counts = (int(part.sum()) for part in kept.split(sizes))
-        budgets[network.role] = dict(zip(stacks, counts, strict=True))
+        kept = allocate({name: scores[name] for name in network.weights}, sparsity[network.role])
+        budgets[network.role] = {names: kept_in({n: kept[n] for n in names}) for names in stacks}
     return budgets
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from offline_prune.base.expression import Expression, parse
+from offline_prune.base.expression import Expression, parse, plain_word
 from offline_prune.errors import InputError
 
 
@@ -45,3 +45,9 @@ def test_arguments_and_options():
 def test_anything_else_is_refused(text):
     with pytest.raises(InputError, match="pruning method"):
         parse(text)
+
+
+def test_a_word_may_stand_for_its_name():
+    call = parse("force(snip, 'grasp', erk(2), 3)")
+    found = [plain_word(argument) for argument in call.arguments]
+    assert found == ["snip", "grasp", parse("erk(2)"), 3]
