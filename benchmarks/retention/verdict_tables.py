@@ -13,6 +13,7 @@ from verdicts import (
     after_more_steps,
     at_equal_steps,
     at_equal_time,
+    before_and_later,
     beside_controls,
     decides,
     verdict,
@@ -49,6 +50,8 @@ def verdict_section(arms: Arms, longer: Arms, cost: Callable[[str], Costs]) -> s
             ),
         ):
             parts += [f"**{yardstick}** {_count(found, {})}", _retained(found)] if found else []
+        if pairs := list(before_and_later(ours)):
+            parts += ["**Do the seeds that were run later say the same?**", _halves(pairs)]
         if controls := list(beside_controls(ours)):
             parts += [f"**Better than its controls?** {_count(controls, WORDS)}"]
             parts += [_controls(controls)]
@@ -132,6 +135,15 @@ def _retained(family: Sequence[Beside]) -> str:
         " | power | recognises | g | P(better than dense) |",
         rows,
     )
+
+
+def _halves(pairs: Sequence[tuple[Beside, Beside]]) -> str:
+    rows = [
+        (first.arm.algo, first.arm.name, first.seeds, interval(first.ratio), later.seeds,
+         interval(later.ratio))
+        for first, later in pairs
+    ]  # fmt: skip
+    return table("| algorithm | agent | seeds, first | of dense | seeds, later | of dense |", rows)
 
 
 def _controls(family: Sequence[Beside]) -> str:

@@ -7,7 +7,7 @@ are is counted, and which of them hold together is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -40,6 +40,8 @@ BAR = 0.95
 """Least lower end of the ratio's interval that counts as retained; declared before the runs."""
 SAME = 0.01
 """Where all arms of a task lie as close as that to the dense score it decides nothing."""
+LATER: Mapping[str, Sequence[int]] = {"prune/halfcheetah/medium-v0": range(5, 10)}
+"""Dataset → seeds that were run when the verdicts on the others were known."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ def at_equal_steps(arms: Arms) -> Iterator[Beside]:
         found = beside_dense(arm, runs, dense)
         if found is not None:
             yield found
+
+
+def before_and_later(arms: Arms) -> Iterator[tuple[Beside, Beside]]:
+    """Default arms beside dense ones, on the seeds that were run first and on the later ones."""
+    for arm, runs, dense in _defaults(arms):
+        later = {seed: run for seed, run in runs.items() if seed in LATER.get(arm.dataset, ())}
+        first = {seed: run for seed, run in runs.items() if seed not in later}
+        found = beside_dense(arm, first, dense), beside_dense(arm, later, dense)
+        if found[0] is not None and found[1] is not None:
+            yield found[0], found[1]
 
 
 def beside_dense(arm: Arm, runs: Runs, dense: Arms) -> Beside | None:

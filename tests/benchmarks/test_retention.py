@@ -115,6 +115,17 @@ def test_at_equal_steps_the_better_weights_of_the_best_dense_arm_count(study):
     assert beside.ratio.bar == 0.95
 
 
+def test_seeds_that_were_run_later_stand_alone(study, monkeypatch):
+    import verdicts
+
+    found = arms(dense=[1.0, 1.0, 1.0, 0.5, 0.5], snip_flow=[0.9, 0.9, 0.9, 0.4, 0.4])
+    assert list(verdicts.before_and_later(found)) == []
+    monkeypatch.setattr(verdicts, "LATER", {HERE: (3, 4)})
+    ((first, later),) = verdicts.before_and_later(found)
+    assert (first.seeds, later.seeds) == (3, 2)
+    assert (first.ratio.value, later.ratio.value) == pytest.approx((0.9, 0.8))
+
+
 def test_at_equal_time_dense_is_taken_on_its_way(study):
     """400 steps at 3 ms are 300 at 4: between .4 after 200 and the last weights' .8 after 400."""
     from verdicts import at_equal_time
