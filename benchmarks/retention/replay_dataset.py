@@ -6,7 +6,7 @@ trains Stable-Baselines3's SAC on HalfCheetah-v5 and stops at every stage for tw
 sampled actions: 100 000 steps of several qualities, with the reference scores of the other
 HalfCheetah sets, in Minari's local root (``MINARI_DATASETS_PATH``). About 35 minutes of one core.
 Stages that are done lie in the folder and are not trained again; interrupted or not, the same
-machine makes the same data.
+kind of processor makes the same data. Another one rounds otherwise, so its agent learns otherwise.
 """
 
 from __future__ import annotations
