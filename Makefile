@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 # One thread a process: torch on two threads spins when the other core is busy.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick notebooks compat bench cells docs dist-test lint format clean system-packages
+.PHONY: demo test quick notebooks compat bench retention cells docs dist-test lint format clean system-packages
 
 demo: $(READY)
 	$(BIN)/offline-prune demo
@@ -40,6 +40,10 @@ compat:
 .venv-newest/torch.txt: constraints.txt
 	mkdir -p $(@D)
 	grep ^torch== $< >$@
+
+# The pages, the tables and the figures of the retention study, of the cells in its archives.
+retention: $(READY)
+	for made in table figure report; do $(BIN)/python benchmarks/retention/$$made.py || exit 1; done
 
 # About half an hour; nothing else should run meanwhile. JAX is a column where the extra
 # `peers` is installed.

@@ -49,6 +49,15 @@ def test_the_page_and_the_table_follow_from_the_archives(study):
     assert (study / "cells.csv").read_bytes() == csv_file.csv_text().encode()
 
 
+@pytest.mark.slow
+def test_the_report_of_the_archives_is_the_page_that_is_kept(study):
+    import lzma
+
+    import report
+
+    assert lzma.decompress(report.PAGE.read_bytes()) == report.page()
+
+
 def test_the_table_has_a_line_a_cell_failed_ones_too(study, monkeypatch):
     import csv_file
 
