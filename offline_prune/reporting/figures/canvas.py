@@ -149,8 +149,19 @@ def save(figure: Any, path: Path) -> None:
         figure.set_dpi(dots)
         if layout is not None:
             layout.execute(figure)
+            _round_places(figure)
 
     lay_out(FigureCanvasAgg, 144)
     figure.savefig(path.with_suffix(".png"), dpi=144, metadata={"Software": None})
     lay_out(FigureCanvasSVG, 72)
     figure.savefig(path.with_suffix(".svg"), dpi=dpi, metadata={"Date": None, "Creator": None})
+
+
+def _round_places(figure: Any) -> None:
+    """Round where axes lie: the layout's solver leaves another last digit each time.
+
+    An SVG's coordinates have six digits, but the names of its clips are made of all of them.
+    """
+    for axes in figure.axes:
+        axes.set_position([round(x, 12) for x in axes.get_position(original=True).bounds])
+        axes.set_in_layout(True)  # setting a place takes them out, and there is another layout

@@ -1,6 +1,10 @@
 """ONNX with weights of float16 and int8."""
 
 import logging
+import platform
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -91,6 +95,46 @@ def test_onnx_runtime_computes_in_integers(name, kernel, tmp_path):
     assert "ScatterElements" not in kinds
 
 
+RUN = """
+import sys, numpy, onnxruntime
+path, inputs, outputs = sys.argv[1:]
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+numpy.save(outputs, session.run(None, {"observation": numpy.load(inputs)})[0])
+"""
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or shutil.which("qemu-x86_64") is None,
+    reason="QEMU runs this Python on an older x86-64 processor",
+)
+@pytest.mark.parametrize("name", ["linear", "image"])
+def test_a_processor_that_cuts_sums_of_two_products_computes_the_same(name, tmp_path):
+    """Haswell, of 2013, adds two products in 16 bits; those with VNNI four in 32."""
+    policy = NETWORKS[name]()
+    x = inputs(200, *policy.observation_shape)
+    path = written(policy, x, "int8", tmp_path)
+    np.save(tmp_path / "x.npy", x)
+    subprocess.run(
+        ["qemu-x86_64", "-cpu", "Haswell", sys.executable, "-c", RUN,
+         path, tmp_path / "x.npy", tmp_path / "y.npy"],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    (here,) = session(path, LEVELS["optimised"]).run(None, {"observation": x})
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), here, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_two_products_never_leave_16_bits(name, tmp_path):
+    policy = NETWORKS[name]()
+    x = inputs(50, *policy.observation_shape)
+    found = onnx.load(written(policy, x, "int8", tmp_path)).graph.initializer
+    weights = [numpy_helper.to_array(t) for t in found if t.name.endswith("weight_quantized")]
+    assert weights
+    assert all(2 * 255 * np.abs(w.astype(int)).max() < 2**15 for w in weights)
+
+
 def test_numbers_of_very_different_reach(tmp_path):
     """One entry of the observation is a thousand times as large as the others."""
     policy, x = linear(), inputs(200, 9)
@@ -109,7 +153,7 @@ def test_weights_have_a_step_an_output(tmp_path):
     found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     weight = policy.networks[0][2].weight.numpy()
     steps = found["networks.0.2.weight_scale"]
-    np.testing.assert_allclose(steps, np.abs(weight).max(axis=1) / 127, rtol=1e-6)
+    np.testing.assert_allclose(steps, np.abs(weight).max(axis=1) / 64, rtol=1e-6)
     rounded = found["networks.0.2.weight_quantized"]
     np.testing.assert_array_equal(rounded, np.rint(weight / steps[:, None]))
     assert {node.op_type for node in model.graph.node} == {
