@@ -80,7 +80,7 @@ format: $(READY)
 
 # Qt, with which Procgen draws; compilers and emulators that run exported C as microcontrollers do
 # (2.6 GB). Where apt-get is and may install: elsewhere their tests are skipped, and say so.
-EMULATORS := qemu-system-arm qemu-system-riscv32 qemu-aarch64
+EMULATORS := qemu-system-arm qemu-system-riscv32 qemu-aarch64 qemu-x86_64
 COMPILERS := arm-none-eabi-gcc riscv64-unknown-elf-gcc aarch64-linux-gnu-gcc
 PACKAGES := libqt5gui5 qemu-system-arm qemu-system-misc qemu-user \
     gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \

@@ -26,11 +26,11 @@ _AT_ONCE = 128  # observations of which every activation is held
 def quantised(model: ModelProto, observations: NDArray[np.float32]) -> ModelProto:
     """Quantise linear layers and convolutions: int8 weights, int8 inputs, int32 sums.
 
-    Weights are symmetric with a step an output (channel) and reach from -64 to 64: x86
-    processors without VNNI cut the sum of two products at 16 bits, and with all eight bits acted
-    otherwise than those with it. Inputs have one step a tensor, between
-    the least and the largest that occur on the observations, and saturate beyond. What comes out
-    of a linear layer stays a float until the next one reads it: rounded twice, errors double.
+    Weights are symmetric with a step an output (channel) and reach from -64 to 64: x86 processors
+    without VNNI cut the sum of two products at 16 bits, and weights of all 8 bits act otherwise
+    there. Inputs have one step a tensor, between the least and the largest that occur on the
+    observations, and saturate beyond. What comes out of a linear layer stays a float until the next
+    one reads it: rounded twice, errors double.
 
     A vector of an observation has numbers of very different reach, so the layers that read it stay
     in floats, with weights of float16; an image is bytes as it is.
