@@ -32,6 +32,12 @@ class Expression:
         """Whether there are no arguments."""
         return not self.arguments and not self.options
 
+    def __str__(self) -> str:
+        """As it is written."""
+        options = (f"{option}={value}" for option, value in self.options.items())
+        inside = ", ".join((*map(str, self.arguments), *options))
+        return f"{self.name}({inside})" if inside else self.name
+
 
 def plain_word(value: Any) -> Any:
     """An argument whose words may stand without quotation marks.

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from offline_prune.base.expression import Expression, parse
+from offline_prune.base.expression import Expression, parse, plain_word
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.corrupted import Corrupted
@@ -154,10 +154,10 @@ def _evaluate(expression: Expression, settings: PruningSettings) -> PruningMetho
             inner = arguments.pop(0) if arguments else Expression("snip")
             if not isinstance(inner, Expression):
                 raise InputError(f"{name}(...) takes a method first, not {inner!r}.")
-            plain = [a.name if isinstance(a, Expression) else a for a in arguments]
             wrapped = _evaluate(inner, settings)
             refuse_replacement(wrapped, f"{name} has no mask to change")
-            return MODIFIERS[name](wrapped, *plain, **options)
+            plain = {option: plain_word(value) for option, value in options.items()}
+            return MODIFIERS[name](wrapped, *map(plain_word, arguments), **plain)
     except TypeError as error:
         raise InputError(f"{name} does not take these arguments: {error}.") from error
     raise UnknownNameError("pruning method", name, {*METHODS, *MODIFIERS})

@@ -40,7 +40,7 @@ class Corrupted(WrappedMethod):
             UnknownNameError: If there is no such corruption.
         """
         super().__init__(inner)
-        if dataset is None and what not in CORRUPTIONS:
+        if dataset is None and str(what) not in CORRUPTIONS:
             raise UnknownNameError("corruption", str(what), CORRUPTIONS)
         self.what, self.dataset = what, dataset
         self._other: Dataset | None = None

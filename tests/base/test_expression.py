@@ -51,3 +51,8 @@ def test_a_word_may_stand_for_its_name():
     call = parse("force(snip, 'grasp', erk(2), 3)")
     found = [plain_word(argument) for argument in call.arguments]
     assert found == ["snip", "grasp", parse("erk(2)"), 3]
+
+
+@pytest.mark.parametrize("text", ["snip", "force(20, rounds=3)", "corrupted(snip(2), what=noise)"])
+def test_it_says_how_it_is_written(text):
+    assert str(parse(text)) == text

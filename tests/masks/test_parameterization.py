@@ -84,6 +84,8 @@ def test_a_negative_exponent_is_refused():
         ("sparse(cap=.5)", InputError, "at least 1"),
         ("sparse(cap='ten')", InputError, "finite number"),
         ("sparse(by=layers)", UnknownNameError, "layer"),
+        ("sparse(by=unit(3))", UnknownNameError, r"unit\(3\)"),
+        ("sparse(exponent(2))", InputError, "finite number"),
         ("standard(cap=2)", InputError, "standard"),
         ("sparse(", InputError, "parameterization"),
         (1.0, InputError, "float"),

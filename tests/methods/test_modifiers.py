@@ -1,6 +1,7 @@
 """The controls do what their names say."""
 
 import dataclasses
+import re
 
 import d3rlpy
 import numpy as np
@@ -137,9 +138,14 @@ def test_another_dataset_must_have_the_same_spaces():
         scored("corrupted(snip, dataset='pendulum/mixture-v0')")
 
 
-def test_unknown_corruptions_are_refused():
-    with pytest.raises(UnknownNameError, match="actions"):
-        scored("corrupted(snip, action)")
+@pytest.mark.parametrize("what", ["action", "rewards(3)", "rewards(seed=3)"])
+def test_unknown_corruptions_are_refused(what):
+    with pytest.raises(UnknownNameError, match=f"{re.escape(what)}.*actions"):
+        scored(f"corrupted(snip, {what})")
+
+
+def test_a_word_may_be_given_by_name():
+    assert scored("corrupted(snip, what=noise)").mask == scored("corrupted(snip, noise)").mask
 
 
 def test_reinitialised_draws_other_weights_for_the_same_mask():
