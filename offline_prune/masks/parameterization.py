@@ -150,6 +150,6 @@ def make_parameterization(text: str) -> Parameterization:
     try:
         if found.name == "standard":
             raise TypeError("it has none")
-        return Parameterization(*map(plain_word, found.arguments), **options)  # type: ignore[arg-type]
+        return Parameterization(*map(plain_word, found.arguments), **options)
     except TypeError as error:
         raise InputError(f"{found.name} does not take these arguments: {error}.") from error
