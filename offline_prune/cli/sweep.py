@@ -25,7 +25,9 @@ def command(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run cells that failed before again.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the grid, list its cells and stop.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -33,14 +35,17 @@ def command(
 
     A sweep that was stopped goes on with the same command.
     """
+    from offline_prune.study.checks import check_cells
     from offline_prune.study.grid import read_grid
     from offline_prune.study.records import read_record
     from offline_prune.study.sweep import run_cells
 
     cells = read_grid(grid)
     if dry_run:
+        records = {cell.id: read_record(out, cell.id) for cell in cells}
+        check_cells(cell for cell in cells if records[cell.id] is None)
         for cell in cells:
-            state = (read_record(out, cell.id) or {"status": "to do"})["status"]
+            state = (records[cell.id] or {"status": "to do"})["status"]
             click.echo(f"{cell.id} {state:6} {cell}")
         return
     try:

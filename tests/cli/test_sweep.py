@@ -62,9 +62,10 @@ def test_failed_cells_exit_with_1(run, grid, tmp_path):
     assert "--retry-failed" in error
 
 
-def test_a_wrong_cell_is_named(run, grid, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["run", "dry run"])
+def test_a_wrong_cell_is_named(options, run, grid, tmp_path):
     grid.write_text(GRID.replace("snip", "snipp"))
-    code, printed, error = run(grid, "--out", tmp_path / "out")
+    code, printed, error = run(grid, "--out", tmp_path / "out", *options)
     assert (code, printed) == (2, "")
     assert "Did you mean 'snip'" in error
     assert "In the cell: pendulum/mixture-v0 bc snipp 0.5 seed 0" in error
