@@ -32,7 +32,8 @@ def time_figure(dataset: str, arms: Arms, cost: Costs) -> Figure:
             if (arm.method, arm.said) == ("dense", RECIPE):
                 _draw(axes, runs, own.get("stock"), "dense, stock d3rlpy", COLOURS["dense"], "")
             elif arm.is_default and f"{arm.sparsity:g}" in own:
-                colour, marker = _STYLES.get(arm.sparsity, (COLOURS["sparser"], "s"))
+                colour = COLOURS["ours" if arm.sparsity == 0.95 else "sparser"]
+                marker = _MARKERS.get(arm.sparsity, "D")
                 label = f"{100 * arm.sparsity:g} % pruned before training"
                 _draw(axes, runs, own[f"{arm.sparsity:g}"], label, colour, marker)
         axes.set_xscale("log")
@@ -54,7 +55,7 @@ def time_figure(dataset: str, arms: Arms, cost: Costs) -> Figure:
 
 
 _TICKS = [m * 10**n for n in range(-1, 5) for m in (1, 2, 5)]
-_STYLES = {0.95: (COLOURS["ours"], "o"), 0.98: (COLOURS["sparser"], "s")}
+_MARKERS = {0.9: "^", 0.95: "o", 0.98: "s", 0.99: "v"}
 
 
 def _draw(axes: Axes, runs: Runs, cost: float | None, label: str, colour: str, marker: str) -> None:
