@@ -32,6 +32,12 @@ class Expression:
         """Whether there are no arguments."""
         return not self.arguments and not self.options
 
+    @property
+    def plain(self) -> Expression:
+        """The same, with the names of words in their place (:func:`plain_word`)."""
+        options = {option: plain_word(value) for option, value in self.options.items()}
+        return Expression(self.name, tuple(map(plain_word, self.arguments)), options)
+
     def __str__(self) -> str:
         """As it is written."""
         options = (f"{option}={value}" for option, value in self.options.items())

@@ -35,15 +35,14 @@ def command(
 
     A sweep that was stopped goes on with the same command.
     """
-    from offline_prune.study.checks import check_cells
     from offline_prune.study.grid import read_grid
     from offline_prune.study.records import read_record
-    from offline_prune.study.sweep import run_cells
+    from offline_prune.study.sweep import check_waiting, run_cells
 
     cells = read_grid(grid)
     if dry_run:
         records = {cell.id: read_record(out, cell.id) for cell in cells}
-        check_cells(cell for cell in cells if records[cell.id] is None)
+        check_waiting(cells, records, retry_failed)
         for cell in cells:
             state = (records[cell.id] or {"status": "to do"})["status"]
             click.echo(f"{cell.id} {state:6} {cell}")

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from offline_prune.base.expression import parse, plain_word
+from offline_prune.base.expression import parse
 from offline_prune.errors import InputError, SparsityError, UnknownNameError
 from offline_prune.masks.constant_fan_in import ConstantFanIn
 from offline_prune.masks.counts import check_sparsity, keep_highest, kept_count
@@ -178,11 +178,9 @@ def make_allocation(allocation: Allocation) -> Rule:
         return ALLOCATIONS[found.name]
     if found.name not in _WITH_ARGUMENTS:
         raise InputError(f"The allocation {found.name} takes no arguments: {allocation!r}.")
+    plain = found.plain
     try:
-        return _WITH_ARGUMENTS[found.name](
-            *map(plain_word, found.arguments),
-            **{n: plain_word(v) for n, v in found.options.items()},
-        )
+        return _WITH_ARGUMENTS[found.name](*plain.arguments, **plain.options)
     except TypeError as error:
         raise InputError(f"{found.name} does not take these arguments: {error}.") from error
 

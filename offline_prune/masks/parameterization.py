@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from offline_prune.base.arguments import finite_number
-from offline_prune.base.expression import parse, plain_word
+from offline_prune.base.expression import parse
 from offline_prune.errors import InputError, UnknownNameError
 
 __all__ = ["PARAMETERIZATIONS", "STANDARD", "Parameterization", "make_parameterization"]
@@ -146,10 +146,10 @@ def make_parameterization(text: str) -> Parameterization:
         raise UnknownNameError("parameterization", found.name, PARAMETERIZATIONS)
     if found.is_name:
         return PARAMETERIZATIONS[found.name]
-    options = {option: plain_word(value) for option, value in found.options.items()}
+    plain = found.plain
     try:
         if found.name == "standard":
             raise TypeError("it has none")
-        return Parameterization(*map(plain_word, found.arguments), **options)
+        return Parameterization(*plain.arguments, **plain.options)  # type: ignore[arg-type]
     except TypeError as error:
         raise InputError(f"{found.name} does not take these arguments: {error}.") from error

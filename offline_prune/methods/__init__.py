@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from offline_prune.base.expression import Expression, parse, plain_word
+from offline_prune.base.expression import Expression, parse
 from offline_prune.errors import InputError, UnknownNameError
 from offline_prune.masks.mask import Mask
 from offline_prune.methods.corrupted import Corrupted
@@ -145,19 +145,18 @@ def make_method(method: MethodLike, settings: PruningSettings) -> PruningMethod:
 
 
 def _evaluate(expression: Expression, settings: PruningSettings) -> PruningMethod:
-    name, arguments = expression.name, list(expression.arguments)
-    options: dict[str, Any] = dict(expression.options)
+    name, arguments = expression.name, expression.arguments
     try:
         if name in METHODS:
-            return METHODS[name](settings, *arguments, **options)
+            return METHODS[name](settings, *arguments, **expression.options)
         if name in MODIFIERS:
-            inner = arguments.pop(0) if arguments else Expression("snip")
+            inner = arguments[0] if arguments else Expression("snip")
             if not isinstance(inner, Expression):
                 raise InputError(f"{name}(...) takes a method first, not {inner!r}.")
             wrapped = _evaluate(inner, settings)
             refuse_replacement(wrapped, f"{name} has no mask to change")
-            plain = {option: plain_word(value) for option, value in options.items()}
-            return MODIFIERS[name](wrapped, *map(plain_word, arguments), **plain)
+            plain = expression.plain
+            return MODIFIERS[name](wrapped, *plain.arguments[1:], **plain.options)
     except TypeError as error:
         raise InputError(f"{name} does not take these arguments: {error}.") from error
     raise UnknownNameError("pruning method", name, {*METHODS, *MODIFIERS})

@@ -25,7 +25,7 @@ from offline_prune.study.records import checkpoints_path, read_record, write_rec
 from offline_prune.study.run import NO_ROOM
 from offline_prune.study.table import write_tables
 
-__all__ = ["BACKENDS", "SweepResult", "run_cells", "sweep"]
+__all__ = ["BACKENDS", "SweepResult", "check_waiting", "run_cells", "sweep"]
 
 BACKENDS: Mapping[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "local": run_locally,
@@ -198,12 +198,7 @@ def run_cells(
     progress = check_switch("progress", progress)
     directory = folder_path("out", out).absolute()
     found = {cell.id: read_record(directory, cell.id) for cell in cells}
-    waiting = [
-        cell
-        for cell in cells
-        if (record := found[cell.id]) is None or (retry_failed and record["status"] == "failed")
-    ]
-    check_cells(waiting)
+    waiting = check_waiting(cells, found, retry_failed)
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     checkpoints = checkpoints_path(directory)
     with locked(directory):
@@ -232,6 +227,31 @@ def run_cells(
             checkpoints.rmdir()  # it may hold states of other grids
     n_failed = sum(record is not None and record["status"] == "failed" for record in found.values())
     return SweepResult(directory, rows, len(waiting), len(cells) - len(waiting), n_failed)
+
+
+def check_waiting(
+    cells: Sequence[Cell], records: Mapping[str, Mapping[str, Any] | None], retry_failed: bool
+) -> list[Cell]:
+    """Check the cells that a sweep would run now.
+
+    Args:
+        cells: The cells.
+        records: Of every cell, by its id; None where it has not run.
+        retry_failed: Whether cells that failed before run again.
+
+    Returns:
+        Those that would run.
+
+    Raises:
+        InputError: As :func:`~offline_prune.study.checks.check_cells`.
+    """
+    waiting = [
+        cell
+        for cell in cells
+        if (record := records[cell.id]) is None or (retry_failed and record["status"] == "failed")
+    ]
+    check_cells(waiting)
+    return waiting
 
 
 def _remove_states_of_done_cells(directory: Path, waiting: Sequence[Cell]) -> None:

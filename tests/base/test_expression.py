@@ -56,3 +56,9 @@ def test_a_word_may_stand_for_its_name():
 @pytest.mark.parametrize("text", ["snip", "force(20, rounds=3)", "corrupted(snip(2), what=noise)"])
 def test_it_says_how_it_is_written(text):
     assert str(parse(text)) == text
+
+
+def test_words_among_its_arguments_become_their_names():
+    found = parse("corrupted(snip, erk(2), what=noise, by=unit(3))").plain
+    assert found.arguments == ("snip", parse("erk(2)"))
+    assert found.options == {"what": "noise", "by": parse("unit(3)")}

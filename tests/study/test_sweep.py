@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from offline_prune import evaluate, load_dataset, prune_then_train, sweep
-from offline_prune.errors import InputError, OutputDirectoryError
+from offline_prune.errors import InputError, OutputDirectoryError, UnknownNameError
 from offline_prune.evaluation.statistics import final_window_mean
 from offline_prune.study import plan, read_records, read_table, run_cells
 from offline_prune.study.curve import first_episode
 from offline_prune.study.local_workers import run_locally
 from offline_prune.study.lock import locked
 from offline_prune.study.run import perform
+from offline_prune.study.sweep import check_waiting
 from offline_prune.study.table import COLUMNS
 from tests.figures import FIGURES
 
@@ -336,3 +337,11 @@ def test_a_sequence_model_is_told_its_return_all_along(tmp_path):
     assert record["status"] == "ok"
     assert record["cell"]["target_return"] == 40.0
     assert [point["step"] for point in record["result"]["curve"]] == [2, 4]
+
+
+def test_what_failed_is_checked_where_it_would_run_again():
+    cells = plan("pendulum/mixture-v0", "bc", [0.5], "snipp", seeds=1, **TINY)
+    records = {cell.id: {"status": "failed"} for cell in cells}
+    assert check_waiting(cells, records, retry_failed=False) == []
+    with pytest.raises(UnknownNameError, match="snipp"):
+        check_waiting(cells, records, retry_failed=True)
